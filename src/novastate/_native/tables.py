@@ -1,0 +1,12 @@
+"""Byte tables: a fleet's states through one trigger, by the compiled kernel or its twin."""
+
+from __future__ import annotations
+
+from novastate._native import NATIVE
+
+if NATIVE:
+    from novastate._native._tables import force_isa, isa, translate
+else:
+    from novastate._native.tables_py import force_isa, isa, translate
+
+__all__ = ["force_isa", "isa", "translate"]
