@@ -1,0 +1,310 @@
+"""The abstract hypervisor: one driver speaks for one host.
+
+Rules for whoever implements it:
+
+1. Every call may be made twice with the effect of once (a reply may be lost). Destroying what is gone, pausing what is
+   paused, aborting what has ended: all succeed and change nothing.
+2. Every call returns, or raises a :class:`~novastate.errors.DriverError`, within :attr:`ComputeDriver.timeout` seconds.
+   What takes longer (a live migration) is started by one call and looked at by another.
+3. A driver reports, it does not decide: it holds no record of instances, and never retries, claims or reschedules.
+4. What a driver cannot do is in its :attr:`~ComputeDriver.capabilities`, and raises
+   :class:`~novastate.errors.NotSupported` if asked all the same.
+
+The method names are Nova's (``nova/virt/driver.py``) where Nova has the method. Where Nova's driver blocks and calls back
+(``live_migration(post_method, recover_method)``) this one starts a job and is polled, so that the same flow runs on a
+thread, in asyncio or on a virtual clock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import frozen
+
+from novastate.errors import NotSupported
+from novastate.machines import PowerState, State
+
+if TYPE_CHECKING:
+    from novastate.convergence import Guest, Link
+    from novastate.objects import Instance, LibvirtLiveMigrateData
+
+__all__ = [
+    "ComputeDriver",
+    "GuestInfo",
+    "HostState",
+    "JobStats",
+    "JobType",
+    "Lifecycle",
+    "LifecycleEvent",
+    "LiveMigrationParams",
+]
+
+
+@frozen
+class HostState:
+    """What a host has and what of it is taken, as the hypervisor sees it.
+
+    Sizes are MiB and GiB (*_mb, *_gb) as in Nova; *shared_storage* names the store that instance files lie on: two hosts
+    with the same name share it, an empty name is local.
+    """
+
+    host: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    vcpus_used: int = 0
+    memory_mb_used: int = 0
+    disk_gb_used: int = 0
+    hypervisor_type: str = "simulated"
+    hypervisor_version: int = 0
+    cpu_model: str = ""
+    shared_storage: str = ""
+    up: bool = True
+
+
+@frozen
+class GuestInfo:
+    """A guest as the hypervisor sees it."""
+
+    uuid: str
+    name: str
+    power_state: PowerState
+    memory_mb: int
+    vcpus: int
+
+
+class Lifecycle(State):
+    """What happened to a guest (``nova/virt/event.py``)."""
+
+    STARTED = 0
+    STOPPED = 1
+    PAUSED = 2
+    RESUMED = 3
+    SUSPENDED = 4
+    POSTCOPY_STARTED = 5
+    MIGRATION_COMPLETED = 6
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@frozen
+class LifecycleEvent:
+    """At time *at* (seconds on the driver's clock), *transition* happened to guest *uuid* on *host*."""
+
+    host: str
+    uuid: str
+    transition: Lifecycle
+    at: float
+
+
+class JobType(State):
+    """What libvirt says of a job (``VIR_DOMAIN_JOB_*``). NONE: not started yet, or ended and its statistics are gone."""
+
+    NONE = "none"
+    UNBOUNDED = "unbounded"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@frozen
+class JobStats:
+    """The statistics of a live migration, as libvirt's ``virDomainGetJobStats`` gives them.
+
+    *elapsed*, *downtime*: seconds (*downtime*: expected while it runs, real once it is completed). *memory_\\** and
+    *disk_\\**: bytes; *memory_bps*: bytes a second on the wire; *dirty_rate*: pages newly dirtied a second; *iteration*: bitmap
+    syncs so far; *normal*, *constant*: pages sent whole, and as zero pages; *throttle*: share of vCPU time withheld, 0–0.99.
+    """
+
+    type: JobType
+    elapsed: float = 0.0
+    downtime: float = 0.0
+    memory_total: int = 0
+    memory_processed: int = 0
+    memory_remaining: int = 0
+    memory_bps: int = 0
+    dirty_rate: int = 0
+    page_size: int = 4096
+    iteration: int = 0
+    normal: int = 0
+    constant: int = 0
+    disk_total: int = 0
+    disk_processed: int = 0
+    disk_remaining: int = 0
+    throttle: float = 0.0
+    post_copy: bool = False
+    error: str = ""
+
+    @property
+    def progress(self) -> int:
+        """0 to 100: ``100 - round(remaining * 100 / total)``, 0 before anything is known (nova: libvirt/migration.py)."""
+        if self.memory_total <= 0:
+            return 0
+        return max(0, min(100, 100 - round(self.memory_remaining * 100 / self.memory_total)))
+
+
+@frozen
+class LiveMigrationParams:
+    """How a live migration is to be run. *bandwidth*: bytes a second, 0 is no limit; *downtime*: milliseconds."""
+
+    bandwidth: int = 0
+    downtime: int = 300
+    auto_converge: bool = False
+    post_copy: bool = False
+
+
+class ComputeDriver(ABC):
+    """A hypervisor on one host. See the rules of this module."""
+
+    #: What it can do beyond the abstract methods; names are Nova's where Nova has one.
+    capabilities: ClassVar[Mapping[str, bool]] = {}
+
+    #: The longest that any call may take, in seconds.
+    timeout: float = 30.0
+
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """The name of the host, unique in the fleet."""
+
+    # --- what is there
+
+    @abstractmethod
+    def host_state(self) -> HostState:
+        """Resources of the host, taken and in all. Raises DriverError if the host is down."""
+
+    @abstractmethod
+    def list_guests(self) -> list[GuestInfo]:
+        """Every guest that the hypervisor holds, in any power state, sorted by uuid."""
+
+    @abstractmethod
+    def get_info(self, uuid: str) -> GuestInfo:
+        """One guest. Raises GuestNotFound."""
+
+    @abstractmethod
+    def subscribe(self, listener: Callable[[LifecycleEvent], None]) -> Callable[[], None]:
+        """Calls *listener* for each lifecycle event from now on; returns what ends that.
+
+        Events may come from another thread. A listener must not call back into the driver.
+        """
+
+    # --- one guest's life. All raise GuestNotFound where there is none, save spawn and destroy.
+
+    @abstractmethod
+    def spawn(self, instance: Instance) -> GuestInfo:
+        """Creates the guest of *instance* (flavor, uuid, name) and starts it; if it is there already, starts it."""
+
+    @abstractmethod
+    def destroy(self, uuid: str) -> None:
+        """Removes the guest and its local disks."""
+
+    @abstractmethod
+    def power_on(self, uuid: str) -> None:
+        """Starts the guest."""
+
+    @abstractmethod
+    def power_off(self, uuid: str) -> None:
+        """Stops the guest at once."""
+
+    @abstractmethod
+    def reboot(self, uuid: str, *, hard: bool = False) -> None:
+        """Restarts the guest; *hard* does so from any power state."""
+
+    @abstractmethod
+    def pause(self, uuid: str) -> None:
+        """Freezes the vCPUs; memory stays on the host."""
+
+    @abstractmethod
+    def unpause(self, uuid: str) -> None:
+        """Lets the vCPUs run on."""
+
+    @abstractmethod
+    def suspend(self, uuid: str) -> None:
+        """Saves memory to disk and stops the guest."""
+
+    @abstractmethod
+    def resume(self, uuid: str) -> None:
+        """Starts the guest from its saved memory."""
+
+    # --- live migration, before: on the destination (D) or the source (S)
+
+    @abstractmethod
+    def check_can_live_migrate_destination(
+        self, instance: Instance, source: HostState, *, block_migration: bool | None = None
+    ) -> LibvirtLiveMigrateData:
+        """(D) Whether this host could run *instance*, now on *source*: CPU, hypervisor, storage prepared for the test.
+
+        *block_migration* None means: find out. Raises MigrationPreCheckError.
+        """
+
+    @abstractmethod
+    def check_can_live_migrate_source(
+        self, instance: Instance, data: LibvirtLiveMigrateData
+    ) -> LibvirtLiveMigrateData:
+        """(S) Completes *data*: what is shared, hence the effective ``block_migration``.
+
+        Raises InvalidLocalStorage, InvalidSharedStorage, MigrationPreCheckError.
+        """
+
+    @abstractmethod
+    def cleanup_live_migration_destination_check(self, data: LibvirtLiveMigrateData) -> None:
+        """(D) Undoes what the destination check prepared."""
+
+    @abstractmethod
+    def pre_live_migration(self, instance: Instance, data: LibvirtLiveMigrateData) -> LibvirtLiveMigrateData:
+        """(D) Prepares disks, networks and volumes for the incoming guest."""
+
+    # --- live migration, during (S)
+
+    @abstractmethod
+    def live_migration(
+        self, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams
+    ) -> None:
+        """(S) Starts moving the guest to host *dest*, and returns. Started already: does nothing."""
+
+    @abstractmethod
+    def live_migration_job(self, uuid: str) -> JobStats:
+        """(S) How the job stands. After its end the final statistics stay readable until the post or rollback step."""
+
+    @abstractmethod
+    def live_migration_downtime(self, uuid: str, downtime: int) -> None:
+        """(S) Sets the downtime limit of the running job, in milliseconds."""
+
+    @abstractmethod
+    def live_migration_abort(self, uuid: str) -> None:
+        """(S) Asks the job to end; the guest runs on here. Post-copy cannot be aborted: raises DriverError."""
+
+    def live_migration_post_copy(self, uuid: str) -> None:
+        """(S) Switches the running job to post-copy. Raises NotSupported unless ``post_copy`` was permitted."""
+        raise NotSupported(f"guest {uuid}: post-copy", host=self.host)
+
+    # --- live migration, after
+
+    @abstractmethod
+    def post_live_migration_at_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """(S) The guest runs elsewhere: removes what is left of it here."""
+
+    @abstractmethod
+    def post_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """(D) The guest has arrived: makes it persistent here."""
+
+    @abstractmethod
+    def rollback_live_migration_at_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """(S) The guest stays: resumes it if the job paused it, forgets the job."""
+
+    @abstractmethod
+    def rollback_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """(D) The guest does not come: removes every trace, but never a guest that runs here."""
+
+    # --- what the estimator needs
+
+    def measure(self, uuid: str) -> Guest:
+        """The guest as the forecast sees it: memory, zero pages, dirty curve. Raises NotSupported."""
+        raise NotSupported(f"guest {uuid}: measuring its dirty curve", host=self.host)
+
+    def link(self, dest: str, params: LiveMigrationParams) -> Link:
+        """The migration link to host *dest* under *params*. Raises NotSupported."""
+        raise NotSupported(f"link to {dest}: not known ({params.bandwidth} B/s limit)", host=self.host)
