@@ -14,6 +14,7 @@ There is no silent fallback: ``novastate doctor`` says which variant runs and wh
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 __all__ = ["MODE", "NATIVE", "REASON"]
 
@@ -30,10 +31,12 @@ def _choose() -> tuple[bool, str]:
     if MODE == "off":
         return False, "NOVASTATE_NATIVE=off"
     try:
-        from novastate._native import _tables  # noqa: F401, PLC0415  (the probe: all kernels are built together)
+        import_module("novastate._native._tables")  # the probe: all kernels are built together
     except ImportError as error:
         if MODE == "require":
-            raise ImportError(f"NOVASTATE_NATIVE=require, but the compiled kernels cannot be loaded: {error}") from error
+            raise ImportError(
+                f"NOVASTATE_NATIVE=require, but the compiled kernels cannot be loaded: {error}"
+            ) from error
         return False, f"the compiled kernels cannot be loaded: {error}"
     return True, "the compiled kernels are installed"
 
