@@ -1,21 +1,41 @@
 """Explicit state machines after Nova's meaning: vm_state, task_state, power_state, migration status."""
 
-from novastate.machines.migration import MigrationStatus, MigrationType
-from novastate.machines.power import PowerState
+from novastate.machines.migration import (
+    AT_REST,
+    MIGRATION_MACHINES,
+    ColdMigrationMachine,
+    EvacuationMachine,
+    LiveMigrationMachine,
+    MigrationStatus,
+    MigrationType,
+    ResizeMachine,
+)
+from novastate.machines.power import LIBVIRT_POWER_STATES, PowerMachine, PowerState, from_libvirt
 from novastate.machines.table import REFUSED, Fire, Machine, Row, State, Trigger
-from novastate.machines.task import TaskState
-from novastate.machines.vm import VMState
+from novastate.machines.task import TaskMachine, TaskState
+from novastate.machines.vm import VMMachine, VMState
 
 __all__ = [
+    "AT_REST",
+    "LIBVIRT_POWER_STATES",
+    "MIGRATION_MACHINES",
     "REFUSED",
+    "ColdMigrationMachine",
+    "EvacuationMachine",
     "Fire",
+    "LiveMigrationMachine",
     "Machine",
     "MigrationStatus",
     "MigrationType",
+    "PowerMachine",
     "PowerState",
+    "ResizeMachine",
     "Row",
     "State",
+    "TaskMachine",
     "TaskState",
     "Trigger",
+    "VMMachine",
     "VMState",
+    "from_libvirt",
 ]

@@ -1,10 +1,25 @@
-"""power_state: what the hypervisor said of the guest."""
+"""power_state: what the hypervisor said of the guest.
+
+Rules of this file:
+
+1. The hypervisor is right. power_state is an observation, never a wish: nothing here refuses what a
+   driver reports, not even a pair that is no row (events get lost, so two observations may be several moves apart).
+2. The rows are what a *guest* can do; who simulates or drives one is held to them.
+
+Theory. The values are Nova's (nova/objects/fields.py), of which 2 and 5 are dead slots. A guest that the hypervisor
+does not know is ``NOSTATE``. What libvirt calls blocked is running, and its shut-down-in-progress and shut-off
+are both ``SHUTDOWN`` (nova/virt/libvirt/guest.py).
+"""
 
 from __future__ import annotations
 
-from novastate.machines.table import State
+from collections.abc import Mapping
+from types import MappingProxyType
 
-__all__ = ["PowerState"]
+from novastate.errors import UnknownName
+from novastate.machines.table import Machine, State, Trigger
+
+__all__ = ["LIBVIRT_POWER_STATES", "PowerMachine", "PowerState", "from_libvirt"]
 
 
 class PowerState(State):
@@ -19,3 +34,67 @@ class PowerState(State):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState.NOSTATE}):
+    """The machine of a guest's power; no state is final.
+
+    >>> from types import SimpleNamespace
+    >>> guest = SimpleNamespace(power_state=PowerState.NOSTATE)
+    >>> PowerMachine.start(guest)
+    PowerState.RUNNING
+    >>> PowerMachine.observe(guest, PowerState.CRASHED)
+    PowerState.CRASHED
+    """
+
+    start = Trigger(
+        {frozenset({PowerState.NOSTATE, PowerState.SHUTDOWN}): PowerState.RUNNING},
+        "The guest has been started.",
+    )
+    pause = Trigger(
+        {PowerState.RUNNING: PowerState.PAUSED},
+        "Its virtual CPUs stand still: by request, or on the source at switch-over and in post-copy.",
+    )
+    unpause = Trigger({PowerState.PAUSED: PowerState.RUNNING}, "Its virtual CPUs run again.")
+    suspend = Trigger({PowerState.RUNNING: PowerState.SUSPENDED}, "Saved to disk, or asleep by its own wish.")
+    resume = Trigger({PowerState.SUSPENDED: PowerState.RUNNING}, "Awake again.")
+    shut_down = Trigger({PowerState.RUNNING: PowerState.SHUTDOWN}, "It is off.")
+    crash = Trigger({PowerState.RUNNING: PowerState.CRASHED}, "Its kernel or its hypervisor process died.")
+    reboot = Trigger({PowerState.CRASHED: PowerState.RUNNING}, "A hard reboot brought it back.")
+    undefine = Trigger({PowerState.SHUTDOWN: PowerState.NOSTATE}, "The hypervisor knows it no more.")
+
+    @classmethod
+    def check_assignment(cls, old: object, new: object) -> PowerState:  # noqa: ARG003  (rule 1)
+        """Returns *new* if it is a power state: an observation is legal after every other."""
+        return cls.state(new) if not isinstance(new, PowerState) else new
+
+    @classmethod
+    def observe(cls, obj: object, seen: PowerState) -> PowerState:
+        """Writes what the hypervisor reports of *obj*, whatever was there; returns it."""
+        if not isinstance(seen, PowerState):
+            raise UnknownName("PowerState", seen, (state.name for state in PowerState))
+        object.__setattr__(obj, cls.field, seen)
+        return seen
+
+
+#: libvirt's ``virDomainState`` (libvirt/libvirt-domain.h) as power state.
+LIBVIRT_POWER_STATES: Mapping[int, PowerState] = MappingProxyType(
+    {
+        0: PowerState.NOSTATE,  # VIR_DOMAIN_NOSTATE
+        1: PowerState.RUNNING,  # VIR_DOMAIN_RUNNING
+        2: PowerState.RUNNING,  # VIR_DOMAIN_BLOCKED: on a resource, and therefore running
+        3: PowerState.PAUSED,  # VIR_DOMAIN_PAUSED
+        4: PowerState.SHUTDOWN,  # VIR_DOMAIN_SHUTDOWN: going down
+        5: PowerState.SHUTDOWN,  # VIR_DOMAIN_SHUTOFF
+        6: PowerState.CRASHED,  # VIR_DOMAIN_CRASHED
+        7: PowerState.SUSPENDED,  # VIR_DOMAIN_PMSUSPENDED
+    }
+)
+
+
+def from_libvirt(state: int) -> PowerState:
+    """The power state of libvirt's domain *state* (a ``virDomainState``); raises UnknownName for another number."""
+    try:
+        return LIBVIRT_POWER_STATES[state]
+    except KeyError:
+        raise UnknownName("libvirt domain state", state, map(str, LIBVIRT_POWER_STATES)) from None

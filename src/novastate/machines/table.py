@@ -20,7 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from novastate._native import tables
 from novastate.errors import IllegalTransition, InvalidField, UnknownName
@@ -117,7 +128,9 @@ class Machine(Generic[S]):
 
         Door.open(door)     # -> DoorState.OPEN
 
-    *initial* are the states that an object may be created in, *final* those that nothing leaves.
+    *initial* are the states that an object may be created in. From them follow `reachable`, and `final`: the reachable
+    states that nothing leaves. A machine may be derived from another: it has its rows, and may add to them or
+    replace a trigger.
     """
 
     #: The enum of states, in code order.
@@ -126,7 +139,9 @@ class Machine(Generic[S]):
     field: ClassVar[str]
     #: The states that an object may be created in.
     initial: ClassVar[frozenset[State]]
-    #: The states that no row leaves.
+    #: The states that rows lead to from the initial ones, and these.
+    reachable: ClassVar[frozenset[State]]
+    #: The reachable states that no row leaves.
     final: ClassVar[frozenset[State]]
     #: The checked triggers by name, in the order of the class body.
     triggers: ClassVar[Mapping[str, Fire[State]]]
@@ -147,18 +162,21 @@ class Machine(Generic[S]):
                 cls.states = get_args(base)[0]
         cls.field = field or cls.field
         cls.initial = frozenset(initial) or cls.initial
-        for name, declared in list(vars(cls).items()):
-            if isinstance(declared, Trigger):
-                setattr(cls, name, staticmethod(_checked(cls, name, declared)))
+        # An inherited trigger is built anew, so that its errors name the machine it was asked of.
         fires: dict[str, Fire[State]] = {}
         for klass in reversed(cls.__mro__):
-            for name, value in vars(klass).items():
-                if isinstance(value, staticmethod) and hasattr(value.__func__, "rows"):
-                    fires[name] = value.__func__
+            for name, value in list(vars(klass).items()):
+                declared = getattr(getattr(value, "__func__", None), "declared", value)
+                if isinstance(declared, Trigger):
+                    fires[name] = _checked(cls, name, declared)
+                    setattr(cls, name, staticmethod(fires[name]))
         cls.triggers = MappingProxyType(fires)
         cls.rows = tuple(Row(name, s, d) for name, fire in fires.items() for s, d in fire.rows.items())
-        cls.edges = MappingProxyType({s: frozenset(r.dest for r in cls.rows if r.source is s) for s in cls.states})
-        cls.final = frozenset(s for s in cls.states if not cls.edges[s] - {s})
+        cls.edges = MappingProxyType(
+            {s: frozenset(r.dest for r in cls.rows if r.source is s) for s in cls.states}
+        )
+        cls.reachable = _closure(cls.initial, cls.edges)
+        cls.final = frozenset(s for s in cls.reachable if not cls.edges[s] - {s})
         cls._by_code = tuple(cls.states)
         cls._codes = MappingProxyType({s: code for code, s in enumerate(cls._by_code)})
         cls._tables = MappingProxyType({name: cls._byte_table(fire) for name, fire in fires.items()})
@@ -203,9 +221,13 @@ class Machine(Generic[S]):
             raise _unknown_state(cls, new)
         if isinstance(old, cls.states):
             if new is not old and new not in cls.edges[old]:
-                raise IllegalTransition(cls.__name__, f"assignment of {new}", old, map(str, _ordered(cls.edges[old])))
+                raise IllegalTransition(
+                    cls.__name__, f"assignment of {new}", old, map(str, _ordered(cls.edges[old]))
+                )
         elif new not in cls.initial:
-            raise IllegalTransition(cls.__name__, f"assignment of {new}", old, map(str, _ordered(cls.initial)))
+            raise IllegalTransition(
+                cls.__name__, f"assignment of {new}", old, map(str, _ordered(cls.initial))
+            )
         return cast("S", new)
 
     # --- a fleet
@@ -217,7 +239,9 @@ class Machine(Generic[S]):
         try:
             return bytes([codes[state] for state in states])
         except (KeyError, TypeError):
-            raise InvalidField("states", "sequence", f"holds what is no {cls.states.__name__}", cls.states) from None
+            raise InvalidField(
+                "states", "sequence", f"holds what is no {cls.states.__name__}", cls.states
+            ) from None
 
     @classmethod
     def decode(cls, codes: Buffer) -> list[S | None]:
@@ -307,8 +331,19 @@ def _checked(machine: type[Machine[Any]], name: str, declared: Trigger[Any]) -> 
 
     fire.__name__, fire.__qualname__ = name, f"{machine.__name__}.{name}"
     fire.__module__, fire.__doc__ = machine.__module__, declared.doc
-    fire.rows = rows  # type: ignore[attr-defined]
+    fire.rows, fire.declared = rows, declared  # type: ignore[attr-defined]
     return cast("Fire[State]", fire)
+
+
+def _closure(initial: Iterable[State], edges: Mapping[State, frozenset[State]]) -> frozenset[State]:
+    reached: set[State] = set()
+    ahead = list(initial)
+    while ahead:
+        state = ahead.pop()
+        if state not in reached:
+            reached.add(state)
+            ahead += edges[state]
+    return frozenset(reached)
 
 
 def _refusal(machine: type[Machine[Any]], name: str, state: object) -> Exception:
