@@ -23,6 +23,4 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 def pytest_report_header() -> str:
     variant = "native" if _native.NATIVE else "pure Python"
-    return (
-        f"novastate: {variant} ({_native.REASON}); hypothesis profile {settings.get_current_profile_name()}"
-    )
+    return f"novastate: {variant} ({_native.REASON}); hypothesis profile {settings.get_current_profile_name()}"

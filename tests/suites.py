@@ -76,11 +76,7 @@ def no_kernels() -> str:
 
 
 def no_lab() -> str:
-    return (
-        ""
-        if (ROOT / "tests" / "lab").is_dir()
-        else "migrations between two real libvirt daemons are not built yet"
-    )
+    return "" if (ROOT / "tests" / "lab").is_dir() else "migrations between two real libvirt daemons are not built yet"
 
 
 def no_database() -> str:

@@ -71,19 +71,14 @@ def test_auto_falls_back_and_says_why(mode, without_kernels):
 def test_require_raises_where_there_are_no_kernels(without_kernels):
     run = probe("require", without_kernels)
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].startswith(
-        "ImportError: NOVASTATE_NATIVE=require, but the compiled kernels"
-    )
+    assert run.stderr.splitlines()[-1].startswith("ImportError: NOVASTATE_NATIVE=require, but the compiled kernels")
 
 
 @pytest.mark.parametrize("mode", ["of", "Require", "1"])
 def test_a_typo_is_refused_with_the_known_words(mode):
     run = probe(mode)
     assert run.returncode == 1
-    assert (
-        run.stderr.splitlines()[-1]
-        == f"ImportError: NOVASTATE_NATIVE={mode!r}: must be one of auto, require, off"
-    )
+    assert run.stderr.splitlines()[-1] == f"ImportError: NOVASTATE_NATIVE={mode!r}: must be one of auto, require, off"
 
 
 def test_this_run_is_the_variant_it_was_asked_for():

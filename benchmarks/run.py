@@ -1,0 +1,85 @@
+"""Runs every benchmark and writes RESULTS.md: ``make bench``, or ``python benchmarks/run.py [NAME ...]``.
+
+A benchmark is a script ``bench_*.py`` or ``accuracy*.py`` beside this one with a function ``main() -> str`` that
+returns Markdown. Its first docstring line is the heading. Each runs in a process of its own, so that none warms,
+or is slowed by, what another has loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+#: Seconds that one script may take.
+DEADLINE = 600
+
+
+def scripts(names: list[str]) -> list[Path]:
+    found = sorted([*HERE.glob("bench_*.py"), *HERE.glob("accuracy*.py")])
+    unknown = set(names) - {path.stem for path in found}
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(p.stem for p in found)}")
+    return [path for path in found if not names or path.stem in names]
+
+
+def machine() -> str:
+    """What a reader needs to compare the figures with their own."""
+    processor = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return f"{processor}; {platform.system()}; {platform.python_implementation()} {platform.python_version()}"
+
+
+def run(script: Path) -> str:
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import {script.stem} as b; sys.stdout.write(str(b.main()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+        cwd=HERE.parent,
+    )
+    return done.stdout.strip()
+
+
+def main(names: list[str]) -> int:
+    parts, failed = [], 0
+    for script in scripts(names):
+        print(f"{script.stem} ...", flush=True)
+        doc = ast.get_docstring(ast.parse(script.read_text())) or script.stem
+        heading = doc.partition("\n")[0].rstrip(".")
+        try:
+            body = run(script)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            failed += 1
+            body = f"**Failed**: {type(error).__name__}"
+        print(body, flush=True)
+        parts.append(f"## {heading}\n\n`python benchmarks/run.py {script.stem}`\n\n{body}\n")
+    if names:
+        return 1 if failed else 0  # a part of the figures is printed, not kept
+    head = (
+        "# Results\n\n"
+        "Written by `make bench` (`python benchmarks/run.py`); each figure stands beside its peer, measured in the "
+        "same run.\n\n"
+        f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}.\n"
+    )
+    RESULTS.write_text("\n".join([head, *parts]))
+    print(f"wrote {RESULTS}" + (f"; {failed} failed" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,148 @@
+"""Writes docs/generated/ from the tables of the package: machines with their diagrams, actions, the API pages.
+
+A picture or a table in the documentation can therefore not differ from what the code does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from novastate import machines
+
+#: The public parts, in the order in which a reader needs them.
+PARTS = (
+    "machines",
+    "objects",
+    "convergence",
+    "drivers",
+    "scheduling",
+    "store",
+    "flows",
+    "runners",
+    "testing",
+    "errors",
+)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; an empty cell is a hyphen."""
+    head = list(head)
+    lines = [head, ["---"] * len(head)]
+    lines += [[str(cell).replace("|", "\\|") or "-" for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def named(states: Iterable[Any], everything: int) -> str:
+    """The states of a cell, or *any* where all of them are meant."""
+    states = list(states)
+    return "any" if len(states) == everything else ", ".join(f"`{state}`" for state in states)
+
+
+def ordered(states: Iterable[Any], enum: type[Any]) -> list[Any]:
+    """In the order of the enum, so that a page never depends on hashes."""
+    members = set(states)
+    return [state for state in enum if state in members]
+
+
+def machine_page(machine: type[machines.Machine[Any]], svg: str) -> str:
+    """One machine: what it is, its picture, its rows."""
+    triggers = table(
+        ["trigger", "from", "to", "meaning"],
+        (
+            [
+                f"`{name}`",
+                "<br>".join(f"`{source}`" for source in fire.rows),
+                "<br>".join(f"`{dest}`" for dest in fire.rows.values()),
+                (fire.__doc__ or "").strip(),
+            ]
+            for name, fire in machine.triggers.items()
+        ),
+    )
+    final = ", ".join(f"`{state}`" for state in ordered(machine.final, machine.states)) or "none"
+    return f"""\
+# {machine.__name__}
+
+```{{eval-rst}}
+.. currentmodule:: {machine.__module__}
+```
+
+{(machine.__doc__ or "").strip().splitlines()[0]}
+
+Kept in the attribute `{machine.field}`; {len(list(machine.states))} states, {len(machine.rows)} rows.
+An object may be created in {", ".join(f"`{s}`" for s in ordered(machine.initial, machine.states))}.
+Nothing leaves {final}.
+
+![The states and triggers of {machine.__name__}]({svg})
+
+{triggers}"""
+
+
+def actions_page() -> str:
+    """Which action may start where."""
+    rows = [
+        [
+            f"`{action.value}`",
+            named(ordered(rule.vm_states, machines.VMState), len(machines.VMState)),
+            named(ordered(rule.task_states, machines.TaskState), len(machines.TaskState)),
+            "" if rule.task_state is None else f"`{rule.task_state}`",
+            "" if rule.expects is None else named(ordered(rule.expects, machines.TaskState), len(machines.TaskState)),
+            "yes" if rule.must_have_launched else "",
+            "yes" if rule.honours_lock else "",
+            rule.instance_action or "",
+        ]
+        for action, rule in machines.ACTIONS.items()
+    ]
+    head = [
+        "action",
+        "vm_state",
+        "task_state",
+        "sets",
+        "compare-and-swap expects",
+        "launched",
+        "lock",
+        "recorded as",
+    ]
+    return f"""\
+# Actions
+
+The {len(rows)} things that may be asked of a server, and where each may start: in one of these `vm_state` and
+`task_state`; what it then writes to `task_state`, and what that save expects to find there;
+whether the server must have been launched once, whether a lock refuses it, and the name under which it is recorded.
+Elsewhere {{func}}`novastate.machines.check` refuses it.
+
+{table(head, rows)}"""
+
+
+def api_page(part: str) -> str:
+    """The reference of one public part, from its docstrings."""
+    return f"# novastate.{part}\n\n```{{eval-rst}}\n.. automodule:: novastate.{part}\n```\n"
+
+
+def generate(app: Sphinx) -> None:
+    out = Path(app.srcdir, "generated")
+    shutil.rmtree(out, ignore_errors=True)
+    pages: dict[str, str] = {"actions.md": actions_page()}
+    drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
+    drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]
+    for machine in drawn:
+        svg = f"{machine.__name__}.svg"
+        pages[f"machines/{svg}"] = machine.diagram("svg")
+        pages[f"machines/{machine.__name__}.md"] = machine_page(machine, svg)
+    for part in PARTS:
+        importlib.import_module(f"novastate.{part}")
+        pages[f"api/{part}.md"] = api_page(part)
+    for name, text in pages.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", generate)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
