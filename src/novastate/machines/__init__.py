@@ -1,5 +1,6 @@
 """Explicit state machines after Nova's meaning: vm_state, task_state, power_state, migration status."""
 
+from novastate.machines.actions import ACTIONS, Action, ActionRule, Begun, Guarded, begin, check
 from novastate.machines.migration import (
     AT_REST,
     MIGRATION_MACHINES,
@@ -16,13 +17,18 @@ from novastate.machines.task import TaskMachine, TaskState
 from novastate.machines.vm import VMMachine, VMState
 
 __all__ = [
+    "ACTIONS",
     "AT_REST",
     "LIBVIRT_POWER_STATES",
     "MIGRATION_MACHINES",
     "REFUSED",
+    "Action",
+    "ActionRule",
+    "Begun",
     "ColdMigrationMachine",
     "EvacuationMachine",
     "Fire",
+    "Guarded",
     "LiveMigrationMachine",
     "Machine",
     "MigrationStatus",
@@ -37,5 +43,7 @@ __all__ = [
     "Trigger",
     "VMMachine",
     "VMState",
+    "begin",
+    "check",
     "from_libvirt",
 ]

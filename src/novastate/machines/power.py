@@ -2,13 +2,13 @@
 
 Rules of this file:
 
-1. The hypervisor is right. power_state is an observation, never a wish: nothing here refuses what a
-   driver reports, not even a pair that is no row (events get lost, so two observations may be several moves apart).
+1. The hypervisor is right. power_state is an observation, never a wish: nothing here refuses what a driver
+   reports, not even a pair that is no row (events get lost, so two observations may be several moves apart).
 2. The rows are what a *guest* can do; who simulates or drives one is held to them.
 
-Theory. The values are Nova's (nova/objects/fields.py), of which 2 and 5 are dead slots. A guest that the hypervisor
-does not know is ``NOSTATE``. What libvirt calls blocked is running, and its shut-down-in-progress and shut-off
-are both ``SHUTDOWN`` (nova/virt/libvirt/guest.py).
+Theory. The values are Nova's (nova/objects/fields.py), of which 2 and 5 are dead slots. A guest that the
+hypervisor does not know is ``NOSTATE``. What libvirt calls blocked is running, and its shut-down-in-progress
+and shut-off are both ``SHUTDOWN`` (nova/virt/libvirt/guest.py).
 """
 
 from __future__ import annotations
@@ -66,15 +66,14 @@ class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState
     @classmethod
     def check_assignment(cls, old: object, new: object) -> PowerState:  # noqa: ARG003  (rule 1)
         """Returns *new* if it is a power state: an observation is legal after every other."""
-        return cls.state(new) if not isinstance(new, PowerState) else new
+        return cls.state(new)
 
     @classmethod
-    def observe(cls, obj: object, seen: PowerState) -> PowerState:
-        """Writes what the hypervisor reports of *obj*, whatever was there; returns it."""
-        if not isinstance(seen, PowerState):
-            raise UnknownName("PowerState", seen, (state.name for state in PowerState))
-        object.__setattr__(obj, cls.field, seen)
-        return seen
+    def observe(cls, obj: object, seen: PowerState | int) -> PowerState:
+        """Writes and returns what the hypervisor says of *obj*, a state or its number."""
+        state = cls.state(seen)
+        object.__setattr__(obj, cls.field, state)
+        return state
 
 
 #: libvirt's ``virDomainState`` (libvirt/libvirt-domain.h) as power state.
@@ -93,7 +92,7 @@ LIBVIRT_POWER_STATES: Mapping[int, PowerState] = MappingProxyType(
 
 
 def from_libvirt(state: int) -> PowerState:
-    """The power state of libvirt's domain *state* (a ``virDomainState``); raises UnknownName for another number."""
+    """The power state of libvirt's ``virDomainState``; raises UnknownName for a number that is none."""
     try:
         return LIBVIRT_POWER_STATES[state]
     except KeyError:

@@ -4,14 +4,14 @@ Rules of this file:
 
 1. A task begins from idle. Only these may begin over another's task: deletion (any), evacuation (any), a hard
    reboot (eight, those that hang in a guest that does not answer), and an administrator's reset.
-2. Every task may be cut: ``revert`` leads to idle from each of them. It says that nobody does the task any more.
+2. Every task may be cut: ``revert`` leads to idle from each of them; nobody does the task any more.
 3. A task that ends well ends by ``finish``, from the last link of its chain only.
 4. A step that keeps the state is no row; assigning the state that is there is always legal.
 
 Theory. The chains are those of Nova (nova/compute/task_states.py names the states; the links are the saves of
-nova/compute/manager.py and nova/compute/api.py). Nova's compare-and-swap sets are optional and its field is a free string; here
-both are rows. ``resize_confirming`` is declared in Nova and never assigned: nothing leads to it here.
-Where the rows differ from the links of Nova, :data:`novastate.machines.DEVIATIONS` says so.
+nova/compute/manager.py and nova/compute/api.py). Nova's compare-and-swap sets are optional and its field
+is a free string; here both are rows. ``resize_confirming`` is declared in Nova and never assigned: nothing
+leads to it here. Where the rows differ from the links of Nova, :data:`novastate.machines.DEVIATIONS` says so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TaskState(State):
     # backup
     IMAGE_BACKUP = "image_backup"
     # set_admin_password
-    UPDATING_PASSWORD = "updating_password"
+    UPDATING_PASSWORD = "updating_password"  # noqa: S105  (a state, no secret)
     # resize/cold-migrate
     RESIZE_PREP = "resize_prep"
     RESIZE_MIGRATING = "resize_migrating"
@@ -102,9 +102,7 @@ class TaskState(State):
 
 _BUSY = frozenset(set(TaskState) - {TaskState.IDLE})
 _SOFT_REBOOT = frozenset({TaskState.REBOOTING, TaskState.REBOOT_PENDING, TaskState.REBOOT_STARTED})
-_HARD_REBOOT = frozenset(
-    {TaskState.REBOOTING_HARD, TaskState.REBOOT_PENDING_HARD, TaskState.REBOOT_STARTED_HARD}
-)
+_HARD_REBOOT = frozenset({TaskState.REBOOTING_HARD, TaskState.REBOOT_PENDING_HARD, TaskState.REBOOT_STARTED_HARD})
 
 
 class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDLE, TaskState.SCHEDULING}):
@@ -128,9 +126,7 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
         },
         "The host could not build it: look for another.",
     )
-    network = Trigger(
-        {frozenset({TaskState.IDLE, TaskState.SCHEDULING}): TaskState.NETWORKING}, "Get its networks."
-    )
+    network = Trigger({frozenset({TaskState.IDLE, TaskState.SCHEDULING}): TaskState.NETWORKING}, "Get its networks.")
     map_block_devices = Trigger({TaskState.NETWORKING: TaskState.BLOCK_DEVICE_MAPPING}, "Get its volumes.")
     spawn = Trigger(
         {frozenset({TaskState.BLOCK_DEVICE_MAPPING, TaskState.UNSHELVING}): TaskState.SPAWNING},
@@ -138,9 +134,7 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
     )
     # snapshot, backup
     snapshot = Trigger({TaskState.IDLE: TaskState.IMAGE_SNAPSHOT_PENDING}, "Make an image of it.")
-    take_snapshot = Trigger(
-        {TaskState.IMAGE_SNAPSHOT_PENDING: TaskState.IMAGE_SNAPSHOT}, "The host copies its disk."
-    )
+    take_snapshot = Trigger({TaskState.IMAGE_SNAPSHOT_PENDING: TaskState.IMAGE_SNAPSHOT}, "The host copies its disk.")
     backup = Trigger({TaskState.IDLE: TaskState.IMAGE_BACKUP}, "Make an image and forget the oldest one.")
     pend_upload = Trigger(
         {
@@ -160,16 +154,10 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
         },
         "Upload the copy.",
     )
-    set_admin_password = Trigger(
-        {TaskState.IDLE: TaskState.UPDATING_PASSWORD}, "Set the password inside the guest."
-    )
+    set_admin_password = Trigger({TaskState.IDLE: TaskState.UPDATING_PASSWORD}, "Set the password inside the guest.")
     # resize, cold migration
-    resize = Trigger(
-        {TaskState.IDLE: TaskState.RESIZE_PREP}, "Resize or cold-migrate: find a host and claim there."
-    )
-    resize_migrate = Trigger(
-        {TaskState.RESIZE_PREP: TaskState.RESIZE_MIGRATING}, "Power off and move the disks."
-    )
+    resize = Trigger({TaskState.IDLE: TaskState.RESIZE_PREP}, "Resize or cold-migrate: find a host and claim there.")
+    resize_migrate = Trigger({TaskState.RESIZE_PREP: TaskState.RESIZE_MIGRATING}, "Power off and move the disks.")
     resize_migrated = Trigger({TaskState.RESIZE_MIGRATING: TaskState.RESIZE_MIGRATED}, "The disks are moved.")
     resize_finish = Trigger({TaskState.RESIZE_MIGRATED: TaskState.RESIZE_FINISH}, "Start it on the new side.")
     revert_resize = Trigger({TaskState.IDLE: TaskState.RESIZE_REVERTING}, "Go back to the old side.")
@@ -209,15 +197,11 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
     resume = Trigger({TaskState.IDLE: TaskState.RESUMING}, "Run it from its saved memory.")
     power_off = Trigger(
         {
-            frozenset(
-                {TaskState.IDLE, TaskState.REBUILD_SPAWNING, TaskState.RESIZE_REVERTING}
-            ): TaskState.POWERING_OFF,
+            frozenset({TaskState.IDLE, TaskState.REBUILD_SPAWNING, TaskState.RESIZE_REVERTING}): TaskState.POWERING_OFF,
         },
         "Switch it off; at the end of a rebuild or a revert: because it was off before.",
     )
-    power_on = Trigger(
-        {frozenset({TaskState.IDLE, TaskState.UNSHELVING}): TaskState.POWERING_ON}, "Switch it on."
-    )
+    power_on = Trigger({frozenset({TaskState.IDLE, TaskState.UNSHELVING}): TaskState.POWERING_ON}, "Switch it on.")
     rescue = Trigger({TaskState.IDLE: TaskState.RESCUING}, "Boot it from a rescue image.")
     unrescue = Trigger({TaskState.IDLE: TaskState.UNRESCUING}, "Boot it from its own disk again.")
     # rebuild, evacuate
@@ -246,7 +230,7 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
     unshelve = Trigger({TaskState.IDLE: TaskState.UNSHELVING}, "Give it a host and start it again.")
     # delete
     delete = Trigger({frozenset(TaskState): TaskState.DELETING}, "Delete it, whatever else was going on.")
-    soft_delete = Trigger(
+    soft_delete = Trigger[TaskState](
         {
             frozenset(set(TaskState) - {TaskState.DELETING}): TaskState.SOFT_DELETING,
             TaskState.DELETING: TaskState.DELETING,
@@ -289,6 +273,4 @@ class TaskMachine(Machine[TaskState], field="task_state", initial={TaskState.IDL
         "The task is done; from scheduling: a host has taken it.",
     )
     revert = Trigger({_BUSY: TaskState.IDLE}, "The task failed, and nobody does it any more.")
-    reset = Trigger(
-        {frozenset(TaskState): TaskState.IDLE}, "An administrator declares that there is no task."
-    )
+    reset = Trigger({frozenset(TaskState): TaskState.IDLE}, "An administrator declares that there is no task.")

@@ -55,9 +55,7 @@ class VMMachine(Machine[VMState], field="vm_state", initial={VMState.BUILDING}):
     """
 
     spawned = Trigger({VMState.BUILDING: VMState.ACTIVE}, "The guest has been built and runs.")
-    pause = Trigger(
-        {VMState.ACTIVE: VMState.PAUSED}, "The virtual CPUs stand still; memory stays on the host."
-    )
+    pause = Trigger({VMState.ACTIVE: VMState.PAUSED}, "The virtual CPUs stand still; memory stays on the host.")
     unpause = Trigger({VMState.PAUSED: VMState.ACTIVE}, "The virtual CPUs run again.")
     suspend = Trigger({VMState.ACTIVE: VMState.SUSPENDED}, "The guest's memory has been saved to disk.")
     resume = Trigger({VMState.SUSPENDED: VMState.ACTIVE}, "The guest runs from its saved memory.")
@@ -97,13 +95,9 @@ class VMMachine(Machine[VMState], field="vm_state", initial={VMState.BUILDING}):
         "Resized or cold-migrated; waits for confirm or revert.",
     )
     confirm_resize = Trigger({VMState.RESIZED: VMState.ACTIVE}, "The old side is gone; the guest runs.")
-    confirm_resize_stopped = Trigger(
-        {VMState.RESIZED: VMState.STOPPED}, "The old side is gone; the guest is off."
-    )
+    confirm_resize_stopped = Trigger({VMState.RESIZED: VMState.STOPPED}, "The old side is gone; the guest is off.")
     revert_resize = Trigger({VMState.RESIZED: VMState.ACTIVE}, "Back on the old side, running.")
-    revert_resize_stopped = Trigger(
-        {VMState.RESIZED: VMState.STOPPED}, "Back on the old side, off as it was before."
-    )
+    revert_resize_stopped = Trigger({VMState.RESIZED: VMState.STOPPED}, "Back on the old side, off as it was before.")
     shelve = Trigger(
         {
             frozenset({VMState.ACTIVE, VMState.STOPPED, VMState.PAUSED, VMState.SUSPENDED}): VMState.SHELVED,
