@@ -1,0 +1,45 @@
+"""What a control plane does to its instances, written once and without I/O: generators that yield effects."""
+
+from novastate.flows.build import build
+from novastate.flows.effects import (
+    Call,
+    Claim,
+    Effect,
+    Find,
+    Flow,
+    Load,
+    Notify,
+    Now,
+    Release,
+    Save,
+    Schedule,
+    Send,
+    Wait,
+)
+from novastate.flows.live_migrate import LiveMigrationOptions, live_migrate
+from novastate.flows.recovery import Recovered, recover
+from novastate.flows.requests import abort_live_migration, active_live_migration, force_complete_live_migration
+
+__all__ = [
+    "Call",
+    "Claim",
+    "Effect",
+    "Find",
+    "Flow",
+    "LiveMigrationOptions",
+    "Load",
+    "Notify",
+    "Now",
+    "Recovered",
+    "Release",
+    "Save",
+    "Schedule",
+    "Send",
+    "Wait",
+    "abort_live_migration",
+    "active_live_migration",
+    "build",
+    "force_complete_live_migration",
+    "live_migrate",
+    "recover",
+]

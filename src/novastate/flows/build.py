@@ -1,0 +1,105 @@
+"""Build: an instance comes to life on a host.
+
+Rules of this flow:
+
+1. Instance and RequestSpec come into being in one commit, in vm_state building and task scheduling.
+2. Room is claimed before the host is asked to spawn. A host that fails gives the room back before the next is tried; after
+   :data:`ATTEMPTS` hosts the instance is in error, with no host (I48).
+3. The instance becomes active in the same commit in which its task ends and ``launched_at`` is set.
+
+The chain of tasks is Nova's: scheduling, none (a host has taken it), networking, block_device_mapping, spawning, none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from novastate.errors import ClaimFailed, DriverError, MaxRetriesExceeded, NoValidHost
+from novastate.flows.effects import Claim, Flow, Load, Notify, Now, Release, Save, Schedule
+from novastate.flows.steps import call, tell
+from novastate.machines import TaskMachine, TaskState, VMMachine, VMState
+from novastate.objects import Instance, RequestSpec
+
+__all__ = ["ATTEMPTS", "build"]
+
+#: How many hosts are tried (Nova: ``[scheduler]max_attempts``).
+ATTEMPTS = 3
+
+
+def build(instance: Instance, spec: RequestSpec) -> Flow[Instance]:
+    """Creates *instance*, picks a host for *spec*, and starts the guest there.
+
+    *instance* is in vm_state building and task scheduling, and not stored yet. Result: the instance, active. Raises AlreadyExists with
+    nothing recorded; NoValidHost or MaxRetriesExceeded with the instance in error.
+    """
+    yield Save((instance, spec))
+    reasons: dict[str, str] = {}
+    try:
+        while True:
+            try:
+                host: str = (yield Schedule(spec, frozenset(reasons)))[0]
+            except NoValidHost as error:
+                raise NoValidHost({**error.reasons, **reasons}) from error
+            try:
+                return (yield from _build_on(host, instance, spec))
+            except (ClaimFailed, DriverError) as error:
+                reasons[host] = str(error)
+                yield Notify("build.refused", {"instance": instance.uuid, "host": host, "reason": str(error)})
+                yield from tell(host, "destroy", instance.uuid)
+                yield Release(host, instance.uuid)
+                instance = yield Load(Instance, instance.uuid)
+                if len(reasons) >= ATTEMPTS:
+                    raise MaxRetriesExceeded(reasons, "too many hosts refused") from error
+                yield from _save(instance, _reschedule)
+    except NoValidHost as error:
+        yield from _save(instance, _give_up)
+        yield Notify("build.error", {"instance": instance.uuid, "reason": str(error)})
+        raise
+
+
+def _build_on(host: str, instance: Instance, spec: RequestSpec) -> Flow[Instance]:
+    yield Claim(host, instance.uuid, spec)
+
+    def take(server: Instance) -> None:
+        server.host = server.node = host
+        TaskMachine.finish(server)
+
+    yield from _save(instance, take)
+    yield from _save(instance, TaskMachine.network)
+    yield from _save(instance, TaskMachine.map_block_devices)
+    yield from _save(instance, TaskMachine.spawn)
+    info = yield from call(host, "spawn", instance)
+    now = yield Now()
+
+    def launched(server: Instance) -> None:
+        server.power_state = info.power_state
+        server.launched_at = now
+        VMMachine.spawned(server)
+        TaskMachine.finish(server)
+
+    yield from _save(instance, launched)
+    yield Notify("build.end", {"instance": instance.uuid, "host": host})
+    return instance
+
+
+def _reschedule(server: Instance) -> None:
+    server.host = server.node = None
+    if server.task_state is not TaskState.SCHEDULING:
+        if server.task_state:
+            TaskMachine.finish(server)
+        TaskMachine.schedule(server)
+
+
+def _give_up(server: Instance) -> None:
+    server.host = server.node = None
+    if server.task_state:
+        TaskMachine.finish(server)
+    if server.vm_state is not VMState.ERROR:
+        VMMachine.fail(server)
+
+
+def _save(instance: Instance, change: Callable[[Instance], object]) -> Flow[None]:
+    """One step of the chain: *change*, guarded by the task that it was made in."""
+    before = instance.task_state
+    change(instance)
+    yield Save((instance,), {"task_state": (before,)})

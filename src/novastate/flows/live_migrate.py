@@ -1,0 +1,251 @@
+"""Live migration: a guest moves to another host while it runs.
+
+Rules of this flow:
+
+1. Refused before anything is recorded: the action's guard, a destination that is unknown or is the source.
+2. Task MIGRATING and the migration record come into being in one commit. From then on only this flow, or ``recover`` after
+   it, ends them; whoever else changed the task has won, and this flow undoes its work and says so.
+3. The destination's room is claimed before it is asked anything. A failed attempt gives it back before the next is
+   made.
+4. The host in the record changes in the same commit in which the migration becomes completed and the task idle. Room is given
+   back before that commit: after it, nothing is left to do.
+5. The hypervisor's word decides where the guest is. When the job's end is in doubt, both hosts are asked.
+
+Statuses: accepted → queued → preparing → running (→ running (post-copy)) → completed | failed | cancelled | error.
+
+Order and meaning follow Nova (``conductor/tasks/live_migrate.py``, ``compute/manager.py``, ``virt/libvirt/driver.py``); where
+Nova's own order leaves something stuck, the difference is listed in the documentation of gotchas (G2, G10 to G13, G17, G18,
+G20, G41).
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from attrs import evolve, frozen
+
+from novastate.convergence.policy import NovaPolicy, Policy
+from novastate.drivers import HostState, LiveMigrationParams
+from novastate.errors import (
+    ActionNotAllowed,
+    ClaimFailed,
+    DriverError,
+    MaxRetriesExceeded,
+    MigrationPreCheckError,
+    NotFound,
+    NoValidHost,
+    NovastateError,
+    StaleState,
+    UnableToMigrateToSelf,
+)
+from novastate.flows.effects import Claim, Flow, Load, Notify, Release, Save, Schedule, Wait
+from novastate.flows.live_migration_end import arrived, complete, give_up, roll_back
+from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, monitor
+from novastate.flows.steps import amend, call, named, tell
+from novastate.machines import (
+    MIGRATION_MACHINES,
+    Action,
+    MigrationStatus,
+    MigrationType,
+    PowerState,
+    TaskState,
+    begin,
+)
+from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec
+
+__all__ = ["LiveMigrationOptions", "live_migrate"]
+
+_machine = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION]
+
+
+@frozen
+class LiveMigrationOptions:
+    """How a live migration is to be run.
+
+    *params*: what the hypervisor is told. *policy*: asked at every poll. *max_retries*: how many further destinations may be tried
+    after the first has failed its checks, -1: as many as there are (Nova's ``migrate_max_retries``). *poll*, *save_every*: seconds
+    between looks at the job, and between saves of its progress (Nova: 0.5 and 5).
+    """
+
+    params: LiveMigrationParams = LiveMigrationParams()
+    policy: Policy = NovaPolicy()
+    max_retries: int = -1
+    poll: float = 0.5
+    save_every: float = 5.0
+
+
+def live_migrate(
+    instance_uuid: str,
+    host: str | None = None,
+    *,
+    block_migration: bool | None = None,
+    options: LiveMigrationOptions | None = None,
+    admin: bool = False,
+    migration_uuid: str | None = None,
+) -> Flow[Migration]:
+    """Moves the running guest of an instance to *host*, or to the best host where None.
+
+    *block_migration*: copy local disks (True), require shared storage (False), find out (None). *admin* passes the lock.
+    The result is the migration in its final status: completed, failed or cancelled.
+
+    Raises, with nothing recorded: ActionNotAllowed, InstanceLocked, InstanceNotReady, UnableToMigrateToSelf, NotFound.
+    Raises, with the migration in status error and the instance as before: NoValidHost, MaxRetriesExceeded, MigrationPreCheckError
+    (InvalidLocalStorage, InvalidSharedStorage), ClaimFailed, DriverError. Raises StaleState if another took the instance over.
+    """
+    return _live_migrate(
+        instance_uuid, host, block_migration, options or LiveMigrationOptions(), admin, migration_uuid or str(uuid4())
+    )
+
+
+def _live_migrate(
+    instance_uuid: str,
+    host: str | None,
+    block_migration: bool | None,
+    options: LiveMigrationOptions,
+    admin: bool,
+    migration_uuid: str,
+) -> Flow[Migration]:
+    instance: Instance = yield Load(Instance, instance_uuid)
+    spec: RequestSpec = yield Load(RequestSpec, instance_uuid)
+    begun = begin(Action.LIVE_MIGRATE, instance, admin=admin)
+    if host is not None:
+        if host == instance.host:
+            raise UnableToMigrateToSelf(instance_uuid, host)
+        yield Load(ComputeNode, host)
+    source = instance.host
+    migration = Migration(
+        uuid=migration_uuid,
+        instance_uuid=instance_uuid,
+        migration_type=MigrationType.LIVE_MIGRATION,
+        status=MigrationStatus.ACCEPTED,
+        source_compute=source,
+        source_node=instance.node or source,
+        dest_compute=host,
+        project_id=instance.project_id or None,
+        user_id=instance.user_id or None,
+    )
+    yield Save((instance, migration), {"task_state": begun.expects})
+    yield Notify("live_migration.start", {"instance": instance_uuid, "migration": migration_uuid, "source": source})
+
+    try:
+        dest, data = yield from _choose(instance, migration, spec, host, block_migration, options)
+    except StaleState:
+        raise
+    except NovastateError as error:
+        yield from give_up(instance, migration, None, MigrationStatus.ERROR, named(error))
+        raise
+    if dest is None or data is None:
+        return (yield from give_up(instance, migration, None, MigrationStatus.CANCELLED, "aborted before it was queued"))
+
+    def queue(_: Instance, record: Migration) -> None:
+        record.dest_compute = record.dest_node = dest
+        _machine.queue(record)
+
+    def prepare(_: Instance, record: Migration) -> None:
+        _machine.prepare(record)
+
+    def run(_: Instance, record: Migration) -> None:
+        _machine.run(record)
+
+    try:
+        instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
+        if (yield Wait(0, inbox(instance_uuid))) == ABORT:
+            return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
+        instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
+        try:
+            data = yield from call(dest, "pre_live_migration", instance, data)
+        except NovastateError as error:
+            yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
+            yield from give_up(instance, migration, dest, MigrationStatus.ERROR, named(error))
+            raise
+        if (yield Wait(0, inbox(instance_uuid))) == ABORT:
+            yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
+            return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while preparing"))
+        instance, migration = yield from amend(instance, migration, run, task=TaskState.MIGRATING)
+    except StaleState:
+        # Another has taken the instance over before the job began: leave it theirs, and our claim undone.
+        yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
+        yield Release(dest, instance_uuid)
+        raise
+
+    return (yield from _move(instance, migration, dest, data, options))
+
+
+def _move(
+    instance: Instance, migration: Migration, dest: str, data: LibvirtLiveMigrateData, options: LiveMigrationOptions
+) -> Flow[Migration]:
+    """Starts the job, watches it, and ends the migration as the hypervisor says."""
+    source, params = instance.host, options.params
+    if instance.power_state is PowerState.PAUSED:
+        # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
+        params = evolve(params, post_copy=False)
+    try:
+        yield from call(source, "live_migration", instance, dest, data, params)
+        watched = yield from monitor(instance, migration, data, evolve(options, params=params))
+    except (DriverError, StaleState) as error:
+        watched = Monitored(instance, migration, (yield from arrived(instance.uuid, source, dest)), named(error))
+    instance, migration = watched.instance, watched.migration
+    if watched.ended is MigrationStatus.COMPLETED:
+        return (yield from complete(instance, migration, source, dest, data))
+    return (yield from roll_back(instance, migration, source, dest, data, watched.ended, watched.reason))
+
+
+def _choose(
+    instance: Instance,
+    migration: Migration,
+    spec: RequestSpec,
+    host: str | None,
+    block_migration: bool | None,
+    options: LiveMigrationOptions,
+) -> Flow[tuple[str, LibvirtLiveMigrateData] | tuple[None, None]]:
+    """The destination, with its room claimed and its checks passed; (None, None) if an abort came first."""
+    source = instance.host
+    reasons: dict[str, str] = {}
+    while True:
+        if (yield Wait(0, inbox(instance.uuid))) == ABORT:
+            return None, None
+        if host is not None:
+            dest = host
+        else:
+            try:
+                dest = (yield Schedule(spec, frozenset({source, *reasons})))[0]
+            except NoValidHost as error:
+                raise NoValidHost({**error.reasons, **reasons}) from error
+        try:
+            return dest, (yield from _check(instance, spec, source, dest, block_migration))
+        except (MigrationPreCheckError, ClaimFailed, DriverError, NotFound) as error:
+            yield Release(dest, instance.uuid)
+            if host is not None:
+                raise
+            reasons[dest] = str(error)
+            yield Notify("live_migration.refused", {"migration": migration.uuid, "host": dest, "reason": str(error)})
+            if 0 <= options.max_retries < len(reasons):
+                raise MaxRetriesExceeded(reasons, "too many destinations refused") from error
+
+
+def _check(
+    instance: Instance, spec: RequestSpec, source: str, dest: str, block_migration: bool | None
+) -> Flow[LibvirtLiveMigrateData]:
+    """Claims the room and makes every check before a migration, source and destination."""
+    power = (yield from call(source, "get_info", instance.uuid)).power_state
+    if power not in {PowerState.RUNNING, PowerState.PAUSED}:
+        raise ActionNotAllowed(Action.LIVE_MIGRATE, "power_state", power, (PowerState.RUNNING, PowerState.PAUSED))
+    here: HostState = yield from call(source, "host_state")
+    there: HostState = yield from call(dest, "host_state")
+    if there.hypervisor_type != here.hypervisor_type:
+        raise MigrationPreCheckError(f"{dest} runs {there.hypervisor_type}, {source} runs {here.hypervisor_type}")
+    if there.hypervisor_version < here.hypervisor_version:
+        raise MigrationPreCheckError(
+            f"the hypervisor of {dest} ({there.hypervisor_version}) is older than that of {source} ({here.hypervisor_version})"
+        )
+    yield Claim(dest, instance.uuid, spec)
+    data = yield from call(
+        dest, "check_can_live_migrate_destination", instance, here, block_migration=block_migration
+    )
+    try:
+        completed: LibvirtLiveMigrateData = yield from call(source, "check_can_live_migrate_source", instance, data)
+    except NovastateError:
+        yield from tell(dest, "cleanup_live_migration_destination_check", data)
+        raise
+    yield from tell(dest, "cleanup_live_migration_destination_check", data)
+    return completed

@@ -1,0 +1,149 @@
+"""Watching a live migration while it runs, and acting on it.
+
+Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_migration_monitor``):
+
+1. Every poll: requests first (abort, force complete), then the policy, then the record.
+2. Force complete switches to post-copy where that is permitted, else pauses the guest so that the copy can catch up. After
+   the switch neither the policy nor a user can abort.
+3. An abort is asked for once; a forced completion likewise (Nova repeats both at every poll, G18).
+4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
+5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, for as long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from novastate.convergence.policy import Situation, data_gb
+from novastate.drivers import JobStats, JobType
+from novastate.errors import DriverError, NotSupported
+from novastate.flows.effects import Call, Flow, Notify, Wait
+from novastate.flows.steps import amend, tell
+from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType, TaskState
+from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
+
+if TYPE_CHECKING:
+    from novastate.flows.live_migrate import LiveMigrationOptions
+
+__all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "monitor"]
+
+_machine = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION]
+
+ABORT = "abort"
+FORCE_COMPLETE = "force-complete"
+
+#: How long the source may stay silent, or the job unseen, in seconds.
+SILENCE = 60.0
+
+_ENDS = {
+    JobType.COMPLETED: MigrationStatus.COMPLETED,
+    JobType.FAILED: MigrationStatus.FAILED,
+    JobType.CANCELLED: MigrationStatus.CANCELLED,
+}
+
+
+def inbox(instance_uuid: str) -> str:
+    """The topic on which requests to the live migration of an instance are left."""
+    return f"live-migration/{instance_uuid}"
+
+
+@frozen
+class Monitored:
+    """How the job ended (completed, failed or cancelled), why, and the records as they are now."""
+
+    instance: Instance
+    migration: Migration
+    ended: MigrationStatus
+    reason: str = ""
+
+
+def monitor(
+    instance: Instance, migration: Migration, data: LibvirtLiveMigrateData, options: LiveMigrationOptions
+) -> Flow[Monitored]:
+    """Polls the job on the source until it ends. Raises StaleState if the instance was taken over (the job is told to abort)."""
+    source, uuid = instance.host, instance.uuid
+    moving = data_gb(instance.memory_mb or instance.flavor.memory_mb, _disks(instance, data))
+    asked: set[str] = set()
+    silent, saved_at, downtime = 0.0, float("-inf"), options.params.downtime
+    while True:
+        request: str | None = yield Wait(options.poll, inbox(uuid))
+        try:
+            stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
+        except DriverError:
+            silent += options.poll
+            if silent >= SILENCE:
+                raise
+            continue
+        if stats.type in _ENDS:
+            return Monitored(instance, migration, _ENDS[stats.type], stats.error)
+        if stats.type is JobType.NONE:
+            silent += options.poll
+            if silent >= SILENCE:
+                raise DriverError(f"guest {uuid}: there is no migration job", host=source)
+            continue
+        silent = 0.0
+
+        advice = options.policy.decide(
+            Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
+        )
+        wanted = request or {"abort": ABORT, "force_complete": FORCE_COMPLETE}.get(advice.action)
+        if wanted and wanted not in asked and not stats.post_copy:
+            asked.add(wanted)
+            yield Notify(
+                f"live_migration.{wanted}",
+                {"migration": migration.uuid, "reason": "asked for" if request else advice.reason},
+            )
+            if wanted == ABORT:
+                yield from tell(source, "live_migration_abort", uuid)
+            elif wanted == FORCE_COMPLETE:
+                yield from _force_complete(source, uuid, post_copy=options.params.post_copy)
+            continue
+        if advice.downtime_ms is not None:
+            yield from tell(source, "live_migration_downtime", uuid, advice.downtime_ms)
+            downtime = advice.downtime_ms
+
+        yield Notify(
+            "live_migration.progress", {"instance": uuid, "migration": migration.uuid, "downtime_ms": downtime, "stats": stats}
+        )
+        switched = stats.post_copy and migration.status is MigrationStatus.RUNNING
+        if switched or stats.elapsed - saved_at >= options.save_every:
+            saved_at = stats.elapsed
+            instance, migration = yield from _save_progress(instance, migration, stats)
+
+
+def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[None]:
+    if post_copy:
+        try:
+            yield Call(source, "live_migration_post_copy", (uuid,))
+        except NotSupported:
+            pass
+        except DriverError:
+            return
+        else:
+            return
+    # The rollback at the source lets a guest that was paused for this run on.
+    yield from tell(source, "pause", uuid)
+
+
+def _save_progress(instance: Instance, migration: Migration, stats: JobStats) -> Flow[tuple[Instance, Migration]]:
+    def change(server: Instance, record: Migration) -> None:
+        server.progress = stats.progress
+        record.memory_total = stats.memory_total
+        record.memory_processed = stats.memory_processed
+        record.memory_remaining = stats.memory_remaining
+        record.disk_total = stats.disk_total
+        record.disk_processed = stats.disk_processed
+        record.disk_remaining = stats.disk_remaining
+        if stats.post_copy and record.status is MigrationStatus.RUNNING:
+            _machine.post_copy(record)
+
+    return (yield from amend(instance, migration, change, task=TaskState.MIGRATING))
+
+
+def _disks(instance: Instance, data: LibvirtLiveMigrateData) -> list[int]:
+    """The sizes in bytes of the local disks that a block migration copies."""
+    if not data.block_migration:
+        return []
+    return [gb << 30 for gb in (instance.root_gb or 0, instance.ephemeral_gb or 0) if gb]
