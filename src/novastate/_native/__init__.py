@@ -41,8 +41,8 @@ def _choose() -> tuple[bool, str]:
     return True, "the compiled kernels are installed"
 
 
+_chosen = _choose()
 #: Whether the compiled kernels run in this process.
-NATIVE: bool
+NATIVE: bool = _chosen[0]
 #: Why, in one sentence.
-REASON: str
-NATIVE, REASON = _choose()
+REASON: str = _chosen[1]
