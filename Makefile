@@ -37,7 +37,7 @@ setup: $(VENV)/.ready
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "novastate needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo absent): name one, as in make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	  echo "novastate needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo absent): name one, as in make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module: install the package python3-venv (as root: make system-deps)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -45,7 +45,6 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.venv pyproject.toml CMakeLists.txt $(KERNELS)
-	$(PIP) install --group build
 	$(MAKE) --no-print-directory build
 	@touch $@
 
@@ -55,6 +54,7 @@ $(VENV)/.ready: $(VENV)/.built pyproject.toml
 
 # Without a working compiler this installs the pure-Python variant, and the last line says so.
 build: $(VENV)/.venv
+	$(PIP) install --group build
 	$(PIP) install --no-build-isolation -e '.[cli,fast]'
 	@$(BIN)/python -c 'import novastate._native as n; n.NATIVE or print("novastate runs without its compiled kernels:", n.REASON)'
 
