@@ -1,0 +1,271 @@
+"""Write laws: which pages a simulated guest writes, and how often.
+
+Rules:
+
+1. A law is data: a tuple of parts, each a set of pages and a rate at which they are written. Parts write disjoint pages.
+2. Rates are page writes a second (a page is 4096 bytes); a page written twice counts twice in the rate, once in the curve.
+3. A law has a text form, and ``WriteLaw.parse(str(law)) == law``.
+
+Theory. If each page of a part is written as a Poisson process of rate λ, a window of τ seconds finds it written with
+probability 1 − exp(−λτ), so W(τ) = Σ N·(1 − exp(−λτ)) over the classes of pages with equal λ. Uniform writing is one class,
+hot-and-cold two, zipf one a page (its pages are grouped into classes of nearly equal λ). A sequential writer
+comes to each page in turn: W(τ) = min(N, rate·τ).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
+
+from attrs import evolve, field, frozen
+
+from novastate.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from novastate.convergence.curve import DirtyCurve
+
+__all__ = ["PAGE", "PageClass", "Part", "WriteLaw"]
+
+#: Bytes a page.
+PAGE = 4096
+
+Pattern: TypeAlias = Literal["uniform", "zipf", "hotcold", "sequential"]
+
+_UNITS: Mapping[str, int] = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZE = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgt]?i?b)?(?:/s)?", re.IGNORECASE)
+
+
+class PageClass(NamedTuple):
+    """*pages* pages that are together written *rate* times a second, at random or *ordered* one after the other."""
+
+    pages: float
+    rate: float
+    ordered: bool = False
+
+
+def _finite(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[object, object, float], None]:
+    def check(part: object, attribute: object, value: float) -> None:
+        name = cast("str", getattr(attribute, "name", "value"))
+        known = type(value) in {int, float} and math.isfinite(value)
+        if not known or value < least or value > most or (above and value == least):
+            bound = f"above {least:g}" if above else f"at least {least:g}"
+            upper = "" if most == math.inf else f" and at most {most:g}"
+            raise ConvergenceError(name, value, f"must be a finite number {bound}{upper}")
+
+    return check
+
+
+@frozen
+class Part:
+    """One set of *pages* pages, written *rate* times a second in *pattern*.
+
+    *s* is the exponent of a zipf law; *hot_fraction* of the pages of a hot-and-cold law take *hot_weight* of its writes.
+    """
+
+    pattern: Pattern = "uniform"
+    pages: int = field(default=1, validator=_finite(1))
+    rate: float = field(default=0.0, validator=_finite(0))
+    s: float = field(default=0.0, validator=_finite(0, 20))
+    hot_fraction: float = field(default=0.0, validator=_finite(0, 1))
+    hot_weight: float = field(default=0.0, validator=_finite(0, 1))
+
+    @property
+    def hot_pages(self) -> int:
+        """How many pages of a hot-and-cold law are hot: at least one, and at least one is cold where there are two."""
+        return max(1, min(self.pages - 1, round(self.pages * self.hot_fraction))) if self.pages > 1 else 1
+
+    def classes(self) -> tuple[PageClass, ...]:
+        """The pages in classes of equal, for zipf of nearly equal, rate."""
+        if self.pattern == "hotcold":
+            hot = self.hot_pages
+            cold = PageClass(self.pages - hot, self.rate * (1 - self.hot_weight))
+            return (PageClass(hot, self.rate * self.hot_weight), *([cold] if cold.pages else []))
+        if self.pattern == "zipf":
+            return _zipf_classes(self.pages, self.rate, self.s)
+        return (PageClass(self.pages, self.rate, self.pattern == "sequential"),)
+
+    def __str__(self) -> str:
+        extra = {
+            "zipf": f" s={_number(self.s)}",
+            "hotcold": f" hot={_number(self.hot_fraction)} weight={_number(self.hot_weight)}",
+        }.get(self.pattern, "")
+        return f"{self.pattern} pages={self.pages} rate={_number(self.rate)}{extra}"
+
+
+@frozen
+class WriteLaw:
+    """What a guest writes: *parts*, and the share *busy* (0 to 1) of vCPU time it needs to write at full rate.
+
+    Throttling a vCPU by p leaves min(1, (1 − p) / busy) of the writes; 0 is a writer that hardly uses the vCPU and never feels it.
+    """
+
+    parts: tuple[Part, ...] = field(default=(), converter=tuple)
+    busy: float = field(default=0.0, validator=_finite(0, 1))
+
+    # --- making one
+
+    @classmethod
+    def idle(cls) -> WriteLaw:
+        """Nothing is written."""
+        return cls()
+
+    @classmethod
+    def uniform(cls, pages: int, rate: float) -> WriteLaw:
+        """*pages* pages, each as likely as the other, *rate* writes a second. Raises ConvergenceError for impossible numbers."""
+        return cls((Part("uniform", pages, rate),))
+
+    @classmethod
+    def zipf(cls, pages: int, rate: float, s: float = 0.99) -> WriteLaw:
+        """The k-th of *pages* pages is written in proportion to k to the power of −*s*."""
+        return cls((Part("zipf", pages, rate, s=s),))
+
+    @classmethod
+    def hotcold(cls, pages: int, rate: float, hot_fraction: float = 0.1, hot_weight: float = 0.9) -> WriteLaw:
+        """A share *hot_fraction* of the *pages* pages takes the share *hot_weight* of the writes."""
+        return cls((Part("hotcold", pages, rate, hot_fraction=hot_fraction, hot_weight=hot_weight),))
+
+    @classmethod
+    def sequential(cls, pages: int, rate: float) -> WriteLaw:
+        """*pages* pages are written one after the other, round and round."""
+        return cls((Part("sequential", pages, rate),))
+
+    @classmethod
+    def from_classes(cls, classes: Iterable[tuple[float, float]]) -> WriteLaw:
+        """Independent classes of (pages, writes a second), as a dirty curve of classes has them."""
+        parts = [Part("uniform", max(1, round(pages)), rate) for pages, rate in classes if pages >= 0.5 and rate > 0]
+        return cls(tuple(parts))
+
+    def with_background(self, hot: int = 65, slow: int = 85) -> WriteLaw:
+        """The same with what any running system writes besides: *hot* pages within 0.1 s, *slow* ones within some seconds.
+
+        The counts are those of an idle Linux guest; they decide whether small downtime limits are ever met.
+        """
+        return evolve(self, parts=(*self.parts, Part("uniform", hot, hot * 30.0), Part("uniform", slow, slow * 0.4)))
+
+    def __add__(self, other: WriteLaw) -> WriteLaw:
+        return WriteLaw((*self.parts, *other.parts), max(self.busy, other.busy))
+
+    # --- reading it
+
+    @property
+    def pages(self) -> int:
+        """How many pages are ever written."""
+        return sum(part.pages for part in self.parts)
+
+    @property
+    def rate(self) -> float:
+        """Page writes a second, all parts together."""
+        return sum(part.rate for part in self.parts)
+
+    def classes(self) -> tuple[PageClass, ...]:
+        """Every class of every part."""
+        return tuple(page_class for part in self.parts for page_class in part.classes())
+
+    def written(self, seconds: float) -> float:
+        """W(τ): the expected number of distinct pages written in a window of *seconds*."""
+        if not math.isfinite(seconds) or seconds < 0:
+            raise ConvergenceError("seconds", seconds, "must be a finite number, not negative")
+        return sum(
+            min(pages, rate * seconds) if ordered else -pages * math.expm1(-rate * seconds / pages)
+            for pages, rate, ordered in self.classes()
+        )
+
+    def share(self, throttle: float) -> float:
+        """Which share of its writes is left while *throttle* (0 to 1) of the vCPU time is withheld."""
+        return 1.0 if self.busy <= 0 else min(1.0, (1.0 - throttle) / self.busy)
+
+    def curve(self, page_count: int) -> DirtyCurve:
+        """The exact dirty curve, for a guest of *page_count* pages. Raises ConvergenceError if it has fewer than are written."""
+        from novastate.convergence.curve import DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
+
+        if page_count < max(1, self.pages):
+            raise ConvergenceError("page_count", page_count, f"must be at least {max(1, self.pages)}, the pages that are written")
+        windows = [0.01 * 2**k for k in range(17)]
+        return DirtyCurve.from_windows({tau: self.written(tau) for tau in windows}, page_count=page_count)
+
+    # --- as text
+
+    @classmethod
+    def parse(cls, text: str) -> WriteLaw:
+        """Reads ``idle`` or parts joined by ``+``, such as ``uniform wss=64MiB rate=51MiB/s + uniform pages=65 rate=1950``.
+
+        ``pages`` counts pages and ``rate`` counts page writes a second; ``wss`` and a ``rate`` with a unit are in bytes.
+        ``busy`` may stand in any part. Raises ConvergenceError that names the part which cannot be read.
+        """
+        parts: list[Part] = []
+        busy = 0.0
+        for piece in text.split("+"):
+            words = piece.split()
+            if not words:
+                raise ConvergenceError("law", text, "has an empty part")
+            fields = dict(_fields(words[1:], text))
+            busy = max(busy, fields.pop("busy", 0.0))
+            if words[0] == "idle" and not fields:
+                continue
+            if words[0] not in _WORDS:
+                raise ConvergenceError("law", words[0], "is no pattern", ["idle", *_WORDS])
+            unknown = set(fields) - {"pages", "rate", *_WORDS[words[0]]}
+            if unknown or not {"pages", "rate"} <= set(fields):
+                problem = f"has an unknown {sorted(unknown)[0]}" if unknown else "needs pages (or wss) and rate"
+                raise ConvergenceError("law", piece.strip(), problem)
+            named = {_WORDS[words[0]].get(name, name): value for name, value in fields.items() if name != "pages"}
+            parts.append(Part(cast("Pattern", words[0]), max(1, round(fields["pages"])), **named))
+        return cls(tuple(parts), busy)
+
+    def __str__(self) -> str:
+        texts = [str(part) for part in self.parts] or ["idle"]
+        return " + ".join(texts) + (f" busy={_number(self.busy)}" if self.busy else "")
+
+
+#: What may follow each pattern besides pages and rate, and the field it fills.
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "uniform": {},
+    "zipf": {"s": "s"},
+    "hotcold": {"hot": "hot_fraction", "weight": "hot_weight"},
+    "sequential": {},
+}
+
+
+def _fields(words: Iterable[str], text: str) -> Iterable[tuple[str, float]]:
+    for word in words:
+        name, equals, value = word.partition("=")
+        found = _SIZE.fullmatch(value)
+        if not equals or found is None:
+            raise ConvergenceError("law", text, f"{word!r} is not name=number")
+        unit = (found[2] or "").lower()
+        try:
+            number = float(found[1]) * _UNITS.get(unit, 1000 ** " kmgt".find(unit[:1] or " "))
+        except ValueError:
+            raise ConvergenceError("law", text, f"{word!r} is not name=number") from None
+        in_bytes = name in {"wss", "rate"} and bool(unit)
+        yield ("pages" if name == "wss" else name), number / PAGE if in_bytes or name == "wss" else number
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def _zipf_classes(pages: int, rate: float, s: float) -> tuple[PageClass, ...]:
+    """Groups ranks whose rates differ by less than about a tenth; the sum over a group is an integral where it is long."""
+    edges = [1]
+    while edges[-1] <= pages:
+        edges.append(max(edges[-1] + 1, math.ceil(edges[-1] * 1.1)))
+    edges[-1] = pages + 1
+    weights = [_power_sum(first, after, s) for first, after in zip(edges, edges[1:], strict=False)]
+    total = sum(weights)
+    return tuple(
+        PageClass(after - first, rate * weight / total)
+        for first, after, weight in zip(edges, edges[1:], weights, strict=False)
+    )
+
+
+def _power_sum(first: int, after: int, s: float) -> float:
+    """Σ k^−s for first ≤ k < after: added up where that is short, else by the midpoint rule."""
+    if after - first <= 32:
+        return sum(k**-s for k in range(first, after))
+    low, high = first - 0.5, after - 0.5
+    if s == 1.0:
+        return math.log(high / low)
+    return (high ** (1 - s) - low ** (1 - s)) / (1 - s)

@@ -1,0 +1,470 @@
+"""A page-exact replica of QEMU's pre-copy: every page has its bit, and the guest writes by a law.
+
+Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, system/cpu-throttle.c):
+
+1. The thread takes turns. As a turn begins it looks at what is *pending* (unsent pages × 4096). Is that below the threshold,
+   it syncs the dirty bitmap; is it still below (strictly), it stops the guest and sends the rest at line rate.
+2. Else it sends a burst at line rate until the quota of the 100 ms slot (limit / 10, rounded up to whole flushes of 32 pages) or
+   the 50 ms of a turn are used up, or nothing is left; with the quota used up it sleeps until the slot ends.
+3. When a slot ends, threshold = bytes of the slot / its whole milliseconds × downtime limit. Before the first ends it is 0.
+4. The scan is cyclic by address. Zero pages take 9 bytes and lie in a block before a tail of non-zero pages.
+5. A sync sets the bit of each page written since the previous sync; one that is still unsent is not counted anew.
+6. Auto-converge: a period of more than 1 s, looked at in a sync, counts if more than half of the bytes sent were dirtied;
+   every second one that counts raises the throttle. A throttled vCPU keeps the sync waiting.
+
+Time is seconds since QEMU's migration became active. Everything follows from the seed: two runs with equal arguments are equal.
+Cost: one sync is linear in the guest's pages (about 0.1 ms a GiB), one turn logarithmic in the unsent ones.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from novastate.convergence.laws import PAGE, Part, WriteLaw
+from novastate.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Pages = npt.NDArray[np.int64]
+
+__all__ = ["PreCopySimulation", "SimulationSetup", "Statistics", "Status"]
+
+
+class Status(Enum):
+    """Where a migration stands; the values are QEMU's (``query-migrate``)."""
+
+    ACTIVE = "active"
+    DEVICE = "device"
+    POSTCOPY = "postcopy-active"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {Status.COMPLETED, Status.CANCELLED, Status.FAILED}
+
+
+@frozen
+class SimulationSetup:
+    """The numbers of one migration: times in s, sizes in bytes, rates in bytes a second, throttles as shares of vCPU time.
+
+    *limit* 0 is none. *first*, *again*, *blank*: time to send a page that the destination touches first, one that it has already,
+    a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the measured one in the threshold, if not 0.
+    *slow_slots*: share of the slots that last 101 ms.
+    """
+
+    limit: float = 0.0
+    downtime: float = 0.3
+    first: float = 10.5e-6
+    again: float = 1.8e-6
+    blank: float = 0.5e-6
+    device: float = 0.011
+    auto_converge: bool = False
+    throttle_initial: float = 0.20
+    throttle_increment: float = 0.10
+    throttle_max: float = 0.99
+    throttle_trigger: float = 0.50
+    post_copy: bool = False
+    switchover_bandwidth: float = 0.0
+    wire: int = PAGE + 8
+    wire_zero: int = 9
+    flush_pages: int = 32
+    slot: float = 0.1
+    turn: float = 0.05
+    slow_slots: float = 0.04
+
+    @property
+    def quota(self) -> float:
+        """Bytes that go out in one slot: whole flushes; infinite without a limit."""
+        if self.limit <= 0:
+            return math.inf
+        flush = self.flush_pages * self.wire
+        return math.ceil(self.limit * self.slot / flush) * flush
+
+
+class Round(NamedTuple):
+    """What lay between two syncs: *start* s, bytes *sent*, pages *dirtied* and then *remaining*, *throttle* after it."""
+
+    start: float
+    sent: int
+    dirtied: int
+    remaining: int
+    throttle: float
+
+
+@frozen
+class Statistics:
+    """What QEMU would answer now: *elapsed* s, *processed*, *remaining* and *total* bytes, *bandwidth* bytes a second in the last slot,
+    *dirty_rate* pages a second (refreshed by a sync more than 1 s after the previous refresh), *iteration* syncs.
+    """
+
+    status: Status
+    elapsed: float
+    processed: int
+    remaining: int
+    total: int
+    iteration: int
+    dirty_rate: int = 0
+    bandwidth: float = 0.0
+    throttle: float = 0.0
+    normal: int = 0
+    constant: int = 0
+    expected_downtime: float = field(default=0.3)
+
+
+class PreCopySimulation:
+    """One live migration, to be stepped: ``advance(1.5)``, look at :attr:`statistics`, ``set_downtime(0.5)``, ``advance(2)``.
+
+    *pages*, *zero_pages*: of the guest; *tail*: non-zero pages behind the zero block. The written pages lie before that block.
+    Raises ConvergenceError where the law writes more pages than there are.
+    """
+
+    def __init__(
+        self,
+        pages: int,
+        law: WriteLaw,
+        setup: SimulationSetup | None = None,
+        *,
+        zero_pages: int = 0,
+        tail: int = 3500,
+        seed: int = 0,
+    ) -> None:
+        if pages < 1:
+            raise ConvergenceError("pages", pages, "must be at least 1")
+        if law.pages > pages:
+            raise ConvergenceError("law", str(law), f"must write at most the {pages} pages that there are")
+        if not 0 <= zero_pages <= pages:
+            raise ConvergenceError("zero_pages", zero_pages, f"must be between 0 and {pages}")
+        self.setup = setup or SimulationSetup()
+        self.pages, self.law = pages, law
+        self._rng = np.random.default_rng(seed)
+        front = max(0, pages - zero_pages - tail)
+        self._zero = np.zeros(pages, dtype=bool)
+        self._zero[front : front + zero_pages] = True
+        self._sent_before = np.zeros(pages, dtype=bool)
+        self._dirty = np.ones(pages, dtype=bool)
+        first = max(0, min(front, pages) - law.pages)
+        self._writers: list[_Writer] = []
+        for part in law.parts:
+            self._writers.append(_Writer(part, first, self._rng))
+            first += part.pages
+        #: Where it stands at the time last advanced to.
+        self.status = Status.ACTIVE
+        #: When the guest was stopped on the source; None before.
+        self.stopped_at: float | None = None
+        #: When the guest could run on the destination; None before that is known.
+        self.resumed_at: float | None = None
+        #: When all was over; None before that is known.
+        self.finished_at: float | None = None
+        #: The complete rounds so far.
+        self.rounds: list[Round] = []
+        self.throttle = 0.0
+        self.syncs = 1
+        self._speed = 1.0
+        self._clock = self._now = self._slot_start = self._synced = self._period_start = 0.0
+        self._slot_sent = self._processed = self._normal = self._constant = 0
+        self._period_sent = self._period_dirty = self._round_sent = self._high = 0
+        self._threshold = self._bandwidth = 0.0
+        self._dirty_rate = 0
+        self._want_post_copy = False
+        self._final = (0, 0, 0)
+        self._cursor = 0
+        self._plan(np.arange(pages))
+
+    # --- commands
+
+    def set_downtime(self, seconds: float) -> None:
+        """Changes the downtime limit; as in QEMU it takes effect when the slot ends."""
+        if not math.isfinite(seconds) or seconds <= 0:
+            raise ConvergenceError("downtime", seconds, "must be a finite number above 0")
+        self.setup = evolve(self.setup, downtime=seconds)
+
+    def set_speed(self, factor: float) -> None:
+        """The link runs at *factor* times what was set up, from the next turn on; 0 is a stall."""
+        if not math.isfinite(factor) or factor < 0:
+            raise ConvergenceError("factor", factor, "must be a finite number, not negative")
+        self._speed = factor
+
+    def start_post_copy(self) -> bool:
+        """Asks for the switch to post-copy, which the next turn makes; False where it was not permitted."""
+        self._want_post_copy = self.setup.post_copy
+        return self._want_post_copy
+
+    def abort(self) -> bool:
+        """Ends it, the guest runs on where it is; False if it has ended, or runs in post-copy and cannot be aborted."""
+        if self.status.ended or self.status is Status.POSTCOPY:
+            return False
+        self._end(Status.CANCELLED)
+        return True
+
+    def fail(self) -> None:
+        """Ends it as when the connection breaks."""
+        if not self.status.ended:
+            self._end(Status.FAILED)
+
+    def _end(self, status: Status) -> None:
+        self.status, self.finished_at = status, self._clock
+        if status is not Status.COMPLETED and self.resumed_at is not None and self.resumed_at > self._clock:
+            self.stopped_at = self.resumed_at = None
+
+    # --- time
+
+    def advance(self, to: float) -> Status:
+        """Goes on to time *to* (never back), and says where it stands then."""
+        self._clock = max(self._clock, to)
+        while self.status is Status.ACTIVE and self._now <= self._clock:
+            self._turn()
+        if self.status is Status.DEVICE and self.finished_at is not None and self.finished_at <= self._clock:
+            self._complete()
+        elif self.status is Status.POSTCOPY and self.finished_at is not None and self.finished_at <= self._clock:
+            self._complete()
+        return self.status
+
+    @property
+    def next_event(self) -> float:
+        """When something will happen next: the next turn, or the end; infinite once it has ended."""
+        if self.status is Status.ACTIVE:
+            return self._now
+        return math.inf if self.status.ended or self.finished_at is None else self.finished_at
+
+    @property
+    def statistics(self) -> Statistics:
+        """What QEMU would answer at the time last advanced to."""
+        remaining = self._remaining * PAGE
+        processed = self._processed
+        if self.status is Status.POSTCOPY and self.resumed_at is not None and self.finished_at is not None:
+            whole = max(self.finished_at - self.resumed_at, 1e-9)
+            done = min(1.0, max(0.0, (self._clock - self.resumed_at) / whole))
+            remaining = int(remaining * (1 - done))
+            processed += int(self._final[0] * done)
+        known = self._dirty_rate and self._bandwidth
+        return Statistics(
+            status=self.status,
+            elapsed=self._clock if not self.status.ended or self.finished_at is None else self.finished_at,
+            processed=processed,
+            remaining=remaining,
+            total=self.pages * PAGE,
+            iteration=self.syncs,
+            dirty_rate=self._dirty_rate,
+            bandwidth=self._bandwidth,
+            throttle=self.throttle,
+            normal=self._normal,
+            constant=self._constant,
+            expected_downtime=remaining / self._bandwidth if known else self.setup.downtime,
+        )
+
+    @property
+    def downtime(self) -> float:
+        """For how long the guest stood still, s; 0 before it is known."""
+        if self.stopped_at is None or self.resumed_at is None:
+            return 0.0
+        return self.resumed_at - self.stopped_at
+
+    # --- one turn of the migration thread
+
+    @property
+    def _remaining(self) -> int:
+        return len(self._queue) - self._next
+
+    def _turn(self) -> None:
+        if self._remaining * PAGE < self._threshold:
+            self._sync()
+            if self._remaining * PAGE < self._threshold:
+                self._stop()
+                return
+        if self._want_post_copy:
+            self._switch()
+            return
+        sent, spent = self._burst()
+        self._now += spent
+        quota = self.setup.quota * self._speed
+        self._slot_sent += sent
+        slot_end = self._slot_start + self.setup.slot
+        if self._slot_sent >= quota and self._now < slot_end:
+            slow = self._rng.random() < self.setup.slow_slots
+            self._now = slot_end + (0.001 if slow else 0.0)
+        elif not sent:
+            # Nothing to send and not finished: a sync and its bookkeeping take time too.
+            self._now += 0.001
+        if self._now >= slot_end - 1e-9:
+            span = max(1, round((self._now - self._slot_start) * 1000))
+            self._bandwidth = self._slot_sent / span * 1000.0
+            rate = self.setup.switchover_bandwidth or self._bandwidth
+            self._threshold = rate * self.setup.downtime
+            self._slot_start, self._slot_sent = self._now, 0
+
+    def _burst(self) -> tuple[int, float]:
+        """Sends what the slot and the turn allow: bytes, seconds."""
+        if self._speed <= 0 or not self._remaining:
+            return 0, 0.0
+        start = self._next
+        room = self._bytes[start] + max(0.0, self.setup.quota * self._speed - self._slot_sent)
+        patience = self._seconds[start] + self.setup.turn * self._speed
+        # The page that crosses the bound still goes out.
+        by_bytes = int(np.searchsorted(self._bytes, room, side="left")) if math.isfinite(room) else len(self._queue)
+        by_time = int(np.searchsorted(self._seconds, patience, side="left"))
+        stop = max(start + 1, min(by_bytes, by_time, len(self._queue)))
+        gone = self._queue[start:stop]
+        blank = int(np.count_nonzero(self._blank[start:stop]))
+        self._constant += blank
+        self._normal += len(gone) - blank
+        sent = int(self._bytes[stop] - self._bytes[start]) + 18
+        self._processed += sent
+        self._next = stop
+        self._cursor = int(gone[-1]) + 1
+        return sent, float(self._seconds[stop] - self._seconds[start]) / self._speed
+
+    def _sync(self) -> None:
+        if self.throttle > 0:
+            # The throttled vCPU sleeps 10 ms × p / (1 − p) at a time, and the sync waits for it.
+            nap = 0.01 * self.throttle / (1 - self.throttle)
+            self._now += nap * 0.97 if self.throttle > 0.98 else nap * 0.5
+        span = self._now - self._synced
+        fresh = self._mark(span)
+        self._synced = self._now
+        self._period_dirty += fresh
+        if self._now > self._period_start + 1.0:
+            self._look_at_period()
+        self.rounds.append(
+            Round(self._now - span, self._processed - self._round_sent, fresh, self._remaining, self.throttle)
+        )
+        self._round_sent = self._processed
+
+    def _mark(self, span: float) -> int:
+        """Sets the bits of the pages written in the last *span* seconds; how many were not set."""
+        self._dirty[self._queue[: self._next]] = False
+        self._sent_before[self._queue[: self._next]] = True
+        unsent = self._remaining
+        share = self.law.share(self.throttle)
+        for writer in self._writers:
+            written = writer.draw(span * share)
+            self._dirty[written] = True
+            self._zero[written] = False
+        order = np.flatnonzero(self._dirty)
+        self._plan(np.roll(order, -int(np.searchsorted(order, self._cursor))))
+        self.syncs += 1
+        return len(order) - unsent
+
+    def _plan(self, order: Pages) -> None:
+        """The pages to be sent, in the order of the scan, with bytes and seconds summed up to each."""
+        setup = self.setup
+        self._queue, self._next = order, 0
+        self._blank = self._zero[order]
+        size = np.where(self._blank, setup.wire_zero, setup.wire)
+        cost = np.where(self._blank, setup.blank, np.where(self._sent_before[order], setup.again, setup.first))
+        self._bytes = np.concatenate(([0], np.cumsum(size)))
+        self._seconds = np.concatenate(([0.0], np.cumsum(cost)))
+
+    def _look_at_period(self) -> None:
+        span = self._now - self._period_start
+        self._dirty_rate = int(self._period_dirty / span)
+        setup = self.setup
+        sent = self._processed - self._period_sent
+        if setup.auto_converge and self._period_dirty * PAGE > sent * setup.throttle_trigger:
+            self._high += 1
+            if self._high >= 2:
+                self._high = 0
+                step = self.throttle + setup.throttle_increment if self.throttle > 0 else setup.throttle_initial
+                self.throttle = min(setup.throttle_max, step)
+        self._period_start, self._period_sent, self._period_dirty = self._now, self._processed, 0
+
+    # --- the end
+
+    def _stop(self) -> None:
+        """The guest is stopped, and the rest goes out at line rate."""
+        self.status, self.stopped_at = Status.DEVICE, self._now
+        self.syncs += 1
+        self._rest()
+        pause = self.setup.device + self._rest_seconds() / max(self._speed, 1e-9)
+        self.resumed_at = self.finished_at = self._now + pause
+
+    def _switch(self) -> None:
+        """The guest runs on the destination from now on, and its missing pages follow."""
+        self._mark(self._now - self._synced)
+        self._synced = self._now
+        self.status, self.stopped_at = Status.POSTCOPY, self._now
+        self._rest()
+        self.resumed_at = self._now + self.setup.device * 0.25
+        again = int(np.count_nonzero(self._sent_before[self._queue]))
+        seconds = self._rest_seconds() + again * self.setup.again
+        self.finished_at = self.resumed_at + seconds / max(self._speed, 1e-9)
+
+    def _rest(self) -> None:
+        start = self._next
+        blank = int(np.count_nonzero(self._blank[start:]))
+        self._final = (int(self._bytes[-1] - self._bytes[start]), self._remaining - blank, blank)
+
+    def _rest_seconds(self) -> float:
+        return float(self._seconds[-1] - self._seconds[self._next])
+
+    def _complete(self) -> None:
+        sent, normal, blank = self._final
+        self._processed += sent
+        self._normal += normal
+        self._constant += blank
+        self._next = len(self._queue)
+        self.throttle = 0.0
+        self.status = Status.COMPLETED
+
+
+class _Writer:
+    """Draws the pages that one part of a law writes, from page *first* on."""
+
+    def __init__(self, part: Part, first: int, rng: np.random.Generator) -> None:
+        self._part, self._first, self._rng = part, first, rng
+        self._carry = 0.0
+        self._at = 0
+        self._ranks: Pages | None = None
+        if part.pattern == "zipf":
+            weights = np.arange(1, part.pages + 1, dtype=np.float64) ** -part.s
+            self._weights = weights / weights.sum()
+            self._below = np.cumsum(self._weights)
+            self._ranks = rng.permutation(part.pages)
+        elif part.pattern == "hotcold":
+            self._ranks = rng.permutation(part.pages)
+
+    def draw(self, seconds: float) -> Pages:
+        """Pages written in *seconds* of unthrottled writing; a page may occur more than once."""
+        part = self._part
+        self._carry += part.rate * seconds
+        count = math.floor(self._carry)
+        self._carry -= count
+        if part.pattern == "sequential":
+            pages = (self._at + np.arange(min(count, part.pages))) % part.pages
+            self._at = (self._at + count) % part.pages
+        elif part.pattern == "zipf":
+            pages = self._zipf(count)
+        elif part.pattern == "hotcold":
+            hot = int(self._rng.binomial(count, part.hot_weight))
+            pages = np.concatenate(
+                (self._uniform(hot, part.hot_pages), part.hot_pages + self._uniform(count - hot, part.pages - part.hot_pages))
+            )
+        else:
+            pages = self._uniform(count, part.pages)
+        if self._ranks is not None:
+            pages = self._ranks[pages]
+        return pages + self._first
+
+    def _uniform(self, count: int, pages: int) -> Pages:
+        if count <= 0 or pages <= 0:
+            return np.empty(0, dtype=np.int64)
+        if count < pages:
+            return self._rng.integers(0, pages, count)
+        # Many writes a page: draw the pages, not the writes.
+        return np.flatnonzero(self._rng.random(pages) < -math.expm1(-count / pages))
+
+    def _zipf(self, count: int) -> Pages:
+        pages = self._part.pages
+        if count < pages:
+            return np.minimum(np.searchsorted(self._below, self._rng.random(count)), pages - 1)
+        return np.flatnonzero(self._rng.random(pages) < -np.expm1(-count * self._weights))
+
+

@@ -1,0 +1,87 @@
+"""Time, as drivers and runners take it: a clock tells it and sleeps.
+
+Rules: seconds are floats from an origin of the clock's own; a clock never goes back; `sleep` returns when at least that much
+has passed. Code that waits takes a clock, so that a test of an hour takes a millisecond.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Protocol, runtime_checkable
+
+from novastate.errors import InvalidField
+
+__all__ = ["Clock", "RealClock", "VirtualClock"]
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Anything that tells time and sleeps."""
+
+    def now(self) -> float:
+        """Seconds since the clock's origin."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Returns when *seconds* have passed; at once for 0 or less."""
+        ...
+
+
+class VirtualClock:
+    """Time that passes only when somebody sleeps, and then at once.
+
+    >>> clock = VirtualClock()
+    >>> clock.sleep(3600)
+    >>> clock.now()
+    3600.0
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = _finite("start", start)
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """Seconds slept so far, and what it was started at."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Lets *seconds* pass at once."""
+        seconds = _finite("seconds", seconds)
+        with self._lock:
+            self._now += max(0.0, seconds)
+
+    def __repr__(self) -> str:
+        return f"VirtualClock({self._now:g})"
+
+
+class RealClock:
+    """The machine's monotonic clock, *speed* times as fast: at speed 10 a sleep of 5 s takes half a second.
+
+    *start* is what it shows at first.
+    """
+
+    def __init__(self, speed: float = 1.0, start: float = 0.0) -> None:
+        if not math.isfinite(speed) or speed <= 0:
+            raise InvalidField("speed", speed, "must be a finite number above 0")
+        self.speed = speed
+        self._start = _finite("start", start)
+        self._origin = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds on this clock since it was made, and what it was started at."""
+        return self._start + (time.monotonic() - self._origin) * self.speed
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps *seconds* of this clock's time."""
+        time.sleep(max(0.0, _finite("seconds", seconds)) / self.speed)
+
+    def __repr__(self) -> str:
+        return f"RealClock(speed={self.speed:g})"
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise InvalidField(name, value, "must be a finite number")
+    return float(value)

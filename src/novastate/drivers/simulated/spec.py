@@ -1,0 +1,121 @@
+"""The data a simulated cloud is made of: hosts, and faults to come.
+
+Rules: a fault fires once, on the call or at the time it names, and is then spent; faults are plain data, so that a
+failing run can be written down and run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from attrs import asdict, field, fields, frozen
+
+from novastate.errors import InvalidField
+
+__all__ = ["Fault", "SimulatedHost"]
+
+
+def _at_least(least: float) -> Any:
+    def check(_: object, attribute: Any, value: float) -> None:
+        if type(value) not in {int, float} or not math.isfinite(value) or value < least:
+            raise InvalidField(attribute.name, value, f"must be a finite number of at least {least:g}")
+
+    return check
+
+
+def _named(_: object, attribute: Any, value: str) -> None:
+    if not value:
+        raise InvalidField(attribute.name, value, "must not be empty")
+
+
+@frozen
+class SimulatedHost:
+    """What a simulated host has.
+
+    Sizes in MiB (*memory_mb*) and GiB (*disk_gb*). Hosts with an equal, not empty *shared_storage* share their instance files.
+    *bandwidth*: limit of migrations from or to it, bytes a second, 0 is none; *line_rate*: what its network can do.
+    *cpu_allocation_ratio*: how many vCPUs it runs on one of its own; memory and disk are never overcommitted.
+    """
+
+    host: str = field(validator=_named)
+    vcpus: int = field(default=16, validator=_at_least(1))
+    memory_mb: int = field(default=65536, validator=_at_least(1))
+    disk_gb: int = field(default=1000, validator=_at_least(0))
+    hypervisor_version: int = field(default=10_000_000, validator=_at_least(0))
+    cpu_model: str = ""
+    shared_storage: str = ""
+    bandwidth: int = field(default=0, validator=_at_least(0))
+    line_rate: float = field(default=1.2e9, validator=_at_least(1))
+    cpu_allocation_ratio: float = field(default=16.0, validator=_at_least(0.01))
+
+    @property
+    def store(self) -> str:
+        """The store that its instance files lie on."""
+        return f"shared:{self.shared_storage}" if self.shared_storage else f"local:{self.host}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SimulatedHost:
+        """The opposite of `to_dict`. Raises InvalidField."""
+        return cast("SimulatedHost", _read(cls, data))
+
+
+FaultKind = Literal["error", "timeout", "lose_reply", "crash_host", "fail", "stall", "link_slow"]
+#: What may go wrong with a call, and with a running live migration.
+CALL_KINDS = ("error", "timeout", "lose_reply", "crash_host")
+JOB_KINDS = ("fail", "stall", "link_slow", "crash_host")
+
+
+@frozen
+class Fault:
+    """One thing that goes wrong, once.
+
+    On a call: the *nth* call of *method* (on *host*, or on any host if None) goes wrong *when* ``"before"`` it takes effect, or
+    ``"after"``: then the effect took place and the reply is lost. Kinds: ``error`` (DriverError with the text *error*), ``timeout``
+    and ``lose_reply`` (DriverTimeout), ``crash_host`` (the host goes down as by :meth:`SimulatedCloud.fail_host`).
+
+    With method ``"job"``: *at* seconds into the *nth* live migration from *host* it fails (``fail``), stops sending for *seconds*
+    (``stall``), runs at *factor* times its rate for *seconds* (``link_slow``), or *host* (the source if None) crashes (``crash_host``).
+    """
+
+    host: str | None = None
+    method: str = field(default="job", validator=_named)
+    nth: int = field(default=1, validator=_at_least(1))
+    when: Literal["before", "after"] = "before"
+    kind: FaultKind = "error"
+    error: str = "a scripted fault"
+    at: float = field(default=0.0, validator=_at_least(0))
+    seconds: float = field(default=1e9, validator=_at_least(0))
+    factor: float = field(default=0.1, validator=_at_least(0))
+
+    def __attrs_post_init__(self) -> None:
+        kinds = JOB_KINDS if self.method == "job" else CALL_KINDS
+        if self.kind not in kinds:
+            raise InvalidField("kind", self.kind, f"is no fault of {self.method}", kinds)
+        if self.when not in {"before", "after"}:
+            raise InvalidField("when", self.when, "is unknown", ("before", "after"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Fault:
+        """The opposite of `to_dict`. Raises InvalidField."""
+        return cast("Fault", _read(cls, data))
+
+
+def _read(cls: type[Any], data: Mapping[str, Any]) -> object:
+    known = [f.name for f in fields(cls)]
+    for name in data:
+        if name not in known:
+            raise InvalidField(f"{cls.__name__}.{name}", data[name], "is no field", known)
+    try:
+        return cls(**data)
+    except TypeError as error:
+        raise InvalidField(cls.__name__, dict(data), str(error)) from None
