@@ -1,0 +1,156 @@
+"""An instance: one virtual machine, as the control plane knows it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from novastate.machines import PowerState, TaskState, VMState
+from novastate.objects.base import (
+    EMPTY,
+    UNSET,
+    Count,
+    GuardedMap,
+    Ip,
+    Moves,
+    Percent,
+    Revision,
+    SecretStr,
+    Unset,
+    Uuid,
+    record,
+)
+from novastate.objects.compute_node import Service
+from novastate.objects.flavor import Flavor
+from novastate.objects.migration import MigrationContext
+from novastate.objects.parts import (
+    EC2Ids,
+    InstanceDeviceMetadata,
+    InstanceFault,
+    InstanceInfoCache,
+    KeyPair,
+    Resource,
+    SecurityGroup,
+    Tag,
+    TrustedCerts,
+)
+from novastate.objects.pci import InstancePCIRequests, PciDevice
+from novastate.objects.persistent import PersistentRecord
+from novastate.objects.topology import InstanceNUMATopology, VirtCPUModel
+
+__all__ = ["Instance"]
+
+
+def _vm(_: Any) -> Any:
+    from novastate.machines.vm import VMMachine  # noqa: PLC0415
+
+    return VMMachine
+
+
+def _task(_: Any) -> Any:
+    from novastate.machines.task import TaskMachine  # noqa: PLC0415
+
+    return TaskMachine
+
+
+def _power(_: Any) -> Any:
+    from novastate.machines.power import PowerMachine  # noqa: PLC0415
+
+    return PowerMachine
+
+
+@record
+class Instance(PersistentRecord):
+    """One virtual machine. Nova's Instance 2.8.
+
+    The three states move along the rows of their machines alone: a direct assignment that is no row raises
+    :class:`~novastate.errors.IllegalTransition` and changes nothing. *memory_mb*: MiB; *root_gb* and *ephemeral_gb*: GiB.
+    What Nova loads on demand (metadata, interfaces, devices …) is UNSET until it was loaded.
+
+    >>> small = Flavor(name="m1.small", vcpus=1, memory_mb=2048)
+    >>> web = Instance(uuid="7a1f2c9e-0d53-4c7f-9a39-5a2be3a2f6d1", display_name="web", flavor=small)
+    >>> web.vm_state, web.task_state, web.info_cache
+    (VMState.BUILDING, TaskState.IDLE, UNSET)
+    """
+
+    # --- who it is
+    id: int | Unset = UNSET
+    uuid: Uuid
+    display_name: str | None = None
+    display_description: str | None = None
+    hostname: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    reservation_id: str | None = None
+    launch_index: Count | None = None
+    cell_name: str | None = None
+    ec2_ids: EC2Ids | Unset = UNSET
+
+    # --- how it is
+    vm_state: Annotated[VMState, Moves(_vm)] = VMState.BUILDING
+    task_state: Annotated[TaskState, Moves(_task)] = TaskState.IDLE
+    power_state: Annotated[PowerState, Moves(_power)] = PowerState.NOSTATE
+    progress: Percent | None = None
+    locked: bool = False
+    locked_by: str | None = None
+    cleaned: bool = False
+    hidden: bool = False
+    fault: InstanceFault | None | Unset = UNSET
+    migration_context: MigrationContext | None | Unset = UNSET
+
+    # --- where it is
+    host: str | None = None
+    node: str | None = None
+    compute_id: int | None = None
+    launched_on: str | None = None
+    launched_at: datetime | None = None
+    terminated_at: datetime | None = None
+    availability_zone: str | None = None
+    services: Sequence[Service] | Unset = UNSET
+
+    # --- what it has
+    flavor: Flavor
+    old_flavor: Flavor | None | Unset = UNSET
+    new_flavor: Flavor | None | Unset = UNSET
+    instance_type_id: int | None = None
+    vcpus: Count | None = None
+    memory_mb: Count | None = None
+    root_gb: Count | None = None
+    ephemeral_gb: Count | None = None
+    ephemeral_key_uuid: Uuid | None = None
+    numa_topology: InstanceNUMATopology | None | Unset = UNSET
+    vcpu_model: VirtCPUModel | None | Unset = UNSET
+    pci_requests: InstancePCIRequests | None | Unset = UNSET
+    pci_devices: Sequence[PciDevice] | None | Unset = UNSET
+    resources: Sequence[Resource] | None | Unset = UNSET
+    device_metadata: InstanceDeviceMetadata | None | Unset = UNSET
+
+    # --- what it boots from and how it is set up
+    image_ref: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    architecture: str | None = None
+    os_type: str | None = None
+    vm_mode: str | None = None
+    root_device_name: str | None = None
+    default_ephemeral_device: str | None = None
+    default_swap_device: str | None = None
+    config_drive: str | None = None
+    auto_disk_config: bool = False
+    disable_terminate: bool = False
+    shutdown_terminate: bool = False
+    user_data: SecretStr | None = None
+    key_name: str | None = None
+    key_data: SecretStr | None = None
+    keypairs: Sequence[KeyPair] | Unset = UNSET
+    trusted_certs: TrustedCerts | None | Unset = UNSET
+
+    # --- how it is reached and marked
+    access_ip_v4: Annotated[str, Ip(4)] | None = None
+    access_ip_v6: Annotated[str, Ip(6)] | None = None
+    info_cache: InstanceInfoCache | None | Unset = UNSET
+    security_groups: Sequence[SecurityGroup] | Unset = UNSET
+    metadata: GuardedMap = EMPTY
+    system_metadata: GuardedMap = EMPTY
+    tags: Sequence[Tag] | Unset = UNSET
+
+    revision: Revision = 0
