@@ -1,0 +1,186 @@
+"""The cloud that the command acts on: records and simulated hosts in one SQLite file.
+
+Rules of this file:
+
+1. One process at a time acts on the hosts of a file: whoever does holds a lock on ``FILE.lock``, which the kernel gives back
+   when the process ends, however it ends. Looking at records, and asking a migration to abort, needs no lock.
+2. What the simulated hosts hold is written to the file after each change of theirs. A migration that was under way when the process
+   died has died with it: the guest is found on the source, or on the destination if it had switched over.
+3. Time is virtual unless real time is asked for: a migration of minutes takes milliseconds. It goes on from where it
+   stood when the file was used last, and never stands before the wall clock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from novastate.drivers import SimulatedCloud, SimulatedHost
+from novastate.drivers.clock import RealClock, VirtualClock
+from novastate.errors import InvalidField, StoreError, UnknownName
+from novastate.objects import ComputeNode, Instance
+from novastate.runners import Listener, LocalRunner
+from novastate.store import Put, SqlStore, Store
+
+__all__ = ["DEFAULT_HOSTS", "Cloud", "cloud_argument", "find_server", "node_of", "open_cloud", "open_store"]
+
+#: Bytes in a MiB.
+MIB = 1 << 20
+
+#: The hosts of a new cloud: two sharing nothing with the third.
+DEFAULT_HOSTS: tuple[SimulatedHost, ...] = tuple(
+    SimulatedHost(
+        host=name,
+        vcpus=8,
+        memory_mb=16384,
+        disk_gb=200,
+        shared_storage=storage,
+    )
+    for name, storage in (("alpha", "pool"), ("beta", "pool"), ("gamma", ""))
+)
+
+_DOCUMENT = "simulated-cloud"
+
+#: How long to wait for another process that acts on the cloud, in seconds.
+_LOCK_WAIT = 5.0
+
+
+def cloud_argument(parser: ArgumentParser) -> None:
+    """Adds ``--cloud FILE``."""
+    parser.add_argument(
+        "--cloud",
+        metavar="FILE",
+        default=os.environ.get("NOVASTATE_CLOUD", "novastate.sqlite"),
+        help="the SQLite file that holds the cloud (default: $NOVASTATE_CLOUD, else novastate.sqlite); created at first use",
+    )
+
+
+class Cloud:
+    """The records (`store`), the hosts (`hypervisors`) and what runs flows on both (`runner`)."""
+
+    def __init__(self, store: Store, hypervisors: SimulatedCloud, runner: LocalRunner) -> None:
+        self.store, self.hypervisors, self.runner = store, hypervisors, runner
+
+
+@contextmanager
+def open_store(path: str) -> Iterator[Store]:
+    """The records alone, for looking; a new cloud is made where there is none."""
+    with _opened(path) as store:
+        if not _has_cloud(store):
+            with _lock(path):
+                _populate(store, path)
+        yield store
+
+
+@contextmanager
+def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Iterator[Cloud]:
+    """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
+    with _opened(path) as store, _lock(path):
+        if not _has_cloud(store):
+            _populate(store, path)
+        revision, saved = store.get_document(_DOCUMENT)
+        start = max(time.time(), float(saved.get("now", 0.0)))
+        clock = RealClock() if real_time else VirtualClock(start)
+        hypervisors = SimulatedCloud.from_dict(saved["hosts"], clock=clock)
+
+        def keep() -> None:
+            nonlocal revision
+            revision = store.put_document(_DOCUMENT, {"now": clock.now(), "hosts": hypervisors.to_dict()}, revision)
+
+        hypervisors.on_change = keep
+        yield Cloud(store, hypervisors, LocalRunner(store, hypervisors.drivers, clock, listeners))
+        keep()
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[SqlStore]:
+    store = SqlStore(f"sqlite:///{Path(path).absolute()}")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _lock(path: str) -> Iterator[None]:
+    try:
+        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(f"{path}.lock: {error.strerror}") from error
+    try:
+        deadline = time.monotonic() + _LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise StoreError(f"{path}: another novastate process is acting on this cloud") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _has_cloud(store: Store) -> bool:
+    return bool(store.get_document(_DOCUMENT)[0])
+
+
+def _populate(store: Store, path: str) -> None:
+    """Makes the default hosts, in one document and one node each."""
+    if _has_cloud(store):
+        return
+    hypervisors = SimulatedCloud(DEFAULT_HOSTS)
+    store.commit(*(Put(node_of(host)) for host in DEFAULT_HOSTS))
+    store.put_document(_DOCUMENT, {"now": time.time(), "hosts": hypervisors.to_dict()}, 0)
+
+
+def node_of(host: SimulatedHost) -> ComputeNode:
+    """The record of a simulated host."""
+    return ComputeNode(
+        host=host.host,
+        hypervisor_hostname=host.host,
+        hypervisor_type="simulated",
+        hypervisor_version=host.hypervisor_version,
+        vcpus=host.vcpus,
+        memory_mb=host.memory_mb,
+        local_gb=host.disk_gb,
+        vcpus_used=0,
+        memory_mb_used=0,
+        local_gb_used=0,
+        running_vms=0,
+        cpu_info=host.cpu_model,
+    )
+
+
+def find_server(store: Store, name: str) -> Instance:
+    """The instance of that uuid or name; UnknownName lists the near ones, InvalidField the uuids of several of one name."""
+    named = store.find(Instance, limit=10, display_name=name)
+    if len(named) > 1:
+        raise InvalidField("server", name, "several have this name, use the uuid", (server.uuid for server in named))
+    if named:
+        return named[0]
+    known: dict[str, Instance] = {}
+    page = store.find(Instance, limit=500)
+    while page:
+        known |= {server.uuid: server for server in page}
+        page = store.find(Instance, limit=500, after=page[-1].uuid)
+    if name in known:
+        return known[name]
+    raise UnknownName("server", name, (server.display_name or server.uuid for server in known.values()))
+
+
+def check_host(store: Store, name: str) -> str:
+    """*name* if there is such a host; UnknownName lists the near ones."""
+    known = [node.host for node in store.find(ComputeNode, limit=500)]
+    if name not in known:
+        raise UnknownName("host", name, known)
+    return name
+
+

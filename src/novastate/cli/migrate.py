@@ -1,0 +1,222 @@
+"""``novastate live-migration``, ``migrations``, ``abort``, ``force-complete``, ``recover``: moving servers.
+
+``live-migration [--block-migrate] SERVER [HOST]`` has the words of ``nova live-migration``.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from attrs import evolve
+
+from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
+from novastate.cli.progress import Progress
+from novastate.cli.view import as_json, show
+from novastate.convergence import Forecast, Limits, Rules, forecast
+from novastate.convergence.policy import NovaPolicy, data_gb
+from novastate.drivers import ComputeDriver, LiveMigrationParams
+from novastate.errors import InvalidField, NovastateError
+from novastate.flows import (
+    LiveMigrationOptions,
+    abort_live_migration,
+    force_complete_live_migration,
+    live_migrate,
+    recover,
+)
+from novastate.machines import MigrationStatus
+from novastate.objects import Instance, Migration
+from novastate.runners import LocalRunner
+from novastate.store import Store
+
+__all__ = ["describe_forecast", "forecast_for", "migration_row", "register"]
+
+_MIB = 1 << 20
+
+
+def register(subparsers: Any) -> None:
+    """Adds the sub-commands."""
+    parser = subparsers.add_parser("live-migration", help="move a running server to another host", description=__doc__)
+    parser.set_defaults(run=_live_migration)
+    cloud_argument(parser)
+    parser.add_argument("server", metavar="SERVER", help="name or uuid")
+    parser.add_argument("host", metavar="HOST", nargs="?", help="where to; without it the scheduler chooses")
+    parser.add_argument("--block-migrate", action="store_true", default=None, help="copy the local disks")
+    parser.add_argument("--bandwidth", type=float, default=0, metavar="MIB_S", help="limit of the transfer; 0: none")
+    parser.add_argument("--downtime", type=int, default=500, metavar="MS", help="the longest pause, reached in steps; default: 500")
+    parser.add_argument("--timeout", type=int, default=800, metavar="S", help="seconds per GiB until the timeout action; 0: never")
+    parser.add_argument(
+        "--timeout-action", choices=("abort", "force_complete"), default="abort", help="what then; default: abort"
+    )
+    parser.add_argument("--auto-converge", action="store_true", help="let the hypervisor throttle the guest")
+    parser.add_argument("--post-copy", action="store_true", help="permit post-copy for a forced completion")
+    parser.add_argument("--real-time", action="store_true", help="let it take as long as it takes, so that it can be aborted")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    parser = subparsers.add_parser("migrations", help="list the migrations")
+    parser.set_defaults(run=_migrations)
+    cloud_argument(parser)
+    parser.add_argument("server", metavar="SERVER", nargs="?", help="only of this server")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+    for word, run, text in (
+        ("abort", _abort, "abort the live migration of a server"),
+        ("force-complete", _force_complete, "complete the live migration of a server by force"),
+    ):
+        parser = subparsers.add_parser(word, help=text)
+        parser.set_defaults(run=run)
+        cloud_argument(parser)
+        parser.add_argument("server", metavar="SERVER", help="name or uuid")
+
+    parser = subparsers.add_parser("recover", help="bring what a crash left half-done to an end")
+    parser.set_defaults(run=_recover)
+    cloud_argument(parser)
+    parser.add_argument("server", metavar="SERVER", nargs="?", help="only this server")
+    parser.add_argument("--now", action="store_true", help="even before its deadline has passed")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def migration_row(migration: Migration) -> dict[str, Any]:
+    """One migration as a line of a list."""
+    return {
+        "uuid": migration.uuid,
+        "server": migration.instance_uuid,
+        "type": migration.migration_type,
+        "status": migration.status,
+        "source": migration.source_compute,
+        "destination": migration.dest_compute,
+        "started": f"{migration.created_at:%Y-%m-%d %H:%M:%S}" if migration.created_at else None,
+    }
+
+
+def forecast_for(
+    driver: ComputeDriver, server: Instance, dest: str, params: LiveMigrationParams, limits: Limits
+) -> Forecast:
+    """What the estimator says of moving *server* from the host of *driver* to *dest*. Raises NotSupported."""
+    rules = Rules.qemu("10.0", auto_converge=params.auto_converge, post_copy=False)
+    return forecast(driver.measure(server.uuid), driver.link(dest, params), limits, rules=rules)
+
+
+def describe_forecast(expected: Forecast) -> str:
+    """A forecast in one or two lines."""
+    if expected.total is None:
+        return f"forecast: {expected.verdict.value}; {expected.reason}"
+    low, high = expected.total_interval or (expected.total, expected.total)
+    return (
+        f"forecast: {expected.verdict.value} in {expected.total:.1f} s ({low:.1f} to {high:.1f}), "
+        f"pause {1000 * (expected.downtime or 0):.0f} ms, {(expected.transferred or 0) / _MIB:.0f} MiB, "
+        f"{expected.probability:.0%} sure\n  {expected.reason}"
+    )
+
+
+def _options(args: Namespace) -> LiveMigrationOptions:
+    for name in ("bandwidth", "timeout"):
+        if not getattr(args, name) >= 0:
+            raise InvalidField(name, getattr(args, name), "must not be negative")
+    policy = NovaPolicy(downtime=args.downtime, completion_timeout=args.timeout, timeout_action=args.timeout_action)
+    params = LiveMigrationParams(
+        bandwidth=int(args.bandwidth * _MIB),
+        downtime=args.downtime // policy.downtime_steps,
+        auto_converge=args.auto_converge,
+        post_copy=args.post_copy,
+    )
+    return LiveMigrationOptions(params=params, policy=policy)
+
+
+def _limits(options: LiveMigrationOptions, server: Instance) -> Limits:
+    """What the policy allows at first: later its steps allow longer pauses."""
+    policy = options.policy
+    assert isinstance(policy, NovaPolicy)
+    moving = data_gb(server.memory_mb or 0)
+    return Limits(downtime=policy.steps(moving)[0][1] / 1000, timeout=policy.timeout(moving))
+
+
+def _live_migration(args: Namespace) -> int:
+    options = _options(args)
+    with (
+        Progress(quiet=args.json) as progress,
+        open_cloud(args.cloud, real_time=args.real_time, listeners=(progress,)) as cloud,
+    ):
+        server = find_server(cloud.store, args.server)
+        if args.host:
+            check_host(cloud.store, args.host)
+        expected = _forecast(cloud.runner, server, args.host, options)
+        if expected is not None and not args.json:
+            print(describe_forecast(expected))
+        migration = cloud.runner.run(
+            live_migrate(server.uuid, args.host, block_migration=args.block_migrate, options=options)
+        )
+        row = migration_row(migration)
+    if args.json:
+        print(as_json({**row, "forecast": None if expected is None else _forecast_facts(expected)}))
+    else:
+        print(f"{row['status']}: {server.display_name} on {row['destination' if _done(migration) else 'source']}")
+    return 0 if _done(migration) else 1
+
+
+def _done(migration: Migration) -> bool:
+    return migration.status is MigrationStatus.COMPLETED
+
+
+def _forecast_facts(expected: Forecast) -> dict[str, Any]:
+    return {
+        "verdict": expected.verdict.value,
+        "probability": expected.probability,
+        "total_s": expected.total,
+        "total_interval": expected.total_interval,
+        "downtime_s": expected.downtime,
+        "transferred_bytes": expected.transferred,
+        "reason": expected.reason,
+    }
+
+
+def _forecast(runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions) -> Forecast | None:
+    """The forecast, or None where the guest cannot be measured: that must not keep it from moving."""
+    if not server.host or server.host not in runner.drivers:
+        return None
+    driver = runner.drivers[server.host]
+    dest = dest or next(host for host in runner.drivers if host != server.host)
+    try:
+        return forecast_for(driver, server, dest, options.params, _limits(options, server))
+    except NovastateError:
+        return None
+
+
+def _migrations(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        equals = {"instance_uuid": find_server(store, args.server).uuid} if args.server else {}
+        found = store.find(Migration, limit=1000, **equals)
+        found.sort(key=lambda migration: (str(migration.created_at), migration.uuid))
+        rows = [migration_row(migration) for migration in found]
+    show(rows, json_wanted=args.json, empty="no migrations")
+    return 0
+
+
+def _store_runner(store: Store) -> LocalRunner:
+    """For flows that leave a request and call no driver: they need no lock on the hosts."""
+    return LocalRunner(store, {})
+
+
+def _abort(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        server = find_server(store, args.server)
+        migration = _store_runner(store).run(abort_live_migration(server.uuid))
+    print(f"asked migration {migration.uuid} of {server.display_name} to abort")
+    return 0
+
+
+def _force_complete(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        server = find_server(store, args.server)
+        migration = _store_runner(store).run(force_complete_live_migration(server.uuid))
+    print(f"asked migration {migration.uuid} of {server.display_name} to complete by force")
+    return 0
+
+
+def _recover(args: Namespace) -> int:
+    with open_cloud(args.cloud) as cloud:
+        servers = [find_server(cloud.store, args.server)] if args.server else cloud.store.find(Instance, limit=1000)
+        done = [(server, cloud.runner.run(recover(server.uuid, now=args.now))) for server in servers]
+    rows = [{"server": server.display_name, "changed": what.changed, "what": what.what} for server, what in done]
+    show(rows, json_wanted=args.json, empty="no servers")
+    return 0

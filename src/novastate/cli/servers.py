@@ -1,0 +1,177 @@
+"""``novastate hosts``, ``servers``, ``show``, ``boot``: what the cloud holds, and a new server in it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+from uuid import uuid4
+
+from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
+from novastate.cli.view import as_json, columns, pairs, plain, show
+from novastate.convergence.laws import WriteLaw
+from novastate.errors import AlreadyExists
+from novastate.flows import build
+from novastate.machines import TaskState, VMState, server_status
+from novastate.objects import ComputeNode, Flavor, Instance, RequestSpec
+from novastate.scheduling import room
+from novastate.store import Store, Transition
+
+__all__ = ["boot", "history_rows", "register", "server_row"]
+
+
+def register(subparsers: Any) -> None:
+    """Adds the sub-commands."""
+    parser = subparsers.add_parser("hosts", help="list the hosts and what is free on them")
+    parser.set_defaults(run=_hosts)
+    cloud_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+    parser = subparsers.add_parser("servers", help="list the servers")
+    parser.set_defaults(run=_servers)
+    cloud_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+    parser = subparsers.add_parser("show", help="show one server and its history")
+    parser.set_defaults(run=_show)
+    cloud_argument(parser)
+    parser.add_argument("server", metavar="SERVER", help="name or uuid")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    parser = subparsers.add_parser("boot", help="create a server and start it")
+    parser.set_defaults(run=_boot)
+    cloud_argument(parser)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--vcpus", type=int, default=1, metavar="N")
+    parser.add_argument("--memory", type=int, default=512, metavar="MIB", help="default: 512")
+    parser.add_argument("--disk", type=int, default=1, metavar="GIB", help="root disk, default: 1")
+    parser.add_argument("--host", metavar="HOST", help="on this host only")
+    parser.add_argument(
+        "--writes", default="idle", metavar="LAW", help="how the guest writes its memory, e.g. 'uniform wss=64MiB rate=51MiB/s'"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _hosts(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        rows = []
+        for node in store.find(ComputeNode, limit=1000):
+            free = room(node)
+            rows.append(
+                {
+                    "host": node.host,
+                    "vcpus free": f"{free.vcpus}/{free.vcpus + node.vcpus_used}",
+                    "memory free": f"{free.memory_mb}/{free.memory_mb + node.memory_mb_used} MiB",
+                    "disk free": f"{free.disk_gb}/{free.disk_gb + node.local_gb_used} GiB",
+                    "servers": node.running_vms,
+                }
+            )
+    show(rows, json_wanted=args.json)
+    return 0
+
+
+def server_row(server: Instance) -> dict[str, Any]:
+    """One server as a line of a list."""
+    return {
+        "name": server.display_name,
+        "uuid": server.uuid,
+        "status": server_status(server.vm_state, server.task_state),
+        "task": server.task_state,
+        "power": server.power_state,
+        "host": server.host,
+    }
+
+
+def _servers(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        rows = [server_row(server) for server in store.find(Instance, limit=1000)]
+    show(rows, json_wanted=args.json, empty="no servers; 'novastate boot NAME' makes one")
+    return 0
+
+
+def history_rows(store: Store, uuid: str) -> list[dict[str, Any]]:
+    """The history of a server and of its migrations, as lines of a list."""
+
+    def row(line: Transition) -> dict[str, Any]:
+        return {
+            "at": f"{line.at:%H:%M:%S.%f}"[:-3],
+            "what": line.kind,
+            "field": line.field,
+            "from": line.old,
+            "to": line.new,
+        }
+
+    return [row(line) for line in store.history(uuid)]
+
+
+def _show(args: Namespace) -> int:
+    with open_store(args.cloud) as store:
+        server = find_server(store, args.server)
+        facts = {
+            **server_row(server),
+            "vm_state": server.vm_state,
+            "vcpus": server.vcpus,
+            "memory_mb": server.memory_mb,
+            "root_gb": server.root_gb,
+            "launched_at": server.launched_at,
+            "progress": server.progress,
+            **{key: value for key, value in (server.metadata or {}).items()},
+        }
+        history = history_rows(store, server.uuid)
+    if args.json:
+        print(as_json({**facts, "history": history}))
+    else:
+        print(pairs(facts))
+        print("\nhistory")
+        print(columns(history))
+    return 0
+
+
+def boot(
+    name: str, law: str, *, vcpus: int = 1, memory_mb: int = 512, root_gb: int = 1, host: str | None = None
+) -> tuple[Instance, RequestSpec]:
+    """The two records of a new server, not stored yet. *law* is how its guest writes memory. Raises InvalidField."""
+    WriteLaw.parse(law)
+    uuid = str(uuid4())
+    flavor = Flavor(
+        id=1,
+        flavorid=f"{vcpus}-{memory_mb}-{root_gb}",
+        name=f"{vcpus} vCPU, {memory_mb} MiB, {root_gb} GiB",
+        vcpus=vcpus,
+        memory_mb=memory_mb,
+        root_gb=root_gb,
+        ephemeral_gb=0,
+        swap=0,
+        extra_specs={},
+    )
+    instance = Instance(
+        uuid=uuid,
+        display_name=name,
+        flavor=flavor,
+        vcpus=vcpus,
+        memory_mb=memory_mb,
+        root_gb=root_gb,
+        ephemeral_gb=0,
+        vm_state=VMState.BUILDING,
+        task_state=TaskState.SCHEDULING,
+        locked=False,
+        metadata={"novastate:law": law},
+    )
+    spec = RequestSpec(
+        instance_uuid=uuid, flavor=flavor, num_instances=1, is_bfv=False, force_hosts=[host] if host else None
+    )
+    return instance, spec
+
+
+def _boot(args: Namespace) -> int:
+    instance, spec = boot(
+        args.name, args.writes, vcpus=args.vcpus, memory_mb=args.memory, root_gb=args.disk, host=args.host
+    )
+    with open_cloud(args.cloud) as cloud:
+        if args.host:
+            check_host(cloud.store, args.host)
+        if cloud.store.find(Instance, limit=1, display_name=args.name):
+            raise AlreadyExists("server", args.name)
+        cloud.runner.run(build(instance, spec))
+        row = server_row(instance)
+    print(as_json(plain(row)) if args.json else pairs(row))
+    return 0
