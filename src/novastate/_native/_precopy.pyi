@@ -1,0 +1,9 @@
+from array import array
+
+def run(
+    scenario: array[float],
+    classes: array[float],
+    members: array[float],
+    out: array[float],
+    rounds: array[float],
+) -> int: ...

@@ -1,0 +1,311 @@
+/* The pre-copy recursion: QEMU's migration loop on expected page counts, for an ensemble of guests.
+ *
+ * What it computes, the formulas, the domain and the sources stand at the head of precopy_py.py, the twin, whose
+ * operations and their order are kept here one by one: results are equal to the last bit (built with
+ * -ffp-contract=off; exp() is the C library's in both).
+ *
+ * Cost: for each sync one exp() per class and four operations per class and segment of the ring (one to a
+ * handful); runs of equal slots are one step. State is about 20 kB of stack; no allocation, no global.
+ */
+#include "precopy.h"
+#include <math.h>
+#include <string.h>
+
+enum { SEGMENTS = NS_PRECOPY_SEGMENTS, CLASSES = NS_PRECOPY_MAX_CLASSES };
+
+static inline double least(double a, double b) { return b < a ? b : a; } /* Python's min(a, b) */
+static inline double greatest(double a, double b) { return b > a ? b : a; }
+
+/* What is unsent. The segments are [head, head + n) of the arrays; send() pops at the head, sync() pushes. */
+typedef struct {
+    size_t k, head, n;
+    double size[CLASSES], rate[CLASSES], held[CLASSES];
+    int ordered[CLASSES];
+    double width[2 * SEGMENTS], mass[2 * SEGMENTS];
+    double dens[2 * SEGMENTS][CLASSES];
+    double behind, dirty;
+} ring;
+
+static void ring_start(ring *r, const double *classes, size_t k) {
+    r->k = k;
+    r->head = r->n = 0;
+    for (size_t i = 0; i < k; i++) {
+        r->size[i] = classes[3 * i];
+        r->rate[i] = classes[3 * i + 1];
+        r->ordered[i] = classes[3 * i + 2] > 0.0;
+        r->held[i] = 0.0;
+    }
+    r->behind = 1.0;
+    r->dirty = 0.0;
+}
+
+static void ring_push(ring *r, double width, double dens) {
+    if (r->head + r->n == 2 * SEGMENTS) { /* at most SEGMENTS live: move them to the front */
+        memmove(r->width, r->width + r->head, r->n * sizeof *r->width);
+        memmove(r->mass, r->mass + r->head, r->n * sizeof *r->mass);
+        memmove(r->dens, r->dens + r->head, r->n * sizeof *r->dens);
+        r->head = 0;
+    }
+    size_t at = r->head + r->n++;
+    r->width[at] = width;
+    r->mass[at] = 0.0;
+    for (size_t i = 0; i < r->k; i++) r->dens[at][i] = dens;
+}
+
+static void ring_sum(ring *r) {
+    double dirty = 0.0;
+    for (size_t j = r->head; j < r->head + r->n; j++) dirty = dirty + r->mass[j];
+    for (size_t i = 0; i < r->k; i++) dirty = dirty + r->held[i];
+    r->dirty = dirty;
+}
+
+static double ring_sync(ring *r, double span, double factor, double ahead) {
+    if (ahead > 0.0 && r->n == 0 && r->behind > 0.0) {
+        ring_push(r, ahead, 1.0);
+        r->behind = r->behind - ahead;
+    }
+    if (r->behind > 0.0) {
+        if (r->n == SEGMENTS) {
+            size_t last = r->head + r->n - 1;
+            double old = r->width[last];
+            r->width[last] = old + r->behind;
+            for (size_t i = 0; i < r->k; i++) r->dens[last][i] = r->dens[last][i] * (old / r->width[last]);
+        } else {
+            ring_push(r, r->behind, 0.0);
+        }
+        r->behind = 0.0;
+    }
+    double fresh_all = 0.0;
+    size_t end = r->head + r->n;
+    for (size_t j = r->head; j < end; j++) r->mass[j] = 0.0;
+    for (size_t i = 0; i < r->k; i++) {
+        double n = r->size[i];
+        if (n <= 0.0) continue;
+        if (r->ordered[i]) {
+            double fresh = least(r->rate[i] * factor * span, n - r->held[i]);
+            r->held[i] = r->held[i] + fresh;
+            fresh_all = fresh_all + fresh;
+            continue;
+        }
+        double hit = 1.0 - exp(-r->rate[i] * factor * span / n);
+        for (size_t j = r->head; j < end; j++) {
+            double dens = r->dens[j][i];
+            double fresh = (1.0 - dens) * hit;
+            dens = dens + fresh;
+            r->dens[j][i] = dens;
+            r->mass[j] = r->mass[j] + n * r->width[j] * dens;
+            fresh_all = fresh_all + n * r->width[j] * fresh;
+        }
+    }
+    ring_sum(r);
+    return fresh_all;
+}
+
+static void ring_send(ring *r, double n) {
+    double share = r->dirty > 0.0 ? n / r->dirty : 1.0;
+    share = least(share, 1.0);
+    double due = n;
+    for (size_t i = 0; i < r->k; i++) {
+        due = due - r->held[i] * share;
+        r->held[i] = r->held[i] * (1.0 - share);
+    }
+    while (r->n) {
+        size_t j = r->head;
+        if (share < 1.0 && r->mass[j] > due) {
+            double part = due > 0.0 ? due / r->mass[j] : 0.0;
+            r->behind = r->behind + r->width[j] * part;
+            r->width[j] = r->width[j] * (1.0 - part);
+            r->mass[j] = r->mass[j] * (1.0 - part);
+            break;
+        }
+        due = due - r->mass[j];
+        r->behind = r->behind + r->width[j];
+        r->head++;
+        r->n--;
+    }
+    ring_sum(r);
+}
+
+enum { CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
+
+static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member, double *out,
+                  double *rounds, size_t capacity) {
+    const double page = s->page, quota = s->quota, first = s->first, again = s->again, blank = s->blank;
+    const double wire = s->wire, wire_again = s->wire_again, wire_zero = s->wire_zero, slot = s->slot;
+    double speed = member[0], theta_factor = member[1];
+    double zero = least(greatest(s->zero + member[3], 0.0), s->pages);
+    double tail = least(s->tail * member[2], s->pages - zero);
+    double tail_zero = least(s->tail_zero, zero);
+    zero = zero - tail_zero;
+    double front = s->pages - zero - tail_zero - tail;
+    double front_all = front;
+    ring r;
+    ring_start(&r, classes, k);
+    size_t row = 0;
+    double now = 0, slot_start = 0, synced = 0, period_start = 0, sent = 0, slot_sent = 0, period_sent = 0;
+    double round_sent = 0, period_dirty = 0, throttle = 0, theta = 0, last_round = 0, marked = 0, marked_span = 0;
+    int high = 0, syncs = 1, mark_at = 8, hits = 0, to_postcopy = 0, end = NEVER;
+    double pending = 0;
+    for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
+        pending = front + zero + tail + tail_zero + r.dirty;
+        if (pending * page < theta) {
+            double factor = speed;
+            if (throttle > 0.0) {
+                double nap = 0.01 * throttle / (1.0 - throttle);
+                now = now + (throttle > 0.98 ? nap * 0.97 : nap * 0.5);
+                if (s->busy > 0.0)
+                    factor = speed * least(1.0, greatest(0.0, 1.0 - throttle - s->wake) / s->busy);
+            }
+            double span = now - synced;
+            double ahead = front_all > 0.0 ? front / front_all : 0.0;
+            double before = r.dirty;
+            double fresh = ring_sync(&r, span, factor, ahead);
+            if (ahead > 0.0) {
+                front = greatest(0.0, front - (r.dirty - before - fresh));
+                front_all = 0.0;
+            }
+            syncs = syncs + 1;
+            last_round = span;
+            synced = now;
+            pending = front + zero + tail + tail_zero + r.dirty;
+            period_dirty = period_dirty + fresh;
+            if (now > period_start + 1.0) {
+                if (s->throttling > 0.0 && period_dirty * page > (sent - period_sent) * s->trigger) {
+                    high = high + 1;
+                    if (high >= 2) {
+                        high = 0;
+                        throttle = throttle > 0.0 ? least(s->most, throttle + s->increment)
+                                                  : least(s->most, s->initial);
+                        mark_at = syncs + 8;
+                    }
+                }
+                period_start = now;
+                period_sent = sent;
+                period_dirty = 0.0;
+            }
+            if (row < capacity) {
+                double *at = rounds + row * NS_PRECOPY_ROUND_FIELDS;
+                at[0] = now - span;
+                at[1] = sent - round_sent;
+                at[2] = fresh;
+                at[3] = pending;
+                at[4] = throttle;
+                row++;
+            }
+            round_sent = sent;
+            if (pending * page < theta) {
+                end = CONVERGED;
+                break;
+            }
+            if (s->postcopy > 0.0 && syncs > s->postcopy + 1.0) to_postcopy = 1;
+            if (s->throttling <= 0.0 || throttle >= s->most) {
+                if (syncs == mark_at) {
+                    marked = pending;
+                    marked_span = span;
+                    hits = 0;
+                } else if (syncs > mark_at) {
+                    if (fabs(pending - marked) < 0.25 && fabs(span - marked_span) < 1e-6) hits = hits + 1;
+                    if (syncs >= 2 * mark_at) mark_at = syncs + 1;
+                }
+            }
+            if (hits >= 3 || syncs > NS_PRECOPY_SYNCS) break;
+        }
+        if (quota > 0.0 && now == slot_start && slot_sent == 0.0 && theta > 0.0) {
+            double room = pending - theta / page, jump = 0.0;
+            if (front > 0.0) {
+                double per = quota / wire;
+                if (per * first < s->turn) jump = floor(least(room, front) / per) - 1.0;
+                if (jump > 0.0) front = front - jump * per;
+            } else if (zero + tail + tail_zero <= 0.0) {
+                double per = quota / wire_again;
+                if (per * again < s->turn) jump = floor(room / per) - 1.0;
+                if (jump > 0.0) ring_send(&r, jump * per);
+            }
+            if (jump > 0.0) {
+                sent = sent + jump * quota;
+                now = now + jump * slot;
+                slot_start = now;
+            }
+        }
+        double budget = quota > 0.0 ? quota - slot_sent : 1e300;
+        double left = s->turn;
+        double n = least(least(front, budget / wire), left / first);
+        front = front - n;
+        double used = n * wire;
+        left = left - n * first;
+        if (front <= 0.0) {
+            n = least(least(zero, greatest(0.0, (budget - used) / wire_zero)), greatest(0.0, left / blank));
+            zero = zero - n;
+            used = used + n * wire_zero;
+            left = left - n * blank;
+            if (zero <= 0.0) {
+                n = least(least(tail, greatest(0.0, (budget - used) / wire)), greatest(0.0, left / first));
+                tail = tail - n;
+                used = used + n * wire;
+                left = left - n * first;
+                if (tail <= 0.0) {
+                    n = least(least(tail_zero, greatest(0.0, (budget - used) / wire_zero)),
+                              greatest(0.0, left / blank));
+                    tail_zero = tail_zero - n;
+                    used = used + n * wire_zero;
+                    left = left - n * blank;
+                    if (tail_zero <= 0.0 && r.dirty > 0.0) {
+                        n = least(least(r.dirty, greatest(0.0, (budget - used) / wire_again)),
+                                  greatest(0.0, left / again));
+                        if (n > 0.0) ring_send(&r, n);
+                        used = used + n * wire_again;
+                        left = left - n * again;
+                    }
+                }
+            }
+        }
+        now = now + (s->turn - left);
+        sent = sent + used;
+        slot_sent = slot_sent + used;
+        if (quota > 0.0 && slot_sent >= quota * 0.9999999 && now < slot_start + slot) {
+            now = slot_start + slot;
+        } else if (used <= 0.0) {
+            now = now + 0.001;
+        }
+        if (now >= slot_start + slot) {
+            double spent = floor((now - slot_start) * 1000.0 + 0.5);
+            theta = (s->switchover > 0.0 ? s->switchover : slot_sent / spent) * (s->downtime * 1000.0) * theta_factor;
+            slot_start = now;
+            slot_sent = 0.0;
+            if (to_postcopy) {
+                end = POSTCOPY;
+                break;
+            }
+        }
+    }
+    double dirty = r.dirty, untouched = front + tail, zeros = zero + tail_zero, pause = s->device, total = now;
+    if (end == CONVERGED) {
+        pause = s->device + (untouched * first + zeros * blank + dirty * again);
+        total = now + pause;
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire_again);
+    } else if (end == POSTCOPY) {
+        pause = s->device * 0.25;
+        total = now + pause + (untouched * first + zeros * blank + dirty * (2.0 * again));
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire);
+    }
+    out[0] = end;
+    out[1] = total;
+    out[2] = pause;
+    out[3] = sent;
+    out[4] = syncs;
+    out[5] = throttle;
+    out[6] = pending;
+    out[7] = last_round;
+    return row;
+}
+
+size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,
+                      size_t count, double *out, double *rounds, size_t capacity) {
+    size_t recorded = 0;
+    for (size_t m = 0; m < count; m++) {
+        size_t rows = one(s, classes, k, members + m * NS_PRECOPY_MEMBER_FIELDS, out + m * NS_PRECOPY_OUT_FIELDS,
+                          rounds, m == 0 ? capacity : 0);
+        if (m == 0) recorded = rows;
+    }
+    return recorded;
+}

@@ -1,0 +1,28 @@
+/* The pre-copy recursion on expected page counts. See precopy.c. */
+#ifndef NOVASTATE_PRECOPY_H
+#define NOVASTATE_PRECOPY_H
+#include <stddef.h>
+
+#define NS_PRECOPY_MAX_CLASSES 32
+#define NS_PRECOPY_SEGMENTS 64
+#define NS_PRECOPY_TURNS 100000
+#define NS_PRECOPY_SYNCS 2000
+#define NS_PRECOPY_CLASS_FIELDS 3
+#define NS_PRECOPY_MEMBER_FIELDS 4
+#define NS_PRECOPY_OUT_FIELDS 8
+#define NS_PRECOPY_ROUND_FIELDS 5
+
+/* The fields of a scenario, in the order of its doubles; precopy_py.py says what each means. */
+typedef struct {
+    double pages, zero, tail, tail_zero, page, wire, wire_again, wire_zero, quota, first, again, blank;
+    double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
+    double busy, wake, postcopy;
+} ns_precopy_scenario;
+#define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
+
+/* Runs `count` members (rows of 4 doubles) of one scenario over `k` classes (rows of 3); writes a row of 8 doubles
+ * of `out` for each, and at most `capacity` rows of 5 into `rounds` for the first. Returns the rows of `rounds`
+ * that were written. All memory is the caller's; bounded by NS_PRECOPY_TURNS turns a member. k <= 32. */
+size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,
+                      size_t count, double *out, double *rounds, size_t capacity);
+#endif

@@ -1,0 +1,397 @@
+"""The Python twin of the pre-copy kernel: QEMU's migration loop on expected page counts.
+
+What it computes: for each member of an ensemble of guests, how a pre-copy migration ends.
+
+The state is what is still unsent, in pages (real numbers: expectations). In the first round: the pages
+before the block of zero pages, that block, and the tail behind it. Afterwards the scan goes round and round
+by address: the memory from the scan's position on is a ring of segments, each a share `width` of all
+addresses with, per class of the write law, the share `dens` of its pages that is unsent there. What the scan
+has passed since the last sync is clean, until a sync makes it the ring's last segment. So old dirty pages,
+which hold more of the cold classes, are sent before new ones. A class written in sequence moves
+through the addresses itself and does not overlap with what is unsent: it keeps a plain count.
+
+One turn of the loop is one turn of QEMU's migration thread:
+
+- *pending* is looked at as a turn begins; where it is below the threshold the dirty bitmap is synced, and
+  where it still is below, the guest is stopped and the rest sent without the rate limit;
+- otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
+- a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit.
+
+A sync after T seconds makes a clean page of a class (N pages, written r times a second) dirty with
+1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent.
+
+Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
+operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number of turns is bounded by `TURNS`.
+Sources: QEMU 10.0 migration/migration.c (migration_thread, migration_iteration_run,
+migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate,
+migration_bitmap_sync, migration_trigger_throttle), system/cpu-throttle.c.
+
+The compiled kernel makes the same operations in the same order: the results are equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+__all__ = [
+    "CLASS_FIELDS",
+    "CONVERGED",
+    "MAX_CLASSES",
+    "MEMBER_FIELDS",
+    "NEVER",
+    "OUT_FIELDS",
+    "POSTCOPY",
+    "ROUND_FIELDS",
+    "SCENARIO_FIELDS",
+    "run",
+]
+
+#: How a member ended.
+CONVERGED, POSTCOPY, NEVER = 0.0, 1.0, 2.0
+
+#: What the numbers of a scenario mean, in order; times in s, sizes in bytes, counts in pages.
+SCENARIO_FIELDS = (
+    "pages",  # all pages of guest memory
+    "zero",  # pages that are zero in the first pass
+    "tail",  # non-zero pages behind the block of zero pages
+    "tail_zero",  # zero pages at the end of that tail
+    "page",  # bytes a page counts in `pending`
+    "wire",  # bytes a page takes on the wire
+    "wire_again",  # the same for a page that was sent before (XBZRLE makes it small)
+    "wire_zero",  # bytes of a zero page on the wire
+    "quota",  # bytes that go out in one slot, whole flushes; 0: no limit
+    "first",  # s to send a page that the destination touches first
+    "again",  # s to send a page that it has already
+    "blank",  # s to send a zero page
+    "downtime",  # the downtime limit
+    "switchover",  # bytes per ms that the threshold is computed with; 0: as measured
+    "device",  # s of pause besides the pages
+    "slot",  # s of one rate-limit slot
+    "turn",  # the longest turn of the loop
+    "throttling",  # 1: auto-converge
+    "initial",  # share of vCPU time taken by the first throttle step
+    "increment",  # share added by each later step
+    "most",  # the highest throttle, below 1
+    "trigger",  # dirtied / sent above which a period counts
+    "busy",  # share of vCPU time that the guest needs for its full write rate
+    "wake",  # share of vCPU time that a throttled guest loses on top
+    "postcopy",  # switch to post-copy after this many rounds; 0: never
+)
+
+#: One row of the write law: pages, writes per second, 1 where written in sequence else 0.
+CLASS_FIELDS = 3
+#: One row of the ensemble: factors of the write rates, of the threshold and of the tail; pages added to the
+#: zero pages.
+MEMBER_FIELDS = 4
+#: One row of the result: end, s until the end, s of pause, bytes, syncs, throttle, pages in the last pending,
+#: s of the last complete round.
+OUT_FIELDS = 8
+#: One row of the record of rounds: start, bytes sent since the previous row, pages newly dirtied, pages then
+#: remaining, throttle.
+ROUND_FIELDS = 5
+
+#: No run takes more turns, or goes through more syncs, than this.
+TURNS = 100_000
+SYNCS = 2_000
+#: The write law has at most so many classes; the ring so many segments (more are merged, oldest kept apart).
+MAX_CLASSES = 32
+_SEGMENTS = 64
+
+
+def run(
+    scenario: array[float],
+    classes: array[float],
+    members: array[float],
+    out: array[float],
+    rounds: array[float],
+) -> int:
+    """Runs every row of *members*; writes a row of *out* each, and the rounds of the first into *rounds*.
+
+    Returns how many rows of *rounds* were written (the rest of a long migration is not recorded).
+    Raises ValueError where a buffer has not the length that its rows need.
+    """
+    if len(scenario) != len(SCENARIO_FIELDS):
+        raise ValueError(f"scenario: must have {len(SCENARIO_FIELDS)} numbers")
+    if len(classes) % CLASS_FIELDS or len(classes) > CLASS_FIELDS * MAX_CLASSES:
+        raise ValueError(f"classes: must be rows of {CLASS_FIELDS} numbers, at most {MAX_CLASSES}")
+    if len(members) % MEMBER_FIELDS or not members:
+        raise ValueError(f"members: must be rows of {MEMBER_FIELDS} numbers, at least one")
+    count = len(members) // MEMBER_FIELDS
+    if len(out) != OUT_FIELDS * count:
+        raise ValueError(f"out: must have {OUT_FIELDS} numbers a member")
+    recorded = 0
+    for m in range(count):
+        rows = _one(scenario, classes, members, m * MEMBER_FIELDS, out, m * OUT_FIELDS, rounds if m == 0 else None)
+        recorded = rows if m == 0 else recorded
+    return recorded
+
+
+class _Ring:
+    """What is unsent, by class: the segments from the scan's position on, and the counts of sequential classes."""
+
+    __slots__ = ("behind", "dens", "dirty", "held", "k", "mass", "ordered", "rate", "size", "width")
+
+    def __init__(self, classes: array[float]) -> None:
+        self.k = len(classes) // CLASS_FIELDS
+        self.size = [classes[CLASS_FIELDS * i] for i in range(self.k)]
+        self.rate = [classes[CLASS_FIELDS * i + 1] for i in range(self.k)]
+        self.ordered = [classes[CLASS_FIELDS * i + 2] > 0.0 for i in range(self.k)]
+        self.held = [0.0] * self.k  # unsent pages of a sequential class
+        self.width: list[float] = []
+        self.dens: list[list[float]] = []
+        self.mass: list[float] = []  # pages of each segment
+        self.behind = 1.0  # the share of addresses that is clean
+        self.dirty = 0.0  # all unsent pages: the sum of `mass` and `held`
+
+    def sync(self, span: float, factor: float, ahead: float) -> float:
+        """Adds what was written in *span* seconds; *ahead* is the share of addresses not yet sent at all."""
+        if ahead > 0.0 and not self.width and self.behind > 0.0:
+            # The first round is cut short: what it has not reached is dirty, and first in the ring.
+            self.width.append(ahead)
+            self.dens.append([1.0] * self.k)
+            self.mass.append(0.0)
+            self.behind = self.behind - ahead
+        if self.behind > 0.0:
+            if len(self.width) == _SEGMENTS:
+                old = self.width[-1]
+                self.width[-1] = old + self.behind
+                last = self.dens[-1]
+                for i in range(self.k):
+                    last[i] = last[i] * (old / self.width[-1])
+            else:
+                self.width.append(self.behind)
+                self.dens.append([0.0] * self.k)
+                self.mass.append(0.0)
+            self.behind = 0.0
+        fresh_all = 0.0
+        for j in range(len(self.width)):
+            self.mass[j] = 0.0
+        for i in range(self.k):
+            n = self.size[i]
+            if n <= 0.0:
+                continue
+            if self.ordered[i]:
+                fresh = min(self.rate[i] * factor * span, n - self.held[i])
+                self.held[i] = self.held[i] + fresh
+                fresh_all = fresh_all + fresh
+                continue
+            hit = 1.0 - math.exp(-self.rate[i] * factor * span / n)
+            for j in range(len(self.width)):
+                dens = self.dens[j][i]
+                fresh = (1.0 - dens) * hit
+                dens = dens + fresh
+                self.dens[j][i] = dens
+                self.mass[j] = self.mass[j] + n * self.width[j] * dens
+                fresh_all = fresh_all + n * self.width[j] * fresh
+        self._sum()
+        return fresh_all
+
+    def _sum(self) -> None:
+        dirty = 0.0
+        for j in range(len(self.width)):
+            dirty = dirty + self.mass[j]
+        for i in range(self.k):
+            dirty = dirty + self.held[i]
+        self.dirty = dirty
+
+    def send(self, n: float) -> None:
+        """Sends *n* of the dirty pages: from the ring in the order of the scan, of sequential classes their share."""
+        share = n / self.dirty if self.dirty > 0.0 else 1.0
+        share = min(share, 1.0)
+        due = n
+        for i in range(self.k):
+            due = due - self.held[i] * share
+            self.held[i] = self.held[i] * (1.0 - share)
+        gone = 0
+        for j in range(len(self.width)):
+            if share < 1.0 and self.mass[j] > due:
+                part = due / self.mass[j] if due > 0.0 else 0.0
+                self.behind = self.behind + self.width[j] * part
+                self.width[j] = self.width[j] * (1.0 - part)
+                self.mass[j] = self.mass[j] * (1.0 - part)
+                break
+            due = due - self.mass[j]
+            self.behind = self.behind + self.width[j]
+            gone = gone + 1
+        del self.width[:gone], self.dens[:gone], self.mass[:gone]
+        self._sum()
+
+
+def _one(
+    s: array[float],
+    classes: array[float],
+    members: array[float],
+    m: int,
+    out: array[float],
+    o: int,
+    rounds: array[float] | None,
+) -> int:
+    (pages, zero, tail, tail_zero, page, wire, wire_again, wire_zero, quota, first, again, blank, downtime,
+     switchover, device, slot, turn, throttling, initial, increment, most, trigger, busy, wake, postcopy) = s  # fmt: skip
+    speed = members[m]
+    theta_factor = members[m + 1]
+    zero = min(max(zero + members[m + 3], 0.0), pages)
+    tail = min(tail * members[m + 2], pages - zero)
+    tail_zero = min(tail_zero, zero)
+    zero = zero - tail_zero
+    front = pages - zero - tail_zero - tail
+    front_all = front
+    ring = _Ring(classes)
+    capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
+    row = 0
+    now = slot_start = synced = period_start = 0.0
+    sent = slot_sent = period_sent = round_sent = 0.0
+    period_dirty = throttle = theta = last_round = marked = marked_span = 0.0
+    high = 0
+    syncs = 1
+    mark_at = 8
+    hits = 0
+    switch = False  # to post-copy, as the next slot begins
+    end = NEVER
+    pending = 0.0
+    for _ in range(TURNS):
+        pending = front + zero + tail + tail_zero + ring.dirty
+        if pending * page < theta:
+            factor = speed
+            if throttle > 0.0:
+                # The throttled vCPU sleeps, and the sync waits for it.
+                nap = 0.01 * throttle / (1.0 - throttle)
+                now = now + (nap * 0.97 if throttle > 0.98 else nap * 0.5)
+                if busy > 0.0:
+                    factor = speed * min(1.0, max(0.0, 1.0 - throttle - wake) / busy)
+            span = now - synced
+            ahead = front / front_all if front_all > 0.0 else 0.0
+            before = ring.dirty
+            fresh = ring.sync(span, factor, ahead)
+            if ahead > 0.0:
+                # What the first round has not reached of the written pages is counted in the ring from now on.
+                front = max(0.0, front - (ring.dirty - before - fresh))
+                front_all = 0.0
+            syncs = syncs + 1
+            last_round = span
+            synced = now
+            pending = front + zero + tail + tail_zero + ring.dirty
+            period_dirty = period_dirty + fresh
+            if now > period_start + 1.0:
+                if throttling > 0.0 and period_dirty * page > (sent - period_sent) * trigger:
+                    high = high + 1
+                    if high >= 2:
+                        high = 0
+                        throttle = min(most, throttle + increment) if throttle > 0.0 else min(most, initial)
+                        mark_at = syncs + 8
+                period_start = now
+                period_sent = sent
+                period_dirty = 0.0
+            if rounds is not None and row < capacity:
+                at = row * ROUND_FIELDS
+                rounds[at] = now - span
+                rounds[at + 1] = sent - round_sent
+                rounds[at + 2] = fresh
+                rounds[at + 3] = pending
+                rounds[at + 4] = throttle
+                row = row + 1
+            round_sent = sent
+            if pending * page < theta:
+                end = CONVERGED
+                break
+            if postcopy > 0.0 and syncs > postcopy + 1.0:
+                switch = True
+            # A migration that comes back to where it was, with nothing left to change, goes round for ever.
+            if throttling <= 0.0 or throttle >= most:
+                if syncs == mark_at:
+                    marked = pending
+                    marked_span = span
+                    hits = 0
+                elif syncs > mark_at:
+                    if abs(pending - marked) < 0.25 and abs(span - marked_span) < 1e-6:
+                        hits = hits + 1
+                    if syncs >= 2 * mark_at:
+                        mark_at = syncs + 1
+            if hits >= 3 or syncs > SYNCS:
+                break
+        # A run of equal full slots is taken in one step.
+        if quota > 0.0 and now == slot_start and slot_sent == 0.0 and theta > 0.0:
+            room = pending - theta / page
+            jump = 0.0
+            if front > 0.0:
+                per = quota / wire
+                if per * first < turn:
+                    jump = math.floor(min(room, front) / per) - 1.0
+                if jump > 0.0:
+                    front = front - jump * per
+            elif zero + tail + tail_zero <= 0.0:
+                per = quota / wire_again
+                if per * again < turn:
+                    jump = math.floor(room / per) - 1.0
+                if jump > 0.0:
+                    ring.send(jump * per)
+            if jump > 0.0:
+                sent = sent + jump * quota
+                now = now + jump * slot
+                slot_start = now
+        # One turn: until the quota or the time is used up, or all is sent.
+        budget = quota - slot_sent if quota > 0.0 else 1e300
+        left = turn
+        n = min(front, budget / wire, left / first)
+        front = front - n
+        used = n * wire
+        left = left - n * first
+        if front <= 0.0:
+            n = min(zero, max(0.0, (budget - used) / wire_zero), max(0.0, left / blank))
+            zero = zero - n
+            used = used + n * wire_zero
+            left = left - n * blank
+            if zero <= 0.0:
+                n = min(tail, max(0.0, (budget - used) / wire), max(0.0, left / first))
+                tail = tail - n
+                used = used + n * wire
+                left = left - n * first
+                if tail <= 0.0:
+                    n = min(tail_zero, max(0.0, (budget - used) / wire_zero), max(0.0, left / blank))
+                    tail_zero = tail_zero - n
+                    used = used + n * wire_zero
+                    left = left - n * blank
+                    if tail_zero <= 0.0 and ring.dirty > 0.0:
+                        n = min(ring.dirty, max(0.0, (budget - used) / wire_again), max(0.0, left / again))
+                        if n > 0.0:
+                            ring.send(n)
+                        used = used + n * wire_again
+                        left = left - n * again
+        now = now + (turn - left)
+        sent = sent + used
+        slot_sent = slot_sent + used
+        if quota > 0.0 and slot_sent >= quota * 0.9999999 and now < slot_start + slot:
+            now = slot_start + slot  # the thread sleeps until the slot ends
+        elif used <= 0.0:
+            now = now + 0.001  # nothing to send and not converged: a sync and its bookkeeping take time too
+        if now >= slot_start + slot:
+            spent = math.floor((now - slot_start) * 1000.0 + 0.5)
+            theta = (switchover if switchover > 0.0 else slot_sent / spent) * (downtime * 1000.0) * theta_factor
+            slot_start = now
+            slot_sent = 0.0
+            if switch:
+                end = POSTCOPY
+                break
+    dirty = ring.dirty
+    untouched = front + tail
+    zeros = zero + tail_zero
+    pause = device
+    total = now
+    if end == CONVERGED:
+        pause = device + (untouched * first + zeros * blank + dirty * again)
+        total = now + pause
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire_again)
+    elif end == POSTCOPY:
+        pause = device * 0.25
+        total = now + pause + (untouched * first + zeros * blank + dirty * (2.0 * again))
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire)
+    out[o] = end
+    out[o + 1] = total
+    out[o + 2] = pause
+    out[o + 3] = sent
+    out[o + 4] = float(syncs)
+    out[o + 5] = throttle
+    out[o + 6] = pending
+    out[o + 7] = last_round
+    return row
