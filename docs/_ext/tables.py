@@ -119,6 +119,39 @@ Elsewhere {{func}}`novastate.machines.check` refuses it.
 {table(head, rows)}"""
 
 
+def power_sync_page() -> str:
+    """What to do when the hypervisor says otherwise than vm_state."""
+    rows = [
+        [f"`{vm_state}`", *(f"{machines.POWER_SYNC[vm_state, power].value}" for power in machines.PowerState)]
+        for vm_state in machines.VMState
+    ]
+    cells = table(["", *(str(power.name) for power in machines.PowerState)], rows)
+    actions = "".join(f"- `{action.value}`\n" for action in machines.PowerSyncAction)
+    return f"""\
+# Power sync
+
+What {{func}}`novastate.machines.sync_power` does with a server of this `vm_state` (rows) when the hypervisor says that
+its guest is in this power state (columns), no task is pending, and the server is still on that host.
+With a task pending, or on another host, nothing is written.
+
+{cells}
+All that it may answer:
+
+{actions}"""
+
+
+def deviations_page() -> str:
+    """Where the machines differ from what Nova's code does."""
+    rows = [[d.machine, d.kind, f"`{d.source}`", f"`{d.dest}`", d.answers, d.reason] for d in machines.DEVIATIONS]
+    return f"""\
+# Differences from Nova
+
+{len(rows)} edges, and no others, by which a machine differs from what Nova's code does (release 34.0.0), each with
+its reason. A test holds this list against the edges read from Nova's source.
+
+{table(["machine", "edge", "from", "to", "answers", "reason"], rows)}"""
+
+
 def api_page(part: str) -> str:
     """The reference of one public part, from its docstrings."""
     return f"# novastate.{part}\n\n```{{eval-rst}}\n.. automodule:: novastate.{part}\n```\n"
@@ -127,7 +160,11 @@ def api_page(part: str) -> str:
 def generate(app: Sphinx) -> None:
     out = Path(app.srcdir, "generated")
     shutil.rmtree(out, ignore_errors=True)
-    pages: dict[str, str] = {"actions.md": actions_page()}
+    pages = {
+        "actions.md": actions_page(),
+        "power_sync.md": power_sync_page(),
+        "deviations.md": deviations_page(),
+    }
     drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
     drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]
     for machine in drawn:
