@@ -311,10 +311,20 @@ class Machine(Generic[S]):
 
     @classmethod
     def diagram(cls, format: str = "mermaid") -> str:  # noqa: A002  (the word of the command line)
-        """The rows as ``mermaid``, ``dot`` (Graphviz) or ``table`` (Markdown)."""
+        """The rows as ``mermaid``, ``dot`` (Graphviz), ``table`` (Markdown), ``svg`` or ``html``."""
         from novastate.machines import diagram  # noqa: PLC0415  (only who draws needs it)
 
         return diagram.draw(cls, format)
+
+    # A notebook that shows a class looks for class methods of these names.
+
+    @classmethod
+    def _repr_svg_(cls) -> str:
+        return cls.diagram("svg")
+
+    @classmethod
+    def _repr_html_(cls) -> str:
+        return cls.diagram("html")
 
 
 def _checked(machine: type[Machine[Any]], name: str, declared: Trigger[Any]) -> Fire[State]:
