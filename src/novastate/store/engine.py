@@ -1,0 +1,275 @@
+"""Opening a database: which URLs, with which settings, and what each failure means.
+
+Rules of this file:
+
+1. Nothing is written to a database before its meta table has said that it is ours and of a version we know.
+   A new one is made in one transaction: the whole schema or none of it.
+2. No wait is without an end: for a lock, a pooled connection or a server, *timeout* seconds.
+3. Whatever a database says becomes one :class:`~novastate.errors.StoreError` of one line, without parameters and
+   without the URL's password.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: what was committed survives a loss of power, and readers do not
+wait for the writer. Its module would begin transactions late, at the first write; here it does not begin any
+(``isolation_level=None``), and a transaction that is going to write says ``BEGIN IMMEDIATE``, so that it can only
+wait at its start, never fail half-way.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, insert, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from novastate.errors import StoreError
+from novastate.store.schema import META, METADATA, PRODUCT, SCHEMA
+
+__all__ = ["describe", "open_database", "parse", "translated", "writing"]
+
+#: The execution option of a connection whose transaction is going to write.
+_WRITE = "novastate_write"
+
+#: What the primary result codes of SQLite mean to somebody who has a file.
+_MEANINGS = {
+    sqlite3.SQLITE_BUSY: "locked by another process for longer than {timeout:g} s",
+    sqlite3.SQLITE_LOCKED: "locked by another process for longer than {timeout:g} s",
+    sqlite3.SQLITE_READONLY: "cannot be written: the file or its directory is read-only",
+    sqlite3.SQLITE_IOERR: "cannot be read or written (input/output error)",
+    sqlite3.SQLITE_CORRUPT: "is corrupt; nothing was changed",
+    sqlite3.SQLITE_FULL: "the disk is full; nothing was changed",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
+    sqlite3.SQLITE_NOTADB: "is not an SQLite database, or is corrupt; nothing was changed",
+}
+
+
+def parse(url: str) -> URL:
+    """The parts of a database URL; raises :class:`~novastate.errors.StoreError` for one that no store is behind."""
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        hint = f" (write sqlite:///{url})" if "://" not in url else ""
+        raise StoreError(f"not a database URL{hint}; known are sqlite:///PATH and postgresql://HOST/DATABASE") from None
+    backend = parsed.get_backend_name()
+    if backend not in {"sqlite", "postgresql"} or parsed.drivername not in {
+        "sqlite",
+        "sqlite+pysqlite",
+        "postgresql",
+        "postgresql+psycopg",
+    }:
+        raise StoreError(
+            f"unknown URL scheme {parsed.drivername!r}; known are sqlite:///PATH and postgresql://HOST/DATABASE"
+        )
+    if backend == "sqlite" and (parsed.host or parsed.query):
+        raise StoreError(
+            f"{describe(parsed)}: an SQLite URL has a path and nothing else (three slashes: sqlite:///PATH)"
+        )
+    return parsed
+
+
+def describe(url: URL) -> str:
+    """How errors call a database: the path of a file, or the URL without its password."""
+    if url.get_backend_name() == "sqlite" and not url.host:
+        return ":memory:" if _in_memory(url) else str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def open_database(url: URL, *, create: bool, timeout: float) -> Engine:
+    """An engine on a database that is known to be ours; it is made if there is none and *create* says so."""
+    if url.get_backend_name() != "sqlite":
+        with translated(describe(url), timeout):
+            engine = _postgresql(url, timeout)
+            return _checked(engine, describe(url), create=create)
+    if _in_memory(url):
+        if not create:
+            raise StoreError(f"{describe(url)}: there is nothing in a new database in memory, and create is False")
+        engine = _sqlite(lambda: _connect(":memory:", timeout), StaticPool)
+        return _checked(engine, describe(url), create=True)
+    path = Path(str(url.database))
+    fresh = _inspect_path(path, create=create)
+    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'rwc' if fresh else 'rw'}"
+    try:
+        with translated(str(path), timeout):
+            engine = _sqlite(lambda: _connect(uri, timeout), QueuePool, pool_timeout=timeout)
+            _checked(engine, str(path), create=create)
+            with engine.connect() as connection:
+                _write_ahead(connection)
+            return engine
+    except StoreError as error:
+        # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away.
+        if fresh and "locked" not in str(error) and path.exists() and not path.stat().st_size:
+            path.unlink()
+        raise
+
+
+@contextmanager
+def translated(where: str, timeout: float) -> Iterator[None]:
+    """Turns what a database, its driver or its pool raises into a :class:`~novastate.errors.StoreError`."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise StoreError(f"{where}: {_meaning(error.orig, timeout)}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{where}: {_meaning(error, timeout)}") from error
+    except exc.TimeoutError as error:
+        raise StoreError(f"{where}: no free connection within {timeout:g} s") from error
+    except (exc.SQLAlchemyError, UnicodeError, OverflowError) as error:
+        raise StoreError(f"{where}: {_one_line(error)}") from error
+
+
+def writing(connection: Connection) -> Connection:
+    """The connection, its next transaction one that writes."""
+    return connection.execution_options(**{_WRITE: True})
+
+
+def _meaning(error: BaseException | None, timeout: float) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    known = None if code is None else _MEANINGS.get(code & 0xFF)
+    return known.format(timeout=timeout) if known else _one_line(error)
+
+
+def _one_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _in_memory(url: URL) -> bool:
+    return not url.database or url.database == ":memory:"
+
+
+def _inspect_path(path: Path, *, create: bool) -> bool:
+    """Whether the file is to be made; raises what can be said of the path by looking at it.
+
+    The file is not opened: closing it again would take away the locks that another store of this process holds.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    home = path.absolute().parent
+    problem = None
+    if mode is not None and stat.S_ISDIR(mode):
+        problem = "is a directory"
+    elif mode is not None and not stat.S_ISREG(mode):
+        problem = "is not a regular file"
+    elif mode is None and not home.is_dir():
+        problem = f"the directory {home} does not exist"
+    elif mode is None and not create:
+        problem = "does not exist"
+    elif mode is not None and not _may(path, os.R_OK):
+        problem = "cannot be read: permission denied"
+    elif (mode is not None and not _may(path, os.W_OK)) or not _may(home, os.W_OK | os.X_OK):
+        problem = "cannot be written: the file or its directory is read-only"
+    if problem:
+        raise StoreError(f"{path}: {problem}")
+    return mode is None
+
+
+def _may(path: Path, wanted: int) -> bool:
+    return os.access(path, wanted, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _connect(database: str, timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        database,
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _sqlite(connect: Callable[[], sqlite3.Connection], pool: type[Any], **options: Any) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool, hide_parameters=True, **options)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        immediate = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, timeout: float) -> Engine:
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_timeout=timeout,
+            connect_args={
+                "connect_timeout": max(2, math.ceil(timeout)),  # libpq takes no less
+                "options": f"-c lock_timeout={math.ceil(timeout * 1000)}",
+            },
+        )
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from error
+
+
+def _write_ahead(connection: Connection) -> None:
+    """Switches the file to WAL mode, which it then keeps: later openings only ask."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    if raw.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        raw.execute("PRAGMA journal_mode = WAL").fetchone()
+
+
+def _checked(engine: Engine, where: str, *, create: bool) -> Engine:
+    """The engine, if its database is ours, or has been made so."""
+    try:
+        with engine.connect() as connection:
+            ready = _ready(connection, where, create=create)
+        if not ready:
+            with engine.connect() as connection, writing(connection).begin():
+                _make(connection, where)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _make(connection: Connection, where: str) -> None:
+    """Makes the schema, unless somebody else just did."""
+    if connection.dialect.name == "postgresql":  # where two may make the same tables at once
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('novastate schema'))"))
+    if not _ready(connection, where, create=True):
+        METADATA.create_all(connection)
+        meta = {"product": PRODUCT, "schema": str(SCHEMA)}
+        connection.execute(insert(META), [{"name": name, "value": value} for name, value in meta.items()])
+
+
+def _ready(connection: Connection, where: str, *, create: bool) -> bool:
+    """Whether the schema is there (nothing is, if not); raises if what is there cannot be used as it is."""
+    names = set(inspect(connection).get_table_names())
+    if META.name not in names:
+        if names and connection.dialect.name == "sqlite":
+            raise StoreError(f"{where}: is an SQLite database, but not one of {PRODUCT}; nothing was changed")
+        if not create:
+            raise StoreError(f"{where}: is empty, and create is False")
+        return False
+    meta = {row.name: row.value for row in connection.execute(select(META.c.name, META.c.value))}
+    version = meta.get("schema", "")
+    if meta.get("product") != PRODUCT or not version.isdecimal():
+        raise StoreError(f"{where}: does not say that it is of {PRODUCT}; nothing was changed")
+    if int(version) > SCHEMA:
+        raise StoreError(
+            f"{where}: written by a newer {PRODUCT} (schema {version}, this one knows up to {SCHEMA}); "
+            "nothing was changed"
+        )
+    missing = sorted(set(METADATA.tables) - names)
+    if missing:
+        raise StoreError(f"{where}: is damaged: without {', '.join(missing)}; nothing was changed")
+    return True
