@@ -83,8 +83,10 @@ class InvalidField(NovastateError):
     http_status = 400
 
     def __init__(self, field: str, value: object, problem: str, allowed: Iterable[object] = ()) -> None:
-        self.field, self.value, self.problem = field, value, problem
-        self.allowed = tuple(allowed)
+        self.field = field
+        self.value = value
+        self.problem = problem
+        self.allowed: tuple[object, ...] = tuple(allowed)
         hint = f"; allowed: {_listed(self.allowed)}" if self.allowed else ""
         shown = repr(value)
         super().__init__(f"{field}: {problem}, got {shown if len(shown) <= 80 else shown[:77] + '...'}{hint}")
@@ -96,9 +98,10 @@ class UnknownName(NovastateError):
     http_status = 404
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        self.kind, self.name = kind, name
-        self.known = tuple(sorted(known))
-        self.near = near(name, self.known)
+        self.kind = kind
+        self.name = name
+        self.known: tuple[str, ...] = tuple(sorted(known))
+        self.near: tuple[str, ...] = near(name, self.known)
         if self.near:
             hint = f"; did you mean {' or '.join(self.near)}?"
         elif self.known:
@@ -125,8 +128,10 @@ class IllegalTransition(NovastateError):
     http_status = 409
 
     def __init__(self, machine: str, trigger: str, state: object, allowed: Iterable[str]) -> None:
-        self.machine, self.trigger, self.state = machine, trigger, state
-        self.allowed = tuple(allowed)
+        self.machine = machine
+        self.trigger = trigger
+        self.state = state
+        self.allowed: tuple[str, ...] = tuple(allowed)
         hint = f"allowed: {_listed(self.allowed)}" if self.allowed else "no trigger is: the state is final"
         super().__init__(f"{machine}: {trigger} is not allowed in state {state}; {hint}")
 
@@ -137,8 +142,10 @@ class ActionNotAllowed(NovastateError):
     http_status = 409
 
     def __init__(self, action: object, attribute: str, value: object, allowed: Iterable[object]) -> None:
-        self.action, self.attribute, self.value = action, attribute, value
-        self.allowed = tuple(allowed)
+        self.action = action
+        self.attribute = attribute
+        self.value = value
+        self.allowed: tuple[object, ...] = tuple(allowed)
         super().__init__(
             f"{action}: not allowed while {attribute} is {value}; allowed: {_listed(self.allowed) or 'none'}"
         )
@@ -150,7 +157,8 @@ class InstanceLocked(NovastateError):
     http_status = 409
 
     def __init__(self, action: object, uuid: object) -> None:
-        self.action, self.uuid = action, uuid
+        self.action = action
+        self.uuid = uuid
         super().__init__(f"{action}: instance {uuid} is locked")
 
 
@@ -160,7 +168,9 @@ class InstanceNotReady(NovastateError):
     http_status = 409
 
     def __init__(self, action: object, uuid: object, lacks: str) -> None:
-        self.action, self.uuid, self.lacks = action, uuid, lacks
+        self.action = action
+        self.uuid = uuid
+        self.lacks = lacks
         super().__init__(f"{action}: instance {uuid} has no {lacks}")
 
 
@@ -170,8 +180,10 @@ class StaleState(NovastateError):
     http_status = 409
 
     def __init__(self, kind: str, key: object, expected: Mapping[str, object], found: Mapping[str, object]) -> None:
-        self.kind, self.key = kind, key
-        self.expected, self.found = dict(expected), dict(found)
+        self.kind = kind
+        self.key = key
+        self.expected: dict[str, object] = dict(expected)
+        self.found: dict[str, object] = dict(found)
         lost = {name: value for name, value in self.found.items() if name in self.expected}
         super().__init__(f"{kind} {key}: expected {_pairs(self.expected)}, found {_pairs(lost or self.found)}")
 
@@ -185,7 +197,8 @@ class NotFound(NovastateError):
     http_status = 404
 
     def __init__(self, kind: str, key: object) -> None:
-        self.kind, self.key = kind, key
+        self.kind = kind
+        self.key = key
         super().__init__(f"no {kind} {key}")
 
 
@@ -195,7 +208,8 @@ class AlreadyExists(NovastateError):
     http_status = 409
 
     def __init__(self, kind: str, key: object) -> None:
-        self.kind, self.key = kind, key
+        self.kind = kind
+        self.key = key
         super().__init__(f"{kind} {key} exists already")
 
 
@@ -208,7 +222,7 @@ class NoValidHost(NovastateError):
     http_status = 400
 
     def __init__(self, reasons: Mapping[str, str] | None = None, problem: str = "no valid host") -> None:
-        self.reasons = dict(reasons or {})
+        self.reasons: dict[str, str] = dict(reasons or {})
         why = "; ".join(f"{host}: {reason}" for host, reason in self.reasons.items())
         super().__init__(f"{problem} ({why})" if why else problem)
 
@@ -223,7 +237,10 @@ class ClaimFailed(NovastateError):
     http_status = 409
 
     def __init__(self, host: str, resource: str, requested: int, free: int) -> None:
-        self.host, self.resource, self.requested, self.free = host, resource, requested, free
+        self.host = host
+        self.resource = resource
+        self.requested = requested
+        self.free = free
         super().__init__(f"{host}: {requested} {resource} requested, {free} free")
 
 
@@ -246,7 +263,8 @@ class UnableToMigrateToSelf(MigrationError):
     http_status = 400
 
     def __init__(self, uuid: object, host: str) -> None:
-        self.uuid, self.host = uuid, host
+        self.uuid = uuid
+        self.host = host
         super().__init__(f"unable to migrate instance {uuid} to its own host {host}")
 
 
@@ -264,8 +282,10 @@ class NoActiveMigration(MigrationError):
     http_status = 404
 
     def __init__(self, uuid: object, request: str, status: object = None, allowed: Iterable[object] = ()) -> None:
-        self.uuid, self.request, self.status = uuid, request, status
-        self.allowed = tuple(allowed)
+        self.uuid = uuid
+        self.request = request
+        self.status = status
+        self.allowed: tuple[object, ...] = tuple(allowed)
         found = "there is no migration in progress" if status is None else f"its migration is {status}"
         hint = f"; allowed: {_listed(self.allowed)}" if self.allowed else ""
         super().__init__(f"{request}: instance {uuid}: {found}{hint}")
@@ -278,7 +298,9 @@ class DriverError(NovastateError):
     """A hypervisor refused or failed; `code` is its own, where it has one."""
 
     def __init__(self, text: str, *, host: str | None = None, code: int | None = None) -> None:
-        self.host, self.code, self.text = host, code, text
+        self.host = host
+        self.code = code
+        self.text = text
         super().__init__(f"{host}: {text}" if host else text)
 
 
