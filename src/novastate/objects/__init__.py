@@ -1,11 +1,12 @@
 """Domain objects: instances, migrations, requests and their parts, typed, checked, with Nova's fields."""
 
 from novastate.objects.allocation import Allocation
-from novastate.objects.base import UNSET, FrozenDict, Record, Unset, evolve, unset
+from novastate.objects.base import Record, evolve, unset
 from novastate.objects.compute_node import ComputeNode, HVSpec, Service
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta, ImageMetaProps
 from novastate.objects.instance import Instance
+from novastate.objects.kinds import UNSET, FrozenDict, Unset
 from novastate.objects.live_migrate_data import (
     LibvirtLiveMigrateBDMInfo,
     LibvirtLiveMigrateData,

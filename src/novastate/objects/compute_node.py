@@ -3,19 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from novastate.objects.base import (
-    UNSET,
-    Count,
-    IpAddress,
-    LegacyStr,
-    Ratio,
-    Record,
-    Revision,
-    Unset,
-    Uuid,
-    record,
-    value,
-)
+from novastate.objects.base import Record, record, value
+from novastate.objects.kinds import UNSET, Count, IpAddress, LegacyStr, Ratio, Revision, Unset, Uuid
 from novastate.objects.pci import PciDevicePool
 from novastate.objects.persistent import PersistentRecord, PersistentValue
 from novastate.objects.vocabulary import Architecture, HVType, VMMode
@@ -87,7 +76,7 @@ class Service(PersistentValue):
     report_count: Count = 0
     disabled: bool = False
     disabled_reason: str | None = None
-    availability_zone: str | None | Unset = UNSET
+    availability_zone: str | Unset | None = UNSET
     compute_node: ComputeNode | Unset = UNSET
     last_seen_up: datetime | None = None
     forced_down: bool = False

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from novastate.objects.base import EMPTY, UNSET, Count, Positive, Ratio, Unset, value
+from novastate.objects.base import value
+from novastate.objects.kinds import EMPTY, UNSET, Count, Positive, Ratio, Unset
 from novastate.objects.persistent import PersistentValue
 
 __all__ = ["Flavor"]

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
-from novastate.objects.base import UNSET, Count, Record, Unset, Uuid, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import UNSET, Count, Unset, Uuid
 from novastate.objects.vocabulary import (
     Architecture,
     BlockDeviceEncryptionFormatType,
     BlockDeviceType,
+    ConfigDrivePolicy,
     CPUAllocationPolicy,
     CPUThreadAllocationPolicy,
-    ConfigDrivePolicy,
     DiskBus,
     FirmwareType,
     HVType,
@@ -29,10 +30,10 @@ from novastate.objects.vocabulary import (
     TPMModel,
     TPMVersion,
     USBControllerModelType,
+    VideoModel,
     VIFModel,
     VIOMMUModel,
     VMMode,
-    VideoModel,
     WatchdogAction,
 )
 
@@ -149,10 +150,10 @@ class ImageMeta(Record):
     virtual_size: Count | Unset = UNSET
     container_format: str | Unset = UNSET
     disk_format: str | Unset = UNSET
-    created_at: datetime | None | Unset = UNSET
-    updated_at: datetime | None | Unset = UNSET
+    created_at: datetime | Unset | None = UNSET
+    updated_at: datetime | Unset | None = UNSET
     tags: Sequence[str] | Unset = UNSET
     direct_url: str | Unset = UNSET
     min_ram: Count = 0
     min_disk: Count = 0
-    properties: ImageMetaProps = ImageMetaProps()
+    properties: ImageMetaProps | Unset = UNSET

@@ -1,11 +1,14 @@
 """An instance: one virtual machine, as the control plane knows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from novastate.machines import PowerState, TaskState, VMState
-from novastate.objects.base import (
+from novastate.objects.base import record
+from novastate.objects.compute_node import Service
+from novastate.objects.flavor import Flavor
+from novastate.objects.kinds import (
     EMPTY,
     UNSET,
     Count,
@@ -17,10 +20,7 @@ from novastate.objects.base import (
     SecretStr,
     Unset,
     Uuid,
-    record,
 )
-from novastate.objects.compute_node import Service
-from novastate.objects.flavor import Flavor
 from novastate.objects.migration import MigrationContext
 from novastate.objects.parts import (
     EC2Ids,
@@ -94,8 +94,8 @@ class Instance(PersistentRecord):
     locked_by: str | None = None
     cleaned: bool = False
     hidden: bool = False
-    fault: InstanceFault | None | Unset = UNSET
-    migration_context: MigrationContext | None | Unset = UNSET
+    fault: InstanceFault | Unset | None = UNSET
+    migration_context: MigrationContext | Unset | None = UNSET
 
     # --- where it is
     host: str | None = None
@@ -109,20 +109,20 @@ class Instance(PersistentRecord):
 
     # --- what it has
     flavor: Flavor
-    old_flavor: Flavor | None | Unset = UNSET
-    new_flavor: Flavor | None | Unset = UNSET
+    old_flavor: Flavor | Unset | None = UNSET
+    new_flavor: Flavor | Unset | None = UNSET
     instance_type_id: int | None = None
     vcpus: Count | None = None
     memory_mb: Count | None = None
     root_gb: Count | None = None
     ephemeral_gb: Count | None = None
     ephemeral_key_uuid: Uuid | None = None
-    numa_topology: InstanceNUMATopology | None | Unset = UNSET
-    vcpu_model: VirtCPUModel | None | Unset = UNSET
-    pci_requests: InstancePCIRequests | None | Unset = UNSET
-    pci_devices: Sequence[PciDevice] | None | Unset = UNSET
-    resources: Sequence[Resource] | None | Unset = UNSET
-    device_metadata: InstanceDeviceMetadata | None | Unset = UNSET
+    numa_topology: InstanceNUMATopology | Unset | None = UNSET
+    vcpu_model: VirtCPUModel | Unset | None = UNSET
+    pci_requests: InstancePCIRequests | Unset | None = UNSET
+    pci_devices: Sequence[PciDevice] | Unset | None = UNSET
+    resources: Sequence[Resource] | Unset | None = UNSET
+    device_metadata: InstanceDeviceMetadata | Unset | None = UNSET
 
     # --- what it boots from and how it is set up
     image_ref: str | None = None
@@ -142,12 +142,12 @@ class Instance(PersistentRecord):
     key_name: str | None = None
     key_data: SecretStr | None = None
     keypairs: Sequence[KeyPair] | Unset = UNSET
-    trusted_certs: TrustedCerts | None | Unset = UNSET
+    trusted_certs: TrustedCerts | Unset | None = UNSET
 
     # --- how it is reached and marked
     access_ip_v4: Annotated[str, Ip(4)] | None = None
     access_ip_v6: Annotated[str, Ip(6)] | None = None
-    info_cache: InstanceInfoCache | None | Unset = UNSET
+    info_cache: InstanceInfoCache | Unset | None = UNSET
     security_groups: Sequence[SecurityGroup] | Unset = UNSET
     metadata: GuardedMap = EMPTY
     system_metadata: GuardedMap = EMPTY

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence, Set
 
-from novastate.objects.base import EMPTY, UNSET, Count, IpAddress, Record, SecretStr, Unset, Uuid, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import EMPTY, UNSET, Count, IpAddress, SecretStr, Unset, Uuid
 from novastate.objects.migration import Migration
 from novastate.objects.network import VIF
 
@@ -36,10 +37,10 @@ class LibvirtLiveMigrateBDMInfo(Record):
     bus: str
     dev: str
     type: str
-    format: str | None | Unset = UNSET
-    boot_index: int | None | Unset = UNSET
+    format: str | Unset | None = UNSET
+    boot_index: int | Unset | None = UNSET
     connection_info_json: SecretStr
-    encryption_secret_uuid: Uuid | None | Unset = UNSET
+    encryption_secret_uuid: Uuid | Unset | None = UNSET
 
 
 @value
@@ -77,16 +78,16 @@ class LibvirtLiveMigrateData(LiveMigrateData):
     image_type: str | Unset = UNSET
     block_migration: bool | Unset = UNSET
     disk_over_commit: bool | Unset = UNSET
-    disk_available_mb: Count | None | Unset = UNSET
+    disk_available_mb: Count | Unset | None = UNSET
     is_shared_instance_path: bool | Unset = UNSET
     is_shared_block_storage: bool | Unset = UNSET
     instance_relative_path: str | Unset = UNSET
-    graphics_listen_addr_vnc: IpAddress | None | Unset = UNSET
-    graphics_listen_addr_spice: IpAddress | None | Unset = UNSET
-    serial_listen_addr: str | None | Unset = UNSET
+    graphics_listen_addr_vnc: IpAddress | Unset | None = UNSET
+    graphics_listen_addr_spice: IpAddress | Unset | None = UNSET
+    serial_listen_addr: str | Unset | None = UNSET
     serial_listen_ports: Sequence[int] | Unset = UNSET
     bdms: Sequence[LibvirtLiveMigrateBDMInfo] | Unset = UNSET
-    target_connect_addr: str | None | Unset = UNSET
+    target_connect_addr: str | Unset | None = UNSET
     supported_perf_events: Sequence[str] | Unset = UNSET
     dst_wants_file_backed_memory: bool | Unset = UNSET
     file_backed_memory_discard: bool | Unset = UNSET
@@ -98,5 +99,5 @@ class LibvirtLiveMigrateData(LiveMigrateData):
     dst_supports_mdev_live_migration: bool | Unset = UNSET
     source_mdev_types: Mapping[str, str] | Unset = UNSET
     target_mdevs: Mapping[str, str] | Unset = UNSET
-    vtpm_secret_uuid: Uuid | None | Unset = UNSET
-    vtpm_secret_value: SecretStr | None | Unset = UNSET
+    vtpm_secret_uuid: Uuid | Unset | None = UNSET
+    vtpm_secret_value: SecretStr | Unset | None = UNSET

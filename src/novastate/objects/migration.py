@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from novastate.machines import MigrationStatus, MigrationType
-from novastate.objects.base import UNSET, Count, LegacyStr, Moves, Note, Revision, Unset, Uuid, record, value
+from novastate.objects.base import record, value
+from novastate.objects.kinds import UNSET, Count, LegacyStr, Moves, Note, Revision, Unset, Uuid
 from novastate.objects.parts import Resource
 from novastate.objects.pci import InstancePCIRequests, PciDevice
 from novastate.objects.persistent import PersistentRecord, PersistentValue

@@ -6,7 +6,8 @@ What a plugin adds is free JSON: *details*, *profile*, *meta*.
 
 from collections.abc import Sequence
 
-from novastate.objects.base import EMPTY, UNSET, AnyJson, Record, Unset, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import EMPTY, UNSET, AnyJson, Unset
 
 __all__ = ["VIF", "FixedIP", "NetworkModel", "Route", "Subnet"]
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from novastate.objects.base import EMPTY, UNSET, Count, Note, Pattern, Record, SecretStr, Unset, Uuid, Wire, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import EMPTY, UNSET, Count, Note, Pattern, SecretStr, Unset, Uuid, Wire
 from novastate.objects.network import VIF
 from novastate.objects.persistent import PersistentValue
 
@@ -38,9 +39,9 @@ class EC2Ids(Record):
     """The names of the instance in the EC2 API. Nova's EC2Ids 1.0."""
 
     instance_id: str
-    ami_id: str | None | Unset = UNSET
-    kernel_id: str | None | Unset = UNSET
-    ramdisk_id: str | None | Unset = UNSET
+    ami_id: str | Unset | None = UNSET
+    kernel_id: str | Unset | None = UNSET
+    ramdisk_id: str | Unset | None = UNSET
 
 
 @value
@@ -111,9 +112,9 @@ class InstanceGroup(PersistentValue):
     user_id: str | None = None
     project_id: str | None = None
     name: str | None = None
-    policies: Sequence[str] | None | Unset = UNSET
-    members: Sequence[str] | None | Unset = UNSET
-    hosts: Sequence[str] | None | Unset = UNSET
+    policies: Sequence[str] | Unset | None = UNSET
+    members: Sequence[str] | Unset | None = UNSET
+    hosts: Sequence[str] | Unset | None = UNSET
     policy: str | None = None
     rules: Annotated[Mapping[str, str], Wire("_rules")] = EMPTY
 
@@ -182,16 +183,16 @@ class NetworkInterfaceMetadata(DeviceMetadata):
 class DiskMetadata(DeviceMetadata):
     """A tagged disk. Nova's DiskMetadata 1.0."""
 
-    serial: str | None | Unset = UNSET
-    path: str | None | Unset = UNSET
+    serial: str | Unset | None = UNSET
+    path: str | Unset | None = UNSET
 
 
 @value
 class ShareMetadata(DeviceMetadata):
     """A tagged file share. Nova's ShareMetadata 1.0."""
 
-    share_id: str | None | Unset = UNSET
-    tag: str | None | Unset = UNSET
+    share_id: str | Unset | None = UNSET
+    tag: str | Unset | None = UNSET
 
 
 @value

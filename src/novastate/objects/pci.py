@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from novastate.objects.base import EMPTY, UNSET, Count, Record, Unset, Uuid, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import EMPTY, UNSET, Count, Unset, Uuid
 from novastate.objects.persistent import PersistentValue
-from novastate.objects.vocabulary import PCINUMAAffinityPolicy, PciDeviceStatus, PciDeviceType
+from novastate.objects.vocabulary import PciDeviceStatus, PciDeviceType, PCINUMAAffinityPolicy
 
 __all__ = ["InstancePCIRequest", "InstancePCIRequests", "PciDevice", "PciDevicePool"]
 

@@ -3,23 +3,11 @@
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
-from novastate.objects.base import (
-    EMPTY,
-    UNSET,
-    Count,
-    IpAddress,
-    Positive,
-    Record,
-    Revision,
-    SecretStr,
-    Unset,
-    Uuid,
-    record,
-    value,
-)
+from novastate.objects.base import Record, record, value
 from novastate.objects.compute_node import ComputeNode
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta
+from novastate.objects.kinds import EMPTY, UNSET, Count, IpAddress, Positive, Revision, SecretStr, Unset, Uuid
 from novastate.objects.parts import InstanceGroup, SecurityGroup
 from novastate.objects.pci import InstancePCIRequests
 from novastate.objects.topology import InstanceNUMATopology, NetworkMetadata, NUMATopologyLimits

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence, Set
 
-from novastate.objects.base import UNSET, Count, CountOrMinus1, Record, Unset, Uuid, value
+from novastate.objects.base import Record, value
+from novastate.objects.kinds import UNSET, Count, CountOrMinus1, Unset, Uuid
 from novastate.objects.vocabulary import (
     Architecture,
     CPUAllocationPolicy,
@@ -38,19 +39,19 @@ class VirtCPUFeature(Record):
     """One CPU feature and what is to be done about it. Nova's VirtCPUFeature 1.0."""
 
     name: str
-    policy: CPUFeaturePolicy | None | Unset = UNSET
+    policy: CPUFeaturePolicy | Unset | None = UNSET
 
 
 @value
 class VirtCPUModel(Record):
     """The CPU that the guest sees. Nova's VirtCPUModel 1.0."""
 
-    arch: Architecture | None | Unset = UNSET
-    vendor: str | None | Unset = UNSET
-    model: str | None | Unset = UNSET
-    mode: CPUMode | None | Unset = UNSET
-    match: CPUMatch | None | Unset = UNSET
-    topology: VirtCPUTopology | None | Unset = UNSET
+    arch: Architecture | Unset | None = UNSET
+    vendor: str | Unset | None = UNSET
+    model: str | Unset | None = UNSET
+    mode: CPUMode | Unset | None = UNSET
+    match: CPUMatch | Unset | None = UNSET
+    topology: VirtCPUTopology | Unset | None = UNSET
     features: Sequence[VirtCPUFeature] = ()
 
 
@@ -68,7 +69,7 @@ class InstanceNUMACell(Record):
     cpuset_reserved: Set[int] | None = None
     memory: Count
     pagesize: Count | None = None
-    cpu_topology: VirtCPUTopology | None | Unset = UNSET
+    cpu_topology: VirtCPUTopology | Unset | None = UNSET
     cpu_pinning_raw: Mapping[str, int] | None = None
     cpu_policy: CPUAllocationPolicy | None = None
     cpu_thread_policy: CPUThreadAllocationPolicy | None = None
@@ -81,7 +82,7 @@ class InstanceNUMATopology(Record):
     id: int | Unset = UNSET
     instance_uuid: Uuid | Unset = UNSET
     cells: Sequence[InstanceNUMACell] = ()
-    emulator_threads_policy: CPUEmulatorThreadsPolicy | None | Unset = UNSET
+    emulator_threads_policy: CPUEmulatorThreadsPolicy | Unset | None = UNSET
 
 
 @value
