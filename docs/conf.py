@@ -42,5 +42,5 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!novastate\.).*"),
     (r"py:(class|obj|data)", r"novastate\.(\w+\.)*([A-Z]|[A-Z]_co|_\w+)"),
     # By its defining module: what is public resolves to its package all the same, what is not is not documented.
-    (r"py:.*", r"novastate(\.\w+){3,}"),
+    (r"py:.*", r"novastate(\.\w+){3,}.*"),
 ]

@@ -52,18 +52,6 @@ def ordered(states: Iterable[Any], enum: type[Any]) -> list[Any]:
 
 def machine_page(machine: type[machines.Machine[Any]], svg: str) -> str:
     """One machine: what it is, its picture, its rows."""
-    triggers = table(
-        ["trigger", "from", "to", "meaning"],
-        (
-            [
-                f"`{name}`",
-                "<br>".join(f"`{source}`" for source in fire.rows),
-                "<br>".join(f"`{dest}`" for dest in fire.rows.values()),
-                (fire.__doc__ or "").strip(),
-            ]
-            for name, fire in machine.triggers.items()
-        ),
-    )
     final = ", ".join(f"`{state}`" for state in ordered(machine.final, machine.states)) or "none"
     return f"""\
 # {machine.__name__}
@@ -80,7 +68,7 @@ Nothing leaves {final}.
 
 ![The states and triggers of {machine.__name__}]({svg})
 
-{triggers}"""
+{machine.diagram("table")}"""
 
 
 def actions_page() -> str:
