@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from threading import Lock
@@ -81,7 +82,7 @@ class MemoryStore:
 
     def __init__(self, *, clock: Callable[[], datetime] = now) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._turn = Lock()
         self._closed = False
         self._tables: dict[str, _Table] = {}
         self._lines: list[Transition] = []
@@ -92,7 +93,7 @@ class MemoryStore:
     def load(self, cls: type[T], key: str) -> T:
         """The object of that key, a copy of its own."""
         kind = kind_of(cls)
-        with self._lock:
+        with self._lock():
             row = self._table(kind).rows.get(key)
         if row is None:
             raise NotFound(kind.name, key)
@@ -103,7 +104,7 @@ class MemoryStore:
         kind = kind_of(cls)
         check_page(limit)
         wanted = selection(kind, equals)
-        with self._lock:
+        with self._lock():
             rows = self._table(kind).select(wanted, limit, after)
         return [decode(cls, key, row) for key, row in rows]
 
@@ -111,7 +112,7 @@ class MemoryStore:
         """All of *changes* or none."""
         steps = plan(changes)
         at = self._clock()
-        with self._lock:
+        with self._lock():
             revisions = [self._judge(step) for step in steps]  # nothing is written until all have passed
             for step, revision in zip(steps, revisions, strict=True):
                 self._write(step, revision, at)
@@ -133,38 +134,43 @@ class MemoryStore:
             self._lines.append(line)
         table.write(step.key, step.row and Row(revision, step.row.body, step.row.columns))
 
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with self._turn:
+            if self._closed:
+                raise StoreError("the store is closed")
+            yield
+
     def _table(self, kind: Kind) -> _Table:
-        if self._closed:
-            raise StoreError("the store is closed")
         return self._tables.setdefault(kind.name, _Table(kind))
 
     def history(self, key: str, *, limit: int = 1000, after: int = 0) -> list[Transition]:
         """Up to *limit* lines of history of the object with this key, oldest first, *after* skipped."""
         check_page(limit, after)
-        with self._lock:
+        with self._lock():
             return [self._lines[place] for place in self._told.get(key, [])[after : after + limit]]
 
     def post(self, topic: str, message: str) -> None:
         """Leaves a message for whoever takes from *topic* next."""
-        with self._lock:
+        with self._lock():
             self._mail[topic].append(message)
 
     def take(self, topic: str) -> str | None:
         """Takes the oldest message of *topic*; None if there is none."""
-        with self._lock:
+        with self._lock():
             mail = self._mail.get(topic)
             return mail.popleft() if mail else None
 
     def get_document(self, name: str) -> tuple[int, dict[str, Any]]:
         """The revision and body of a document; ``(0, {})`` if there is none."""
-        with self._lock:
+        with self._lock():
             revision, body = self._documents.get(name, (0, "{}"))
         return revision, json.loads(body)
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
         text = json.dumps(body)
-        with self._lock:
+        with self._lock():
             found, _ = self._documents.get(name, (0, ""))
             if found != revision:
                 raise StaleState("document", name, {"revision": revision}, {"revision": found})
@@ -173,6 +179,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """Forgets everything."""
-        with self._lock:
+        with self._turn:
             self._closed = True
-            self._tables.clear()
+            for kept in (self._tables, self._lines, self._told, self._mail, self._documents):
+                kept.clear()

@@ -117,6 +117,9 @@ def plan(changes: Iterable[Change]) -> tuple[Step, ...]:
 def _step(change: Change) -> Step:
     obj: Any = change.obj
     kind = kind_of(obj)
+    for part in kind.key:
+        if not as_text(getattr(obj, part)):
+            raise InvalidField(f"{kind.name}.{part}", getattr(obj, part), "is part of the key and must be set")
     key, revision = kind.key_of(obj), int(obj.revision)
     if not isinstance(change, Put):
         return Step(change, kind, key, kind.owner_of(obj), revision, None, {})
