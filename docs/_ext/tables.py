@@ -56,10 +56,6 @@ def machine_page(machine: type[machines.Machine[Any]], svg: str) -> str:
     return f"""\
 # {machine.__name__}
 
-```{{eval-rst}}
-.. currentmodule:: {machine.__module__}
-```
-
 {(machine.__doc__ or "").strip().splitlines()[0]}
 
 Kept in the attribute `{machine.field}`; {len(list(machine.states))} states, {len(machine.rows)} rows.
