@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from novastate import _native
@@ -24,3 +25,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 def pytest_report_header() -> str:
     variant = "native" if _native.NATIVE else "pure Python"
     return f"novastate: {variant} ({_native.REASON}); hypothesis profile {settings.get_current_profile_name()}"
+
+
+@pytest.fixture
+def world():
+    """A small cloud for flows; see flow_world."""
+    from flow_world import World
+
+    return World()

@@ -85,9 +85,7 @@ def _build_on(host: str, instance: Instance, spec: RequestSpec) -> Flow[Instance
 def _reschedule(server: Instance) -> None:
     server.host = server.node = None
     if server.task_state is not TaskState.SCHEDULING:
-        if server.task_state:
-            TaskMachine.finish(server)
-        TaskMachine.schedule(server)
+        TaskMachine.reschedule(server)
 
 
 def _give_up(server: Instance) -> None:

@@ -134,8 +134,6 @@ def _live_migrate(
     except NovastateError as error:
         yield from give_up(instance, migration, None, MigrationStatus.ERROR, named(error))
         raise
-    if dest is None or data is None:
-        return (yield from give_up(instance, migration, None, MigrationStatus.CANCELLED, "aborted before it was queued"))
 
     def queue(_: Instance, record: Migration) -> None:
         record.dest_compute = record.dest_node = dest
@@ -149,7 +147,7 @@ def _live_migrate(
 
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
-        if (yield Wait(0, inbox(instance_uuid))) == ABORT:
+        if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
         try:
@@ -158,7 +156,7 @@ def _live_migrate(
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
             yield from give_up(instance, migration, dest, MigrationStatus.ERROR, named(error))
             raise
-        if (yield Wait(0, inbox(instance_uuid))) == ABORT:
+        if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
             return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while preparing"))
         instance, migration = yield from amend(instance, migration, run, task=TaskState.MIGRATING)
@@ -197,13 +195,11 @@ def _choose(
     host: str | None,
     block_migration: bool | None,
     options: LiveMigrationOptions,
-) -> Flow[tuple[str, LibvirtLiveMigrateData] | tuple[None, None]]:
-    """The destination, with its room claimed and its checks passed; (None, None) if an abort came first."""
+) -> Flow[tuple[str, LibvirtLiveMigrateData]]:
+    """The destination, with its room claimed and its checks passed."""
     source = instance.host
     reasons: dict[str, str] = {}
     while True:
-        if (yield Wait(0, inbox(instance.uuid))) == ABORT:
-            return None, None
         if host is not None:
             dest = host
         else:

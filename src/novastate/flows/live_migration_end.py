@@ -154,7 +154,7 @@ def _finish(
 
     def change_facts(server: Instance, record: Migration) -> None:
         facts(server)
-        if record.status not in _machine.final:
+        if record.status not in _END:
             _END[end](record)
 
     try:

@@ -44,9 +44,9 @@ _ENDS = {
 }
 
 
-def inbox(instance_uuid: str) -> str:
-    """The topic on which requests to the live migration of an instance are left."""
-    return f"live-migration/{instance_uuid}"
+def inbox(migration_uuid: str) -> str:
+    """The topic on which requests to a live migration are left; one a migration, so that a late request harms no later one."""
+    return f"live-migration/{migration_uuid}"
 
 
 @frozen
@@ -68,7 +68,7 @@ def monitor(
     asked: set[str] = set()
     silent, saved_at, downtime = 0.0, float("-inf"), options.params.downtime
     while True:
-        request: str | None = yield Wait(options.poll, inbox(uuid))
+        request: str | None = yield Wait(options.poll, inbox(migration.uuid))
         try:
             stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
         except DriverError:

@@ -66,5 +66,5 @@ def _request(action: Action, message: str, instance_uuid: str, *, admin: bool) -
         raise NoActiveMigration(instance_uuid, str(action))
     if migration.status not in _TAKEN_IN[action]:
         raise NoActiveMigration(instance_uuid, str(action), migration.status, sorted(map(str, _TAKEN_IN[action])))
-    yield Send(inbox(instance_uuid), message)
+    yield Send(inbox(migration.uuid), message)
     return migration

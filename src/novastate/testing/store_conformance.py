@@ -34,7 +34,7 @@ from novastate.errors import (
 )
 from novastate.machines import MigrationStatus, MigrationType, PowerState, TaskState, VMState
 from novastate.objects import Allocation, ComputeNode, Flavor, Instance, Migration, RequestSpec, evolve
-from novastate.store.base import KINDS, Drop, Put, Store, kind_of
+from novastate.store.base import KINDS, Change, Drop, Put, Store, kind_of
 
 __all__ = ["StoreConformance", "sample"]
 
@@ -94,7 +94,7 @@ class StoreConformance:
     def store_gives_back_what_was_put(self, store: Store) -> None:
         """Of every kind."""
         for cls in KINDS:
-            obj = sample(cls, 1)
+            obj: Any = sample(cls, 1)
             store.commit(Put(obj))
             assert store.load(cls, kind_of(cls).key_of(obj)) == obj
 
@@ -215,7 +215,7 @@ class StoreConformance:
         new = sample(Migration, 4, instance_uuid=good.uuid)
         good.task_state = TaskState.SCHEDULING
         good.host = "alpha"
-        rest = [Put(good), Put(new), Drop(gone)]
+        rest: list[Change] = [Put(good), Put(new), Drop(gone)]
         before = store.history(good.uuid)
         for place in range(4):
             changes = [*rest[:place], Put(stale), *rest[place:]]

@@ -1,0 +1,383 @@
+"""The live-migration flow on simulated hosts: every end it can have, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from flow_world import FAST, HOPELESS, MIB, SLOW, UUID, World, host
+
+from novastate.convergence.policy import NovaPolicy
+from novastate.drivers import Fault, LiveMigrationParams
+from novastate.errors import (
+    ActionNotAllowed,
+    ClaimFailed,
+    DriverError,
+    InstanceLocked,
+    InvalidLocalStorage,
+    InvalidSharedStorage,
+    MaxRetriesExceeded,
+    MigrationPreCheckError,
+    NoActiveMigration,
+    NotFound,
+    NoValidHost,
+    StaleState,
+    UnableToMigrateToSelf,
+)
+from novastate.flows import (
+    LiveMigrationOptions,
+    Notify,
+    Save,
+    abort_live_migration,
+    force_complete_live_migration,
+    live_migrate,
+)
+from novastate.flows.live_migration_monitor import ABORT, inbox
+from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
+from novastate.objects import Migration
+from novastate.store import Put
+
+def act_during(world, event, act):
+    """Makes *act* happen once, when *event* is heard for the first time."""
+    done = []
+
+    def listener(name, payload):
+        if name == event and not done:
+            done.append(name)
+            act()
+
+    world.runner.listeners += (listener,)
+    return done
+
+
+def test_a_guest_moves_and_the_record_follows(world):
+    world.boot()
+    migration = world.run(live_migrate(UUID, "beta", options=FAST))
+    assert migration.status is MigrationStatus.COMPLETED
+    assert (migration.source_compute, migration.dest_compute) == ("alpha", "beta")
+    assert world.instance().host == "beta"
+    assert world.instance().vm_state is VMState.ACTIVE
+    assert world.statuses() == ["accepted", "queued", "preparing", "running", "completed"]
+    assert world.tasks()[-2:] == ["migrating", None] or world.tasks()[-2:] == ["migrating", "idle"]
+    world.check_laws()
+
+
+def test_progress_is_saved_while_it_runs_and_reset_at_the_end(world):
+    world.boot()
+    seen = []
+    act_during(world, "live_migration.progress", lambda: None)
+    world.runner.listeners += (lambda name, _: seen.append(world.instance().progress) if name == "live_migration.progress" else None,)
+    world.run(live_migrate(UUID, "beta", options=evolve(FAST, save_every=0.5)))
+    assert max(seen) > 0
+    assert world.instance().progress == 0
+    assert world.migration().memory_total >= 256 * MIB
+    assert world.migration().memory_processed > 0
+
+
+def test_without_a_host_the_best_one_is_chosen_and_never_the_source(world):
+    world.boot()
+    world.boot("99999999-2222-3333-4444-555555555555", on="beta", memory_mb=1024)
+    assert world.run(live_migrate(UUID, options=FAST)).dest_compute == "gamma"
+    world.check_laws()
+
+
+@pytest.mark.parametrize("state", ["stopped", "error"])
+def test_a_guard_that_refuses_records_nothing(world, state):
+    server = world.boot()
+    from novastate.machines import VMMachine
+
+    (VMMachine.stop if state == "stopped" else VMMachine.fail)(server)
+    world.store.commit(Put(server))
+    lines = world.store.history(UUID)
+    with pytest.raises(ActionNotAllowed) as refused:
+        world.run(live_migrate(UUID, "beta"))
+    assert refused.value.attribute == "vm_state"
+    assert world.store.history(UUID) == lines
+    assert world.store.find(Migration, instance_uuid=UUID) == []
+
+
+def test_a_locked_server_moves_for_an_admin_only(world):
+    server = world.boot()
+    server.locked = True
+    world.store.commit(Put(server))
+    with pytest.raises(InstanceLocked):
+        world.run(live_migrate(UUID, "beta"))
+    assert world.run(live_migrate(UUID, "beta", options=FAST, admin=True)).status is MigrationStatus.COMPLETED
+
+
+def test_the_source_is_no_destination(world):
+    world.boot()
+    lines = world.store.history(UUID)
+    with pytest.raises(UnableToMigrateToSelf):
+        world.run(live_migrate(UUID, "alpha"))
+    assert world.store.history(UUID) == lines
+    world.check_laws()
+
+
+def test_an_unknown_destination_records_nothing(world):
+    world.boot()
+    with pytest.raises(NotFound):
+        world.run(live_migrate(UUID, "omega"))
+    assert world.store.find(Migration, instance_uuid=UUID) == []
+    world.check_laws()
+
+
+def test_the_second_of_two_migrations_is_refused(world):
+    world.boot()
+    refused = []
+
+    def again():
+        with pytest.raises(ActionNotAllowed) as error:
+            world.run(live_migrate(UUID, "gamma"))
+        refused.append(error.value.attribute)
+
+    act_during(world, "live_migration.progress", again)
+    assert world.run(live_migrate(UUID, "beta", options=FAST)).dest_compute == "beta"
+    assert refused == ["task_state"]
+    world.check_laws()
+
+
+def test_a_failed_precheck_is_followed_by_the_next_candidate():
+    world = World(faults=[Fault(host="beta", method="check_can_live_migrate_destination", error="CPU does not match")])
+    world.boot()
+    migration = world.run(live_migrate(UUID, options=FAST))
+    assert (migration.status, migration.dest_compute) == (MigrationStatus.COMPLETED, "gamma")
+    assert world.heard("live_migration.refused")[0]["host"] == "beta"
+    world.check_laws()
+
+
+def test_retries_end_at_the_limit():
+    world = World(faults=[Fault(method="check_can_live_migrate_destination", nth=n, error="no") for n in (1, 2)])
+    world.boot()
+    with pytest.raises(MaxRetriesExceeded) as error:
+        world.run(live_migrate(UUID, options=evolve(FAST, max_retries=0)))
+    assert set(error.value.reasons) == {"beta"}
+    assert world.statuses() == ["accepted", "error"]
+    world.check_laws()
+
+
+def test_with_every_candidate_refusing_there_is_no_valid_host():
+    world = World(faults=[Fault(method="check_can_live_migrate_destination", nth=n, error="no") for n in (1, 2)])
+    world.boot()
+    with pytest.raises(NoValidHost) as error:
+        world.run(live_migrate(UUID, options=FAST))
+    assert set(error.value.reasons) == {"alpha", "beta", "gamma"}
+    world.check_laws()
+
+
+def test_a_given_host_is_not_replaced_by_another():
+    world = World(faults=[Fault(host="beta", method="check_can_live_migrate_destination", error="no")])
+    world.boot()
+    with pytest.raises(DriverError, match="no"):
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert world.statuses() == ["accepted", "error"]
+    world.check_laws()
+
+
+def test_an_older_hypervisor_is_refused():
+    world = World([host("alpha"), host("beta", version=8000000)])
+    world.boot()
+    with pytest.raises(MigrationPreCheckError, match="older"):
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    world.check_laws()
+
+
+def test_a_host_without_room_is_refused_and_nothing_is_held():
+    world = World([host("alpha"), host("beta", memory_mb=128)])
+    world.boot()
+    with pytest.raises(ClaimFailed) as error:
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert (error.value.host, error.value.resource) == ("beta", "MEMORY_MB")
+    world.check_laws()
+
+
+STORAGE = [
+    ("pool", True, InvalidLocalStorage),
+    ("pool", False, None),
+    ("pool", None, None),
+    ("", True, None),
+    ("", False, InvalidSharedStorage),
+    ("", None, None),
+]
+
+
+@pytest.mark.parametrize(("storage", "block_migration", "refusal"), STORAGE)
+def test_the_storage_matrix(storage, block_migration, refusal):
+    world = World([host("alpha", storage=storage), host("beta", storage=storage)])
+    world.boot()
+    flow = live_migrate(UUID, "beta", block_migration=block_migration, options=FAST)
+    if refusal:
+        with pytest.raises(refusal):
+            world.run(flow)
+        assert world.statuses() == ["accepted", "error"]
+    else:
+        assert world.run(flow).status is MigrationStatus.COMPLETED
+    world.check_laws()
+
+
+def test_a_hopeless_guest_is_aborted_at_the_completion_timeout():
+    world = World(law=HOPELESS)
+    world.boot()
+    options = evolve(SLOW, policy=NovaPolicy(downtime=100, completion_timeout=30))
+    migration = world.run(live_migrate(UUID, "beta", options=options))
+    assert migration.status is MigrationStatus.CANCELLED
+    assert len(world.heard("live_migration.abort")) == 1
+    assert world.instance().host == "alpha"
+    world.check_laws()
+
+
+def test_a_hopeless_guest_is_forced_by_post_copy_where_it_is_permitted():
+    world = World(law=HOPELESS)
+    world.boot()
+    options = evolve(
+        SLOW,
+        params=evolve(SLOW.params, post_copy=True),
+        policy=NovaPolicy(downtime=100, completion_timeout=30, timeout_action="force_complete"),
+    )
+    migration = world.run(live_migrate(UUID, "beta", options=options))
+    assert migration.status is MigrationStatus.COMPLETED
+    assert "running (post-copy)" in world.statuses()
+    world.check_laws()
+
+
+def test_a_hopeless_guest_is_forced_by_a_pause_where_post_copy_is_not_permitted():
+    world = World(law=HOPELESS)
+    world.boot()
+    options = evolve(SLOW, policy=NovaPolicy(downtime=100, completion_timeout=30, timeout_action="force_complete"))
+    migration = world.run(live_migrate(UUID, "beta", options=options))
+    assert migration.status is MigrationStatus.COMPLETED
+    world.check_laws()
+
+
+def test_a_user_aborts_a_running_migration():
+    world = World(law=HOPELESS)
+    world.boot()
+    act_during(world, "live_migration.progress", lambda: world.run(abort_live_migration(UUID)))
+    assert world.run(live_migrate(UUID, "beta", options=SLOW)).status is MigrationStatus.CANCELLED
+    assert world.instance().host == "alpha"
+    world.check_laws()
+
+
+def test_a_user_forces_a_running_migration():
+    world = World(law=HOPELESS)
+    world.boot()
+    act_during(world, "live_migration.progress", lambda: world.run(force_complete_live_migration(UUID)))
+    options = evolve(SLOW, params=evolve(SLOW.params, post_copy=True))
+    assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.COMPLETED
+    world.check_laws()
+
+
+@pytest.mark.parametrize("request_flow", [abort_live_migration, force_complete_live_migration])
+def test_a_request_without_a_migration_is_refused(world, request_flow):
+    world.boot()
+    with pytest.raises((ActionNotAllowed, NoActiveMigration)):
+        world.run(request_flow(UUID))
+
+
+def test_a_late_request_does_not_reach_the_next_migration(world):
+    world.boot()
+    first = world.run(live_migrate(UUID, "beta", options=FAST))
+    world.store.post(inbox(first.uuid), ABORT)
+    assert world.run(live_migrate(UUID, "alpha", options=FAST)).status is MigrationStatus.COMPLETED
+
+
+def test_an_abort_is_not_possible_after_post_copy_began():
+    world = World(law=HOPELESS)
+    world.boot()
+    refusals = []
+
+    def abort():
+        if world.migration().status is MigrationStatus.RUNNING_POST_COPY:
+            with pytest.raises(NoActiveMigration) as error:
+                world.run(abort_live_migration(UUID))
+            refusals.append(error.value.status)
+
+    world.runner.listeners += (lambda name, _: abort() if name == "live_migration.progress" else None,)
+    act_during(world, "live_migration.progress", lambda: world.run(force_complete_live_migration(UUID)))
+    options = evolve(SLOW, params=evolve(SLOW.params, post_copy=True), save_every=0.1, poll=0.1)
+    assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.COMPLETED
+    assert set(refusals) <= {MigrationStatus.RUNNING_POST_COPY}
+    world.check_laws()
+
+
+def test_a_failing_preparation_is_rolled_back():
+    world = World(faults=[Fault(host="beta", method="pre_live_migration", error="cannot plug the network")])
+    world.boot()
+    with pytest.raises(DriverError, match="plug"):
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert world.statuses() == ["accepted", "queued", "preparing", "error"]
+    assert world.instance().vm_state is VMState.ACTIVE
+    world.check_laws()
+
+
+def test_a_job_that_fails_is_rolled_back():
+    world = World(faults=[Fault(method="job", at=1.0, kind="fail")])
+    world.boot()
+    assert world.run(live_migrate(UUID, "beta", options=FAST)).status is MigrationStatus.FAILED
+    assert world.statuses()[-2:] == ["running", "failed"]
+    world.check_laws()
+
+
+def test_a_paused_guest_moves_and_stays_paused(world):
+    server = world.boot()
+    world.cloud.drivers["alpha"].pause(UUID)
+    from novastate.machines import VMMachine
+
+    VMMachine.pause(server)
+    server.power_state = PowerState.PAUSED
+    world.store.commit(Put(server))
+    options = evolve(FAST, params=evolve(FAST.params, post_copy=True))
+    assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.COMPLETED
+    assert world.instance().vm_state is VMState.PAUSED
+    assert world.instance().power_state is PowerState.PAUSED
+    assert world.cloud.drivers["beta"].get_info(UUID).power_state is PowerState.PAUSED
+
+
+def test_a_rename_meanwhile_is_kept(world):
+    world.boot()
+
+    def rename():
+        server = world.instance()
+        server.display_name = "renamed"
+        world.store.commit(Put(server))
+
+    act_during(world, "live_migration.progress", rename)
+    assert world.run(live_migrate(UUID, "beta", options=FAST)).status is MigrationStatus.COMPLETED
+    assert world.instance().display_name == "renamed"
+    assert world.instance().host == "beta"
+    world.check_laws()
+
+
+def test_the_loser_leaves_the_task_to_the_winner(world):
+    """Somebody resets the task in the middle: the flow undoes its work, says who won, and touches no task."""
+    world.boot()
+
+    def delete():
+        server = world.instance()
+        TaskMachine.delete(server)
+        world.store.commit(Put(server))
+
+    act_during(world, "live_migration.progress", delete)
+    with pytest.raises(StaleState) as lost:
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert lost.value.found["task_state"] is TaskState.DELETING
+    assert world.instance().task_state is TaskState.DELETING
+    assert world.instance().host == world.cloud.running(UUID)[0]
+    assert world.migration().status in {MigrationStatus.COMPLETED, MigrationStatus.FAILED}
+    world.check_laws(settled=False)
+
+
+def test_a_flow_is_data_all_the_way(world):
+    """Every effect of a migration can be printed; none of them shows a secret."""
+    server = world.boot()
+    server.admin_pass = "s3cret"
+    world.store.commit(Put(server))
+    flow = live_migrate(UUID, "beta", options=FAST)
+    effect, kinds = next(flow), set()
+    try:
+        while True:
+            kinds.add(type(effect))
+            assert "s3cret" not in repr(effect)
+            effect = flow.send(world.runner.perform(effect))
+    except StopIteration as end:
+        assert end.value.status is MigrationStatus.COMPLETED
+    assert {Save, Notify} <= kinds
