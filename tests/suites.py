@@ -60,7 +60,7 @@ def tool(name: str, *args: str) -> list[str]:
 
 
 def pytest(*args: str) -> list[str]:
-    return tool("pytest", "-q", *args)
+    return tool("pytest", "-q", "--continue-on-collection-errors", *args)
 
 
 #: Suites of their own: they need root, packages or a server.
