@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -80,6 +80,13 @@ class SimulationSetup:
     slot: float = 0.1
     turn: float = 0.05
     slow_slots: float = 0.04
+
+    @classmethod
+    def of(cls, *, limit: float, line_rate: float, **rest: Any) -> SimulationSetup:
+        """The numbers for a link: a page takes at least the time that it takes on the wire at *line_rate*."""
+        least = (PAGE + 8) / line_rate
+        base = cls(limit=limit, **rest)
+        return evolve(base, first=max(base.first, least), again=max(base.again, least))
 
     @property
     def quota(self) -> float:
@@ -174,7 +181,11 @@ class PreCopySimulation:
         self._period_sent = self._period_dirty = self._round_sent = self._high = 0
         self._threshold = self._bandwidth = 0.0
         self._dirty_rate = 0
+        self._running_since: float | None = 0.0
+        self._written_for = 0.0
         self._want_post_copy = False
+        #: Whether it has switched to post-copy.
+        self.was_post_copy = False
         self._final = (0, 0, 0)
         self._cursor = 0
         self._plan(np.arange(pages))
@@ -192,6 +203,12 @@ class PreCopySimulation:
         if not math.isfinite(factor) or factor < 0:
             raise ConvergenceError("factor", factor, "must be a finite number, not negative")
         self._speed = factor
+
+    def set_running(self, *, running: bool) -> None:
+        """The guest was paused (it writes nothing from now on), or runs again."""
+        if self._running_since is not None:
+            self._written_for += max(0.0, self._clock - self._running_since)
+        self._running_since = self._clock if running else None
 
     def start_post_copy(self) -> bool:
         """Asks for the switch to post-copy, which the next turn makes; False where it was not permitted."""
@@ -262,6 +279,11 @@ class PreCopySimulation:
         )
 
     @property
+    def elapsed(self) -> float:
+        """The time last advanced to, s."""
+        return self._clock
+
+    @property
     def downtime(self) -> float:
         """For how long the guest stood still, s; 0 before it is known."""
         if self.stopped_at is None or self.resumed_at is None:
@@ -328,7 +350,7 @@ class PreCopySimulation:
             nap = 0.01 * self.throttle / (1 - self.throttle)
             self._now += nap * 0.97 if self.throttle > 0.98 else nap * 0.5
         span = self._now - self._synced
-        fresh = self._mark(span)
+        fresh = self._mark()
         self._synced = self._now
         self._period_dirty += fresh
         if self._now > self._period_start + 1.0:
@@ -338,8 +360,13 @@ class PreCopySimulation:
         )
         self._round_sent = self._processed
 
-    def _mark(self, span: float) -> int:
-        """Sets the bits of the pages written in the last *span* seconds; how many were not set."""
+    def _mark(self) -> int:
+        """Sets the bits of the pages written since the last sync; how many were not set."""
+        span = self._written_for
+        if self._running_since is not None:
+            span += max(0.0, self._now - self._running_since)
+            self._running_since = max(self._now, self._running_since)
+        self._written_for = 0.0
         self._dirty[self._queue[: self._next]] = False
         self._sent_before[self._queue[: self._next]] = True
         unsent = self._remaining
@@ -388,9 +415,9 @@ class PreCopySimulation:
 
     def _switch(self) -> None:
         """The guest runs on the destination from now on, and its missing pages follow."""
-        self._mark(self._now - self._synced)
+        self._mark()
         self._synced = self._now
-        self.status, self.stopped_at = Status.POSTCOPY, self._now
+        self.status, self.stopped_at, self.was_post_copy = Status.POSTCOPY, self._now, True
         self._rest()
         self.resumed_at = self._now + self.setup.device * 0.25
         again = int(np.count_nonzero(self._sent_before[self._queue]))

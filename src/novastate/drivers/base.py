@@ -66,13 +66,18 @@ class HostState:
 
 @frozen
 class GuestInfo:
-    """A guest as the hypervisor sees it."""
+    """A guest as the hypervisor sees it.
+
+    *incoming*: a live migration is bringing it here; it does not run yet, and vanishes if the migration fails. Its power state
+    is then PAUSED, as libvirt says.
+    """
 
     uuid: str
     name: str
     power_state: PowerState
     memory_mb: int
     vcpus: int
+    incoming: bool = False
 
 
 class Lifecycle(State):

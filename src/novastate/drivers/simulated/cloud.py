@@ -1,0 +1,413 @@
+"""A cloud of simulated hosts, with one clock, one lock and one script of faults.
+
+Rules:
+
+1. Nothing happens by itself: whenever the cloud is asked anything, it first catches up with its clock, in the order of time.
+   So it needs no thread, and a virtual clock makes it deterministic.
+2. One lock guards everything; a call from any thread sees and leaves a whole state. Subscribers are called under it.
+3. A host that is down answers nothing; its guests do not run. What lay on its disks lies there when it comes back.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from novastate.convergence.laws import PAGE, WriteLaw
+from novastate.drivers.base import JobType, Lifecycle, LifecycleEvent, LiveMigrationParams
+from novastate.drivers.clock import Clock, VirtualClock
+from novastate.drivers.simulated.job import Job, Step, What
+from novastate.drivers.simulated.spec import Fault, SimulatedHost
+from novastate.drivers.simulated.world import GIB, Disk, Domain, World
+from novastate.errors import AlreadyExists, DriverError, DriverTimeout, UnknownName
+from novastate.machines import PowerState
+
+if TYPE_CHECKING:
+    from novastate.drivers.simulated.driver import SimulatedDriver
+    from novastate.objects import Instance
+
+__all__ = ["LAW_KEY", "ZERO_KEY", "SimulatedCloud"]
+
+#: Keys of an instance's metadata: the law its guest writes by, as text, and how many of its pages are zero.
+LAW_KEY = "novastate:law"
+ZERO_KEY = "novastate:zero_pages"
+
+#: How much of a new local disk is allocated, at most, in bytes: images are sparse.
+ALLOCATED = GIB
+
+
+@define
+class _Memory:
+    """What a guest's memory is like: it goes where the guest goes."""
+
+    law: WriteLaw
+    zero_pages: int
+
+
+class SimulatedCloud:
+    """Hosts that run simulated guests; ``cloud.driver("a")`` is the hypervisor of one.
+
+    *hosts*: names or :class:`SimulatedHost`; *clock*: a new :class:`VirtualClock` if None; *seed*: of everything random;
+    *faults*: what shall go wrong; *laws*: gives the write law of an instance that is spawned, or None for its metadata's.
+    *on_change* is called after each call that changed something, outside of nothing but the lock.
+
+    >>> cloud = SimulatedCloud(["a", "b"])
+    >>> cloud.driver("a").host_state().memory_mb
+    65536
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[SimulatedHost | str],
+        clock: Clock | None = None,
+        seed: int = 0,
+        *,
+        faults: Iterable[Fault] = (),
+        laws: Callable[[Instance], WriteLaw | None] | None = None,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
+        from novastate.drivers.simulated.driver import SimulatedDriver  # noqa: PLC0415  (each needs the other)
+
+        specs = [SimulatedHost(spec) if isinstance(spec, str) else spec for spec in hosts]
+        self.clock: Clock = clock if clock is not None else VirtualClock()
+        self.seed = seed
+        self.on_change = on_change
+        self.world = World({})
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.memories: dict[str, _Memory] = {}
+        self.faults = list(faults)
+        self.calls: dict[str, int] = {}
+        self._laws = laws
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._listeners: dict[str, list[Callable[[LifecycleEvent], None]]] = {}
+        self._drivers: dict[str, SimulatedDriver] = {}
+        for spec in specs:
+            if spec.host in self.world.hosts:
+                raise AlreadyExists("host", spec.host)
+            self.world.hosts[spec.host] = spec
+            self._drivers[spec.host] = SimulatedDriver(self, spec.host)
+
+    # --- what is there
+
+    @property
+    def hosts(self) -> Sequence[SimulatedHost]:
+        """What the hosts have, in the order they were given."""
+        return tuple(self.world.hosts.values())
+
+    @property
+    def drivers(self) -> Mapping[str, SimulatedDriver]:
+        """The driver of each host, by name."""
+        return dict(self._drivers)
+
+    def driver(self, host: str) -> SimulatedDriver:
+        """The driver of *host*. Raises UnknownName that lists the near names."""
+        try:
+            return self._drivers[host]
+        except KeyError:
+            raise UnknownName("host", host, self._drivers) from None
+
+    def running(self, uuid: str) -> list[str]:
+        """The hosts on which the guest's vCPUs execute just now. Law L1: never more than one."""
+        with self.at_work():
+            return self.world.running(uuid)
+
+    @property
+    def violations(self) -> list[str]:
+        """Every breach of the laws L1 (one host) and L2 (no disk lost) so far, in words; empty is right."""
+        with self.at_work():
+            return list(self.world.violations)
+
+    def complete_disks(self, uuid: str) -> list[str]:
+        """The stores that hold a complete, current copy of the guest's local disk."""
+        with self.at_work():
+            return sorted(disk.store for disk in self.world.disks.values() if disk.uuid == uuid and disk.current)
+
+    # --- what the outside does to it
+
+    def fail_host(self, host: str) -> None:
+        """The host loses power: its guests stop, migrations from and to it fail. Down already: nothing happens."""
+        self.driver(host)
+        with self.at_work():
+            self.crash(host, self.clock.now())
+
+    def restore_host(self, host: str) -> None:
+        """The host comes back with its guests shut down. Up already: nothing happens."""
+        self.driver(host)
+        with self.at_work():
+            if host in self.world.down:
+                self.world.down.discard(host)
+                self.world.changed = True
+
+    def set_law(self, uuid: str, law: WriteLaw | str, *, zero_pages: int | None = None) -> None:
+        """From now on the guest writes by *law*; a migration that goes on keeps its own. Pages of 4096 bytes."""
+        if isinstance(law, str):
+            law = WriteLaw.parse(law)
+        with self.at_work():
+            old = self.memories.get(uuid)
+            known = old.zero_pages if old is not None and zero_pages is None else zero_pages or 0
+            self.memories[uuid] = _Memory(law, known)
+            self.world.changed = True
+
+    def add_fault(self, fault: Fault) -> None:
+        """Adds to the script. An *nth* call counts from the cloud's beginning."""
+        with self.at_work():
+            self.faults.append(fault)
+            self.world.changed = True
+
+    def settle(self) -> None:
+        """Catches up with the clock, as every question does."""
+        with self.at_work():
+            pass
+
+    # --- keeping it
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole as plain JSON. A migration before its switch-over is kept as one that has failed."""
+        from novastate.drivers.simulated.snapshot import dump  # noqa: PLC0415  (only who keeps a cloud needs it)
+
+        with self.at_work():
+            return dump(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], clock: Clock | None = None, **kwargs: Any) -> SimulatedCloud:
+        """The opposite of `to_dict`; without *clock*, a virtual one goes on where the kept one stood. Raises InvalidField."""
+        from novastate.drivers.simulated.snapshot import load  # noqa: PLC0415  (only who keeps a cloud needs it)
+
+        return load(cls, data, clock, **kwargs)
+
+    # --- for the drivers: everything below is called with the lock held
+
+    @contextmanager
+    def at_work(self) -> Iterator[float]:
+        """The lock, with time caught up; gives the time. At its end subscribers and the owner are told."""
+        with self._lock:
+            self._depth += 1
+            try:
+                now = self.clock.now()
+                self._catch_up(now)
+                yield now
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self._publish()
+
+    def perform(self, host: str, method: str, action: Callable[[float], Any]) -> Any:
+        """One driver call: up, before-faults, the action, after-faults."""
+        with self.at_work() as now:
+            fault = self._due(host, method)
+            if fault is not None and fault.when == "before":
+                self._go_wrong(fault, host, now)
+            if host in self.world.down:
+                raise DriverError("the host is down", host=host)
+            result = action(now)
+            if fault is not None and fault.when == "after":
+                if fault.kind == "crash_host":
+                    self.crash(host, now)
+                raise DriverTimeout(f"the reply of {method} was lost", host=host)
+            return result
+
+    def _due(self, host: str, method: str) -> Fault | None:
+        """Counts the call, and takes the fault that it meets from the script."""
+        for key in (f"{host}/{method}", method):
+            self.calls[key] = self.calls.get(key, 0) + 1
+        for fault in self.faults:
+            key = method if fault.host is None else f"{host}/{method}"
+            if fault.method == method and fault.host in {None, host} and self.calls[key] == fault.nth:
+                self.faults.remove(fault)
+                return fault
+        return None
+
+    def _go_wrong(self, fault: Fault, host: str, now: float) -> None:
+        if fault.kind == "crash_host":
+            self.crash(host, now)
+            raise DriverError("the host is down", host=host)
+        if fault.kind == "error":
+            raise DriverError(fault.error, host=host)
+        raise DriverTimeout(f"{fault.method} did not return", host=host)
+
+    def subscribe(self, host: str, listener: Callable[[LifecycleEvent], None]) -> Callable[[], None]:
+        """Has *listener* told of the events of *host*; returns what ends that."""
+        with self._lock:
+            listeners = self._listeners.setdefault(host, [])
+            listeners.append(listener)
+
+        def end() -> None:
+            with self._lock:
+                if listener in listeners:
+                    listeners.remove(listener)
+
+        return end
+
+    def _publish(self) -> None:
+        told, self.world.told = self.world.told, []
+        changed, self.world.changed = self.world.changed, False
+        for event in told:
+            for listener in list(self._listeners.get(event.host, ())):
+                listener(event)
+        if changed and self.on_change is not None:
+            self.on_change()
+
+    # --- guests
+
+    def remember(self, instance: Instance, pages: int) -> None:
+        """Fixes what the memory of a new guest is like: its law, and a third of its unwritten pages zero unless it says else."""
+        law = self._laws(instance) if self._laws is not None else None
+        metadata: Mapping[str, str] = instance.metadata or {}
+        if law is None:
+            law = WriteLaw.parse(metadata[LAW_KEY]) if metadata.get(LAW_KEY) else WriteLaw.idle()
+        zero = int(metadata[ZERO_KEY]) if metadata.get(ZERO_KEY) else min(pages // 3, max(0, pages - law.pages))
+        if law.pages > pages or not 0 <= zero <= pages:
+            raise DriverError(f"guest {instance.uuid}: {pages} pages of memory are too few for {law}, {zero} zero pages")
+        self.memories[instance.uuid] = _Memory(law, zero)
+
+    def memory(self, uuid: str) -> _Memory:
+        """What the memory of a guest is like."""
+        return self.memories.get(uuid) or _Memory(WriteLaw.idle(), 0)
+
+    def crash(self, host: str, now: float) -> None:
+        """The host loses power."""
+        if host in self.world.down:
+            return
+        for job in list(self.jobs.values()):
+            if job.active and host in {job.source, job.dest}:
+                self.break_job(job, now, f"lost connection to {host}")
+        self.world.down.add(host)
+        self.world.changed = True
+        self.world.probes = {probe for probe in self.world.probes if probe[0] != f"local:{host}"}
+        for domain in self.world.on(host):
+            if domain.incoming or not domain.persistent:
+                self.world.remove(host, domain.uuid)
+            else:
+                domain.power_state = PowerState.SHUTDOWN
+
+    # --- live migrations
+
+    def start_job(self, domain: Domain, dest: str, params: LiveMigrationParams, disk: Disk | None, now: float) -> Job:
+        """Puts the incoming domain on *dest* and begins to move."""
+        pages = domain.memory_mb * (1 << 20) // PAGE
+        memory = self.memory(domain.uuid)
+        limit, line_rate = self.path(domain.host, dest, params)
+        number = self.calls["job"] = self.calls.get("job", 0) + 1
+        nth = self.calls[f"{domain.host}/job"] = self.calls.get(f"{domain.host}/job", 0) + 1
+        job = Job.start(
+            domain.uuid,
+            domain.host,
+            dest,
+            params,
+            at=now,
+            pages=pages,
+            zero_pages=memory.zero_pages,
+            law=memory.law,
+            limit=limit,
+            line_rate=line_rate,
+            disk=disk.used if disk is not None else None,
+            running=domain.runs,
+            seed=zlib.crc32(f"{self.seed}/{domain.uuid}/{number}".encode()),
+        )
+        for fault in list(self.faults):
+            if fault.method != "job":
+                continue
+            if (fault.host in {None, domain.host} and fault.nth == (number if fault.host is None else nth)) or (
+                fault.kind == "crash_host" and fault.host == dest and fault.nth == number
+            ):
+                self.faults.remove(fault)
+                job.faults.append(fault)
+        self.jobs[domain.host, domain.uuid] = job
+        self.world.add(
+            Domain(
+                uuid=domain.uuid,
+                name=domain.name,
+                host=dest,
+                vcpus=domain.vcpus,
+                memory_mb=domain.memory_mb,
+                disk_gb=domain.disk_gb,
+                power_state=PowerState.PAUSED,
+                incoming=True,
+                persistent=False,
+            )
+        )
+        return job
+
+    def path(self, source: str, dest: str, params: LiveMigrationParams) -> tuple[float, float]:
+        """The link between two hosts: limit (0: none) and line rate, bytes a second."""
+        ends = (self.world.hosts[source], self.driver(dest).spec)
+        limits = [limit for limit in (params.bandwidth, *(end.bandwidth for end in ends)) if limit > 0]
+        return min(limits, default=0), min(end.line_rate for end in ends)
+
+    def break_job(self, job: Job, now: float, error: str, kind: JobType = JobType.FAILED) -> None:
+        """The job ends before its time: the guest runs on at the source, or, after the switch to post-copy, nowhere."""
+        source = self.world.domains.get((job.source, job.uuid))
+        if job.post_copy:
+            arrived = self.world.domains.get((job.dest, job.uuid))
+            job.end(JobType.FAILED, now, error)
+            if arrived is not None and arrived.runs:
+                # Half of its memory is missing for good.
+                self.world.move(arrived, PowerState.CRASHED, Lifecycle.STOPPED, now)
+            self.world.remove(job.source, job.uuid)
+            return
+        stood = job.stands_still
+        job.end(kind, now, error)
+        self.world.remove(job.dest, job.uuid)
+        if source is not None and stood and job.ran and not job.paused:
+            self.world.move(source, PowerState.RUNNING, Lifecycle.RESUMED, now)
+
+    def _catch_up(self, now: float) -> None:
+        while True:
+            jobs = [job for job in self.jobs.values() if job.active]
+            if not jobs:
+                return
+            due = min(job.next_fault() for job in jobs)
+            until = min(due, now)
+            steps = [(step, job) for job in jobs for step in job.advance(until)]
+            for step, job in sorted(steps, key=lambda pair: pair[0].at):
+                if job.active:
+                    self._take(job, step)
+            if due > now:
+                return
+            for job in jobs:
+                self._job_faults(job, until)
+
+    def _job_faults(self, job: Job, now: float) -> None:
+        job.recover_speed(now)
+        for fault in list(job.faults):
+            if not job.active or job.started + fault.at > now:
+                continue
+            job.faults.remove(fault)
+            if fault.kind == "fail":
+                self.break_job(job, now, fault.error)
+            elif fault.kind == "crash_host":
+                self.crash(fault.host or job.source, now)
+            else:
+                job.slow(0.0 if fault.kind == "stall" else fault.factor, now + fault.seconds)
+
+    def _take(self, job: Job, step: Step) -> None:
+        """One step of a job becomes true in the world."""
+        source = self.world.domains[job.source, job.uuid]
+        if step.what is What.STOPPED:
+            self.world.move(source, PowerState.PAUSED, Lifecycle.PAUSED, step.at)
+        elif step.what is What.POSTCOPY:
+            self.world.tell(job.source, job.uuid, Lifecycle.POSTCOPY_STARTED, step.at)
+        elif step.what is What.ARRIVED:
+            self._arrive(job, step.at)
+        elif step.what is What.COMPLETED:
+            self.world.tell(job.source, job.uuid, Lifecycle.MIGRATION_COMPLETED, step.at)
+            self.world.remove(job.source, job.uuid)
+            self.world.tell(job.source, job.uuid, Lifecycle.STOPPED, step.at)
+            job.end(JobType.COMPLETED, step.at)
+
+    def _arrive(self, job: Job, at: float) -> None:
+        arrived = self.world.domains[job.dest, job.uuid]
+        arrived.incoming = False
+        here, there = self.world.hosts[job.source].store, self.world.hosts[job.dest].store
+        if job.block_migration and (job.uuid, there) in self.world.disks:
+            self.world.disks[job.uuid, there].current = True
+            self.world.disks[job.uuid, here].current = False
+        self.world.tell(job.dest, job.uuid, Lifecycle.STARTED, at)
+        if job.ran:
+            self.world.move(arrived, PowerState.RUNNING, Lifecycle.RESUMED, at)
