@@ -3,6 +3,7 @@
 from novastate.objects.allocation import Allocation
 from novastate.objects.base import Record, evolve, unset
 from novastate.objects.compute_node import ComputeNode, HVSpec, Service
+from novastate.objects.convert import configure, dumps, loads, make_converter
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta, ImageMetaProps
 from novastate.objects.instance import Instance
@@ -125,6 +126,10 @@ __all__ = [
     "VirtCPUModel",
     "VirtCPUTopology",
     "XenDeviceBus",
+    "configure",
+    "dumps",
     "evolve",
+    "loads",
+    "make_converter",
     "unset",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "MASK",
     "Field",
     "Record",
+    "declared",
     "evolve",
     "fields",
     "prefixed",
@@ -62,7 +63,7 @@ class Field:
         "default",
         "fixed",
         "kind",
-        "machine",
+        "moves",
         "name",
         "nullable",
         "optional",
@@ -86,8 +87,8 @@ class Field:
         self.secret = Note.SECRET in meant.marks
         #: Cannot be changed once set.
         self.fixed = Note.FIXED in meant.marks
-        #: Given the object, the machine whose state this is.
-        self.machine = next((m.machine for m in meant.marks if isinstance(m, Moves)), None)
+        #: The machine, or machines, whose state this is.
+        self.moves = next((m for m in meant.marks if isinstance(m, Moves)), None)
         #: Its name in Nova's objects; empty where Nova has no such field.
         self.wire = next((m.name for m in meant.marks if isinstance(m, Wire)), name)
 
@@ -125,7 +126,7 @@ class Record:
 
     __slots__ = ("__weakref__",)
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **_: Any) -> None:
         raise TypeError(f"{type(self).__name__} is not declared as a record")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -233,7 +234,7 @@ def _nothing(_: object) -> tuple[()]:
 
 def _setter(cls: type[Any], field: Field, take: Callable[[Any], Any]) -> Callable[[Any, Any], None]:
     """What assigns one field of a mutable record, or raises and changes nothing."""
-    name, machine, put = field.name, field.machine, object.__setattr__
+    name, moves, put = field.name, field.moves, object.__setattr__
 
     def assign(obj: Any, value: Any) -> None:
         put(obj, name, take(value))
@@ -246,12 +247,14 @@ def _setter(cls: type[Any], field: Field, take: Callable[[Any], Any]) -> Callabl
 
     def move(obj: Any, value: Any) -> None:
         new = take(value)
-        if new is None or new is UNSET:
+        machine = moves.of(obj) if moves else None
+        if new is UNSET:
             raise InvalidField(f"{root(cls)}.{name}", new, "a state cannot be taken away")
-        assert machine is not None
-        put(obj, name, machine(obj).check_assignment(getattr(obj, name), new))
+        if machine is None:
+            raise InvalidField(f"{root(cls)}.{name}", new, "cannot move before its machine is known")
+        put(obj, name, machine.check_assignment(getattr(obj, name), new))
 
-    return move if machine else assign_fixed if field.fixed else assign
+    return move if moves else assign_fixed if field.fixed else assign
 
 
 def _assign(self: Any, name: str, value: Any) -> None:
@@ -342,7 +345,7 @@ class _Attributes:
 _SIGNATURE, _ATTRIBUTES = _Signature(), _Attributes()
 
 
-def _frozen(self: object, name: str, value: object = None) -> None:
+def _frozen(self: object, name: str, _: object = None) -> None:
     cls = type(self)
     raise FrozenRecordError(f"a {cls.__name__} is a value; make a new one with evolve(old, {name}=...)")
 
@@ -360,9 +363,9 @@ def _made(cls: type[T], *, frozen: bool) -> type[T]:
     body |= {"__slots__": tuple(own), "__init__": _first_init, "__signature__": _SIGNATURE}
     body |= {"__attrs_attrs__": _ATTRIBUTES, "__hash__": _hash if frozen else None}
     body |= {"__setattr__": _frozen, "__delattr__": _frozen} if frozen else {"__setattr__": _assign}
-    made: type[T] = type(cls)(cls.__name__, cls.__bases__, body)
+    made: Any = type(cls.__name__, cls.__bases__, body)
     _DECLARED[made] = declared
-    return made
+    return cast("type[T]", made)
 
 
 @dataclass_transform(kw_only_default=True)
@@ -380,6 +383,11 @@ def value(cls: type[T]) -> type[T]:
 def fields(cls: type[Any]) -> Mapping[str, Field]:
     """The declared fields of a record class, by name, in order."""
     return _plan(cls).fields
+
+
+def declared() -> Mapping[str, type[Any]]:
+    """Every record class, by name."""
+    return {cls.__name__: cls for cls in _DECLARED}
 
 
 def unset(obj: Record) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from novastate.machines import PowerState, TaskState, VMState
+from novastate.machines import PowerMachine, PowerState, TaskMachine, TaskState, VMMachine, VMState
 from novastate.objects.base import record
 from novastate.objects.compute_node import Service
 from novastate.objects.flavor import Flavor
@@ -40,24 +40,6 @@ from novastate.objects.topology import InstanceNUMATopology, VirtCPUModel
 __all__ = ["Instance"]
 
 
-def _vm(_: Any) -> Any:
-    from novastate.machines.vm import VMMachine  # noqa: PLC0415
-
-    return VMMachine
-
-
-def _task(_: Any) -> Any:
-    from novastate.machines.task import TaskMachine  # noqa: PLC0415
-
-    return TaskMachine
-
-
-def _power(_: Any) -> Any:
-    from novastate.machines.power import PowerMachine  # noqa: PLC0415
-
-    return PowerMachine
-
-
 @record
 class Instance(PersistentRecord):
     """One virtual machine. Nova's Instance 2.8.
@@ -86,9 +68,9 @@ class Instance(PersistentRecord):
     ec2_ids: EC2Ids | Unset = UNSET
 
     # --- how it is
-    vm_state: Annotated[VMState, Moves(_vm)] = VMState.BUILDING
-    task_state: Annotated[TaskState, Moves(_task)] = TaskState.IDLE
-    power_state: Annotated[PowerState, Moves(_power)] = PowerState.NOSTATE
+    vm_state: Annotated[VMState, Moves(VMMachine)] = VMState.BUILDING
+    task_state: Annotated[TaskState, Moves(TaskMachine)] = TaskState.IDLE
+    power_state: Annotated[PowerState, Moves(PowerMachine)] = PowerState.NOSTATE
     progress: Percent | None = None
     locked: bool = False
     locked_by: str | None = None

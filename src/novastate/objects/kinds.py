@@ -13,13 +13,27 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, NamedTuple, Never, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Never,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 
 from novastate.errors import near
+from novastate.machines import Machine
 
 __all__ = [
     "EMPTY",
@@ -80,8 +94,9 @@ class FrozenDict(dict[K, V]):
     def _refuse(self, *_: object, **__: object) -> Never:
         raise TypeError("the mapping is frozen: assign a new one, e.g. {**old, key: value}")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:  # to a type checker it is a dict, and is declared as a Mapping wherever it stands
+        __setitem__ = __delitem__ = __ior__ = _refuse
+        clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -143,10 +158,18 @@ class Note(Enum):
     JSON = "json"
 
 
-class Moves(NamedTuple):
-    """The field is the state of a machine; given the object, *machine* tells which."""
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """The field is the state of *machine*; where that is a mapping, of the one under the value of the field *by*."""
 
-    machine: Callable[[Any], Any]
+    machine: type[Machine[Any]] | Mapping[Any, type[Machine[Any]]]
+    by: str = ""
+
+    def of(self, obj: object) -> type[Machine[Any]] | None:
+        """The machine that moves *obj*; None if the object does not know yet (the field *by* is UNSET)."""
+        if isinstance(self.machine, Mapping):
+            return self.machine.get(getattr(obj, self.by))
+        return self.machine
 
 
 _I64 = 2**63
@@ -337,7 +360,7 @@ def _check_sequence(item: Kind) -> Callable[[Any], Any]:
         taken: list[Any] = []
         try:
             for index, element in enumerate(value):  # noqa: B007  (named in the error)
-                taken.append(take(element))  # noqa: PERF401  (the index is part of the error)
+                taken.append(take(element))
         except ProblemError as problem:
             problem.where = f"[{index}]{problem.where}"
             raise
@@ -431,7 +454,7 @@ class Meaning(NamedTuple):
     marks: frozenset[object]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def understand(annotation: Any) -> Meaning:
     """What the annotation of a field says."""
     parts: list[Any] = [annotation]
@@ -444,7 +467,7 @@ def understand(annotation: Any) -> Meaning:
     return Meaning(kind, nullable, Unset in parts, marks)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _kind(annotation: Any) -> tuple[Kind, frozenset[object]]:
     origin = get_origin(annotation)
     marks: tuple[object, ...] = ()

@@ -1,9 +1,9 @@
 """A migration: one move of an instance between hosts, and what changes with it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from novastate.machines import MigrationStatus, MigrationType
+from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType
 from novastate.objects.base import record, value
 from novastate.objects.kinds import UNSET, Count, LegacyStr, Moves, Note, Revision, Unset, Uuid
 from novastate.objects.parts import Resource
@@ -12,12 +12,6 @@ from novastate.objects.persistent import PersistentRecord, PersistentValue
 from novastate.objects.topology import InstanceNUMATopology
 
 __all__ = ["Migration", "MigrationContext"]
-
-
-def _machine(migration: Any) -> Any:
-    from novastate.machines.migration import MIGRATION_MACHINES  # noqa: PLC0415
-
-    return MIGRATION_MACHINES[migration.migration_type]
 
 
 @record
@@ -32,7 +26,7 @@ class Migration(PersistentRecord):
     uuid: Uuid
     instance_uuid: LegacyStr
     migration_type: Annotated[MigrationType, Note.FIXED]
-    status: Annotated[MigrationStatus, Moves(_machine)] = MigrationStatus.ACCEPTED
+    status: Annotated[MigrationStatus, Moves(MIGRATION_MACHINES, by="migration_type")]
     source_compute: str | None = None
     source_node: str | None = None
     dest_compute: str | None = None
