@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from novastate.drivers import LiveMigrationParams, SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import VirtualClock
+from novastate.errors import DriverError
 from novastate.flows import LiveMigrationOptions, build
 from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType, PowerState, TaskState, VMState
 from novastate.objects import Allocation, ComputeNode, Flavor, Instance, Migration, RequestSpec
@@ -24,7 +25,13 @@ ENDED = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION].final | {MigrationStatu
 
 def host(name, *, storage="pool", vcpus=4, memory_mb=2048, disk_gb=40, version=8002000, **kw):
     return SimulatedHost(
-        host=name, vcpus=vcpus, memory_mb=memory_mb, disk_gb=disk_gb, shared_storage=storage, hypervisor_version=version, **kw
+        host=name,
+        vcpus=vcpus,
+        memory_mb=memory_mb,
+        disk_gb=disk_gb,
+        shared_storage=storage,
+        hypervisor_version=version,
+        **kw,
     )
 
 
@@ -67,7 +74,15 @@ class World:
 
     def records(self, uuid=UUID, *, memory_mb=256, on=None, **fields):
         flavor = Flavor(
-            id=1, flavorid="1", name="small", vcpus=1, memory_mb=memory_mb, root_gb=1, ephemeral_gb=0, swap=0, extra_specs={}
+            id=1,
+            flavorid="1",
+            name="small",
+            vcpus=1,
+            memory_mb=memory_mb,
+            root_gb=1,
+            ephemeral_gb=0,
+            swap=0,
+            extra_specs={},
         )
         instance = Instance(
             uuid=uuid,
@@ -121,10 +136,14 @@ class World:
                 assert running == [instance.host], f"L1: runs on {running}, the record says {instance.host}"
                 assert instance.power_state is PowerState.RUNNING
             holders = [a.host for a in self.store.find(Allocation, consumer=uuid)]
-            assert holders == ([instance.host] if instance.host else []), f"L3: claims on {holders}, host {instance.host}"
+            assert holders == ([instance.host] if instance.host else []), (
+                f"L3: claims on {holders}, host {instance.host}"
+            )
             for name, driver in self.cloud.drivers.items():
                 if name != instance.host and self.cloud_is_up(name):
-                    assert not [g for g in driver.list_guests() if g.uuid == uuid], f"a half-made guest is left on {name}"
+                    assert not [g for g in driver.list_guests() if g.uuid == uuid], (
+                        f"a half-made guest is left on {name}"
+                    )
         for node in self.store.find(ComputeNode):
             claims = self.store.find(Allocation, host=node.host)
             assert node.vcpus_used == sum(a.vcpus for a in claims), "L3"
@@ -134,5 +153,5 @@ class World:
     def cloud_is_up(self, name):
         try:
             return self.cloud.drivers[name].host_state().up
-        except Exception:
+        except DriverError:
             return False

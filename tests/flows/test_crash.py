@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from flow_world import FAST, HOPELESS, SLOW, UUID, World, host
 
+from flow_world import FAST, HOPELESS, SLOW, UUID, World, host
 from novastate.convergence.policy import NovaPolicy
 from novastate.drivers import Fault
 from novastate.errors import NovastateError
@@ -15,7 +15,10 @@ from novastate.testing.explore import Interference, interfere, places
 
 SCENARIOS = {
     "shared storage": (dict(), FAST),
-    "local storage": (dict(hosts=[host("alpha", storage=""), host("beta", storage=""), host("gamma", storage="")]), FAST),
+    "local storage": (
+        dict(hosts=[host("alpha", storage=""), host("beta", storage=""), host("gamma", storage="")]),
+        FAST,
+    ),
     "post-copy": (
         dict(law=HOPELESS),
         evolve(

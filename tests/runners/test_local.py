@@ -6,8 +6,8 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from flow_world import UUID, World
 
+from flow_world import UUID, World
 from novastate.errors import ClaimFailed, DriverError, FlowError, NotFound, StaleState
 from novastate.flows import Call, Claim, Find, Load, Notify, Now, Release, Save, Send, Wait
 from novastate.objects import Allocation, ComputeNode, Instance

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from scheduling_records import node, spec
 
 from novastate.errors import NoValidHost
 from novastate.objects import Destination
 from novastate.scheduling import select
+from scheduling_records import node, spec
 
 
 def test_the_host_with_most_room_comes_first():

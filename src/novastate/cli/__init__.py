@@ -31,7 +31,9 @@ class _Parser(ArgumentParser):
 
     @property
     def words(self) -> list[str]:
-        return [word for action in self._actions if action.choices and not action.option_strings for word in action.choices]
+        return [
+            word for action in self._actions if action.choices and not action.option_strings for word in action.choices
+        ]
 
 
 def _parser() -> ArgumentParser:

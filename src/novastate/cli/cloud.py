@@ -19,7 +19,6 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from novastate.drivers import SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import RealClock, VirtualClock
@@ -74,7 +73,7 @@ def open_store(path: str) -> Iterator[Store]:
     with _opened(path) as store:
         if not _has_cloud(store):
             with _lock(path):
-                _populate(store, path)
+                _populate(store)
         yield store
 
 
@@ -83,7 +82,7 @@ def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener,
     """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
     with _opened(path) as store, _lock(path):
         if not _has_cloud(store):
-            _populate(store, path)
+            _populate(store)
         revision, saved = store.get_document(_DOCUMENT)
         start = max(time.time(), float(saved.get("now", 0.0)))
         clock = RealClock() if real_time else VirtualClock(start)
@@ -132,7 +131,7 @@ def _has_cloud(store: Store) -> bool:
     return bool(store.get_document(_DOCUMENT)[0])
 
 
-def _populate(store: Store, path: str) -> None:
+def _populate(store: Store) -> None:
     """Makes the default hosts, in one document and one node each."""
     if _has_cloud(store):
         return
@@ -182,5 +181,3 @@ def check_host(store: Store, name: str) -> str:
     if name not in known:
         raise UnknownName("host", name, known)
     return name
-
-

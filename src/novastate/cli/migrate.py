@@ -8,8 +8,6 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from attrs import evolve
-
 from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
@@ -43,14 +41,20 @@ def register(subparsers: Any) -> None:
     parser.add_argument("host", metavar="HOST", nargs="?", help="where to; without it the scheduler chooses")
     parser.add_argument("--block-migrate", action="store_true", default=None, help="copy the local disks")
     parser.add_argument("--bandwidth", type=float, default=0, metavar="MIB_S", help="limit of the transfer; 0: none")
-    parser.add_argument("--downtime", type=int, default=500, metavar="MS", help="the longest pause, reached in steps; default: 500")
-    parser.add_argument("--timeout", type=int, default=800, metavar="S", help="seconds per GiB until the timeout action; 0: never")
+    parser.add_argument(
+        "--downtime", type=int, default=500, metavar="MS", help="the longest pause, reached in steps; default: 500"
+    )
+    parser.add_argument(
+        "--timeout", type=int, default=800, metavar="S", help="seconds per GiB until the timeout action; 0: never"
+    )
     parser.add_argument(
         "--timeout-action", choices=("abort", "force_complete"), default="abort", help="what then; default: abort"
     )
     parser.add_argument("--auto-converge", action="store_true", help="let the hypervisor throttle the guest")
     parser.add_argument("--post-copy", action="store_true", help="permit post-copy for a forced completion")
-    parser.add_argument("--real-time", action="store_true", help="let it take as long as it takes, so that it can be aborted")
+    parser.add_argument(
+        "--real-time", action="store_true", help="let it take as long as it takes, so that it can be aborted"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     parser = subparsers.add_parser("migrations", help="list the migrations")
@@ -170,7 +174,9 @@ def _forecast_facts(expected: Forecast) -> dict[str, Any]:
     }
 
 
-def _forecast(runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions) -> Forecast | None:
+def _forecast(
+    runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions
+) -> Forecast | None:
     """The forecast, or None where the guest cannot be measured: that must not keep it from moving."""
     if not server.host or server.host not in runner.drivers:
         return None

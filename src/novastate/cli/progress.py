@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from novastate.drivers import JobStats
 
@@ -38,7 +38,7 @@ class Progress:
         self._shown = -_STEP
         self._status: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self._quiet and self._out.isatty():
             try:
                 from rich.console import Console  # noqa: PLC0415
@@ -55,6 +55,7 @@ class Progress:
             self._status = None
 
     def __call__(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Is a runner's listener."""
         if self._quiet:
             return
         if event == "live_migration.progress":
@@ -65,5 +66,13 @@ class Progress:
             elif stats.progress >= self._shown + _STEP or stats.progress < self._shown:
                 self._shown = stats.progress
                 print(line, file=self._out)
-        elif event in {"live_migration.refused", "live_migration.untidy", "live_migration.abort", "live_migration.force-complete"}:
-            print(f"{event.partition('.')[2]}: {payload.get('host', '')} {payload['reason']}".replace("  ", " "), file=self._out)
+        elif event in {
+            "live_migration.refused",
+            "live_migration.untidy",
+            "live_migration.abort",
+            "live_migration.force-complete",
+        }:
+            print(
+                f"{event.partition('.')[2]}: {payload.get('host', '')} {payload['reason']}".replace("  ", " "),
+                file=self._out,
+            )

@@ -46,7 +46,10 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--disk", type=int, default=1, metavar="GIB", help="root disk, default: 1")
     parser.add_argument("--host", metavar="HOST", help="on this host only")
     parser.add_argument(
-        "--writes", default="idle", metavar="LAW", help="how the guest writes its memory, e.g. 'uniform wss=64MiB rate=51MiB/s'"
+        "--writes",
+        default="idle",
+        metavar="LAW",
+        help="how the guest writes its memory, e.g. 'uniform wss=64MiB rate=51MiB/s'",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -114,7 +117,7 @@ def _show(args: Namespace) -> int:
             "root_gb": server.root_gb,
             "launched_at": server.launched_at,
             "progress": server.progress,
-            **{key: value for key, value in (server.metadata or {}).items()},
+            **(server.metadata or {}),
         }
         history = history_rows(store, server.uuid)
     if args.json:

@@ -44,7 +44,9 @@ def columns(rows: Sequence[Mapping[str, Any]], empty: str = "none") -> str:
     cells = [[_cell(plain(row[head])) for head in heads] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
     lines = [heads, ["-" * width for width in widths], *cells]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def pairs(facts: Mapping[str, Any]) -> str:

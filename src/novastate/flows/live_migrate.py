@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from novastate.convergence.policy import NovaPolicy, Policy
 from novastate.drivers import HostState, LiveMigrationParams
@@ -30,6 +30,7 @@ from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
     DriverError,
+    InstanceNotReady,
     MaxRetriesExceeded,
     MigrationPreCheckError,
     NotFound,
@@ -43,8 +44,8 @@ from novastate.flows.live_migration_end import arrived, complete, give_up, roll_
 from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, monitor
 from novastate.flows.steps import amend, call, named, tell
 from novastate.machines import (
-    MIGRATION_MACHINES,
     Action,
+    LiveMigrationMachine,
     MigrationStatus,
     MigrationType,
     PowerState,
@@ -54,8 +55,6 @@ from novastate.machines import (
 from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec
 
 __all__ = ["LiveMigrationOptions", "live_migrate"]
-
-_machine = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION]
 
 
 @frozen
@@ -67,8 +66,8 @@ class LiveMigrationOptions:
     between looks at the job, and between saves of its progress (Nova: 0.5 and 5).
     """
 
-    params: LiveMigrationParams = LiveMigrationParams()
-    policy: Policy = NovaPolicy()
+    params: LiveMigrationParams = field(factory=LiveMigrationParams)
+    policy: Policy = field(factory=NovaPolicy)
     max_retries: int = -1
     poll: float = 0.5
     save_every: float = 5.0
@@ -107,12 +106,16 @@ def _live_migrate(
 ) -> Flow[Migration]:
     instance: Instance = yield Load(Instance, instance_uuid)
     spec: RequestSpec = yield Load(RequestSpec, instance_uuid)
+    # Where the server was to be built says nothing of where it may move (nova: reset_forced_destinations).
+    spec = evolve(spec, force_hosts=None, force_nodes=None, requested_destination=None)
     begun = begin(Action.LIVE_MIGRATE, instance, admin=admin)
     if host is not None:
         if host == instance.host:
             raise UnableToMigrateToSelf(instance_uuid, host)
         yield Load(ComputeNode, host)
     source = instance.host
+    if source is None:
+        raise InstanceNotReady(Action.LIVE_MIGRATE, instance_uuid, "host")
     migration = Migration(
         uuid=migration_uuid,
         instance_uuid=instance_uuid,
@@ -128,7 +131,7 @@ def _live_migrate(
     yield Notify("live_migration.start", {"instance": instance_uuid, "migration": migration_uuid, "source": source})
 
     try:
-        dest, data = yield from _choose(instance, migration, spec, host, block_migration, options)
+        dest, data = yield from _choose(instance, migration, spec, source, host, block_migration, options)
     except StaleState:
         raise
     except NovastateError as error:
@@ -137,13 +140,13 @@ def _live_migrate(
 
     def queue(_: Instance, record: Migration) -> None:
         record.dest_compute = record.dest_node = dest
-        _machine.queue(record)
+        LiveMigrationMachine.queue(record)
 
     def prepare(_: Instance, record: Migration) -> None:
-        _machine.prepare(record)
+        LiveMigrationMachine.prepare(record)
 
     def run(_: Instance, record: Migration) -> None:
-        _machine.run(record)
+        LiveMigrationMachine.run(record)
 
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
@@ -166,20 +169,25 @@ def _live_migrate(
         yield Release(dest, instance_uuid)
         raise
 
-    return (yield from _move(instance, migration, dest, data, options))
+    return (yield from _move(instance, migration, source, dest, data, options))
 
 
 def _move(
-    instance: Instance, migration: Migration, dest: str, data: LibvirtLiveMigrateData, options: LiveMigrationOptions
+    instance: Instance,
+    migration: Migration,
+    source: str,
+    dest: str,
+    data: LibvirtLiveMigrateData,
+    options: LiveMigrationOptions,
 ) -> Flow[Migration]:
     """Starts the job, watches it, and ends the migration as the hypervisor says."""
-    source, params = instance.host, options.params
+    params = options.params
     if instance.power_state is PowerState.PAUSED:
         # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
         params = evolve(params, post_copy=False)
     try:
         yield from call(source, "live_migration", instance, dest, data, params)
-        watched = yield from monitor(instance, migration, data, evolve(options, params=params))
+        watched = yield from monitor(instance, migration, source, data, evolve(options, params=params))
     except (DriverError, StaleState) as error:
         watched = Monitored(instance, migration, (yield from arrived(instance.uuid, source, dest)), named(error))
     instance, migration = watched.instance, watched.migration
@@ -192,12 +200,12 @@ def _choose(
     instance: Instance,
     migration: Migration,
     spec: RequestSpec,
+    source: str,
     host: str | None,
     block_migration: bool | None,
     options: LiveMigrationOptions,
 ) -> Flow[tuple[str, LibvirtLiveMigrateData]]:
     """The destination, with its room claimed and its checks passed."""
-    source = instance.host
     reasons: dict[str, str] = {}
     while True:
         if host is not None:
@@ -235,9 +243,7 @@ def _check(
             f"the hypervisor of {dest} ({there.hypervisor_version}) is older than that of {source} ({here.hypervisor_version})"
         )
     yield Claim(dest, instance.uuid, spec)
-    data = yield from call(
-        dest, "check_can_live_migrate_destination", instance, here, block_migration=block_migration
-    )
+    data = yield from call(dest, "check_can_live_migrate_destination", instance, here, block_migration=block_migration)
     try:
         completed: LibvirtLiveMigrateData = yield from call(source, "check_can_live_migrate_source", instance, data)
     except NovastateError:

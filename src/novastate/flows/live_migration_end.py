@@ -19,9 +19,8 @@ from novastate.errors import DriverError, GuestNotFound, StaleState
 from novastate.flows.effects import Flow, Notify, Release
 from novastate.flows.steps import amend, call, tell
 from novastate.machines import (
-    MIGRATION_MACHINES,
+    LiveMigrationMachine,
     MigrationStatus,
-    MigrationType,
     PowerState,
     TaskMachine,
     TaskState,
@@ -31,14 +30,12 @@ from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
 __all__ = ["arrived", "complete", "give_up", "roll_back"]
 
-_machine = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION]
-
 #: The trigger that leads to each end.
 _END: dict[MigrationStatus, Callable[[Any], object]] = {
-    MigrationStatus.COMPLETED: _machine.trigger("complete"),
-    MigrationStatus.FAILED: _machine.trigger("fail"),
-    MigrationStatus.CANCELLED: _machine.trigger("cancel"),
-    MigrationStatus.ERROR: _machine.trigger("error"),
+    MigrationStatus.COMPLETED: LiveMigrationMachine.complete,
+    MigrationStatus.FAILED: LiveMigrationMachine.fail,
+    MigrationStatus.CANCELLED: LiveMigrationMachine.cancel,
+    MigrationStatus.ERROR: LiveMigrationMachine.error,
 }
 
 
@@ -159,8 +156,8 @@ def _finish(
 
     try:
         _, migration = yield from amend(instance, migration, change, task=TaskState.MIGRATING)
-    except StaleState as lost:
+    except StaleState:
         yield from amend(instance, migration, change_facts, task=None)
-        raise lost
+        raise
     yield Notify("live_migration.end", {"migration": migration.uuid, "status": str(migration.status), "reason": reason})
     return migration

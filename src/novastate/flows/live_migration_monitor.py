@@ -14,22 +14,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from novastate.convergence.policy import Situation, data_gb
 from novastate.drivers import JobStats, JobType
 from novastate.errors import DriverError, NotSupported
 from novastate.flows.effects import Call, Flow, Notify, Wait
 from novastate.flows.steps import amend, tell
-from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType, TaskState
+from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
 if TYPE_CHECKING:
     from novastate.flows.live_migrate import LiveMigrationOptions
 
 __all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "monitor"]
-
-_machine = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION]
 
 ABORT = "abort"
 FORCE_COMPLETE = "force-complete"
@@ -60,10 +58,14 @@ class Monitored:
 
 
 def monitor(
-    instance: Instance, migration: Migration, data: LibvirtLiveMigrateData, options: LiveMigrationOptions
+    instance: Instance,
+    migration: Migration,
+    source: str,
+    data: LibvirtLiveMigrateData,
+    options: LiveMigrationOptions,
 ) -> Flow[Monitored]:
     """Polls the job on the source until it ends. Raises StaleState if the instance was taken over (the job is told to abort)."""
-    source, uuid = instance.host, instance.uuid
+    uuid = instance.uuid
     moving = data_gb(instance.memory_mb or instance.flavor.memory_mb, _disks(instance, data))
     asked: set[str] = set()
     silent, saved_at, downtime = 0.0, float("-inf"), options.params.downtime
@@ -97,15 +99,17 @@ def monitor(
             )
             if wanted == ABORT:
                 yield from tell(source, "live_migration_abort", uuid)
-            elif wanted == FORCE_COMPLETE:
-                yield from _force_complete(source, uuid, post_copy=options.params.post_copy)
+            elif (yield from _force_complete(source, uuid, post_copy=options.params.post_copy)):
+                # At once: post-copy may be over before the next look.
+                instance, migration = yield from _save_progress(instance, migration, evolve(stats, post_copy=True))
             continue
         if advice.downtime_ms is not None:
             yield from tell(source, "live_migration_downtime", uuid, advice.downtime_ms)
             downtime = advice.downtime_ms
 
         yield Notify(
-            "live_migration.progress", {"instance": uuid, "migration": migration.uuid, "downtime_ms": downtime, "stats": stats}
+            "live_migration.progress",
+            {"instance": uuid, "migration": migration.uuid, "downtime_ms": downtime, "stats": stats},
         )
         switched = stats.post_copy and migration.status is MigrationStatus.RUNNING
         if switched or stats.elapsed - saved_at >= options.save_every:
@@ -113,18 +117,20 @@ def monitor(
             instance, migration = yield from _save_progress(instance, migration, stats)
 
 
-def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[None]:
+def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[bool]:
+    """Rule 2. Whether the job is in post-copy now."""
     if post_copy:
         try:
             yield Call(source, "live_migration_post_copy", (uuid,))
         except NotSupported:
             pass
         except DriverError:
-            return
+            return False
         else:
-            return
+            return True
     # The rollback at the source lets a guest that was paused for this run on.
     yield from tell(source, "pause", uuid)
+    return False
 
 
 def _save_progress(instance: Instance, migration: Migration, stats: JobStats) -> Flow[tuple[Instance, Migration]]:
@@ -137,7 +143,7 @@ def _save_progress(instance: Instance, migration: Migration, stats: JobStats) ->
         record.disk_processed = stats.disk_processed
         record.disk_remaining = stats.disk_remaining
         if stats.post_copy and record.status is MigrationStatus.RUNNING:
-            _machine.post_copy(record)
+            LiveMigrationMachine.post_copy(record)
 
     return (yield from amend(instance, migration, change, task=TaskState.MIGRATING))
 

@@ -24,7 +24,7 @@ from novastate.flows.live_migration_end import arrived, complete, give_up, roll_
 from novastate.flows.live_migration_monitor import Monitored, monitor
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import call, tell
-from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMMachine, VMState, recovery
+from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMMachine, VMState
 from novastate.objects import Allocation, Instance, LibvirtLiveMigrateData, Migration
 
 __all__ = ["Recovered", "recover"]
@@ -43,20 +43,20 @@ class Recovered:
     what: str
 
 
-def recover(
-    instance_uuid: str, *, now: bool = False, options: LiveMigrationOptions | None = None
-) -> Flow[Recovered]:
+def recover(instance_uuid: str, *, now: bool = False, options: LiveMigrationOptions | None = None) -> Flow[Recovered]:
     """Brings one instance back to a stable state, if its deadline has passed (*now*: even if not).
 
     Raises NotFound; DriverError while the answer hangs on a host that is silent (nothing is changed then); StaleState if another
     took the instance over.
     """
+    from novastate.machines import recovery
+
     instance: Instance = yield Load(Instance, instance_uuid)
     migration = yield from active_live_migration(instance_uuid)
     row = recovery(
         instance.vm_state,
         instance.task_state,
-        instance.power_state or PowerState.NOSTATE,
+        instance.power_state,
         None if migration is None else migration.status,
     )
     if row is None:
@@ -91,7 +91,7 @@ def _live_migration(instance: Instance, migration: Migration, options: LiveMigra
     except DriverError:
         running = False
     if running and instance.task_state is TaskState.MIGRATING:
-        watched = yield from monitor(instance, migration, data, options)
+        watched = yield from monitor(instance, migration, source, data, options)
     else:
         watched = Monitored(instance, migration, (yield from arrived(instance.uuid, source, dest)), _LOST)
     if watched.ended is MigrationStatus.COMPLETED:

@@ -19,9 +19,7 @@ __all__ = ["abort_live_migration", "active_live_migration", "force_complete_live
 
 #: In which statuses a request is taken (microversion 2.65 and later for the abort).
 _TAKEN_IN: Mapping[Action, frozenset[MigrationStatus]] = {
-    Action.LIVE_MIGRATE_ABORT: frozenset(
-        {MigrationStatus.QUEUED, MigrationStatus.PREPARING, MigrationStatus.RUNNING}
-    ),
+    Action.LIVE_MIGRATE_ABORT: frozenset({MigrationStatus.QUEUED, MigrationStatus.PREPARING, MigrationStatus.RUNNING}),
     Action.LIVE_MIGRATE_FORCE_COMPLETE: frozenset({MigrationStatus.RUNNING}),
 }
 

@@ -78,7 +78,10 @@ def amend(
             change(instance, migration)
         except IllegalTransition as error:
             raise StaleState(
-                "migration", migration.uuid, {"status": f"one in which {error.trigger} is allowed"}, {"status": error.state}
+                "migration",
+                migration.uuid,
+                {"status": f"one in which {error.trigger} is allowed"},
+                {"status": error.state},
             ) from error
         try:
             yield Save((instance, migration), {} if task is None else {"task_state": (task,)})

@@ -24,7 +24,11 @@ def _not_ignored(node: ComputeNode, spec: RequestSpec) -> str | None:
 
 
 def _forced(node: ComputeNode, spec: RequestSpec) -> str | None:
-    return f"only {', '.join(spec.force_hosts)} is wanted" if spec.force_hosts and node.host not in spec.force_hosts else None
+    return (
+        f"only {', '.join(spec.force_hosts)} is wanted"
+        if spec.force_hosts and node.host not in spec.force_hosts
+        else None
+    )
 
 
 def _requested(node: ComputeNode, spec: RequestSpec) -> str | None:

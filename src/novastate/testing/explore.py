@@ -33,7 +33,7 @@ class Interference(Enum):
     TWICE = "a driver call, a read, a claim or a release is made twice"
 
 
-class Crash(Exception):  # noqa: N818  (not an error: the end of the process)
+class Crash(Exception):
     """The process that ran the flow is gone."""
 
 

@@ -116,8 +116,9 @@ class StoreConformance:
 
     def store_counts_revisions(self, store: Store) -> None:
         """One up with every save, set on the object (a frozen one, too), and found again by who loads it."""
-        for cls in (Instance, Allocation):
-            obj: Any = sample(cls, 1)
+        kinds: tuple[type[Any], ...] = (Instance, Allocation)
+        for cls in kinds:
+            obj = sample(cls, 1)
             assert obj.revision == 0
             for revision in (1, 2, 3):
                 store.commit(Put(obj))
