@@ -128,13 +128,13 @@ def make_converter(preset: str = "json", *, detailed: bool = True) -> Any:
     *detailed* is cattrs' ``detailed_validation``, for classes other than ours: the errors of records carry the full path in any case.
     Raises :class:`~novastate.errors.InvalidField` for another preset, ImportError if orjson is asked for and not installed.
     """
+    make: Callable[..., Converter]
     if preset == "json":
-        from cattrs.preconf import json as module  # noqa: PLC0415  (cattrs is heavy)
+        from cattrs.preconf.json import make_converter as make  # noqa: PLC0415  (cattrs is heavy)
     elif preset == "orjson":
-        from cattrs.preconf import orjson as module  # noqa: PLC0415  (the same)
+        from cattrs.preconf.orjson import make_converter as make  # noqa: PLC0415  (the same)
     else:
         raise InvalidField("preset", preset, "is not one of the presets", ("json", "orjson"))
-    make: Callable[..., Converter] = module.make_converter
     converter = make(detailed_validation=detailed, forbid_extra_keys=True)
     configure(converter)
     return converter
@@ -244,22 +244,21 @@ def _thaw(held: Any) -> Any:
 
 def _loader(cls: type[Any], inner: Inner) -> Step:
     table, at = fields(cls), root(cls)
-    steps = {name: _load_step(field.kind, inner) for name, field in table.items()}
+    # The name is kept beside the step: Python matches keyword arguments by identity first, and a parsed name is another string.
+    steps = {name: (name, _load_step(field.kind, inner)) for name, field in table.items()}
     required = frozenset(name for name, field in table.items() if field.required)
 
     def load(data: Any) -> Any:
         if not isinstance(data, dict):
             raise WireError(at, _type_of(data), "must be an object")
         given: dict[str, Any] = {}
-        for name, held in cast("dict[str, Any]", data).items():
+        for key, held in cast("dict[str, Any]", data).items():
             try:
-                step = steps[name]
+                name, step = steps[key]
             except (KeyError, TypeError):
-                if name == _UNSET_KEY:
+                if key == _UNSET_KEY or (key == _TYPE_KEY and held == cls.__name__):
                     continue
-                if name == _TYPE_KEY and held == cls.__name__:
-                    continue
-                raise _unknown(cls, at, name) from None
+                raise _unknown(cls, at, key) from None
             try:
                 given[name] = held if step is None or held is None else step(held)
             except InvalidField as error:
