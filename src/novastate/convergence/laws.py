@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -46,7 +47,7 @@ class PageClass(NamedTuple):
 
 
 def _finite(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[object, object, float], None]:
-    def check(part: object, attribute: object, value: float) -> None:
+    def check(_: object, attribute: object, value: float) -> None:
         name = cast("str", getattr(attribute, "name", "value"))
         known = type(value) in {int, float} and math.isfinite(value)
         if not known or value < least or value > most or (above and value == least):
@@ -94,6 +95,10 @@ class Part:
         return f"{self.pattern} pages={self.pages} rate={_number(self.rate)}{extra}"
 
 
+def _tuple(parts: Iterable[Part]) -> tuple[Part, ...]:
+    return tuple(parts)
+
+
 @frozen
 class WriteLaw:
     """What a guest writes: *parts*, and the share *busy* (0 to 1) of vCPU time it needs to write at full rate.
@@ -101,7 +106,7 @@ class WriteLaw:
     Throttling a vCPU by p leaves min(1, (1 − p) / busy) of the writes; 0 is a writer that hardly uses the vCPU and never feels it.
     """
 
-    parts: tuple[Part, ...] = field(default=(), converter=tuple)
+    parts: tuple[Part, ...] = field(default=(), converter=_tuple)
     busy: float = field(default=0.0, validator=_finite(0, 1))
 
     # --- making one
@@ -181,7 +186,9 @@ class WriteLaw:
         from novastate.convergence.curve import DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
 
         if page_count < max(1, self.pages):
-            raise ConvergenceError("page_count", page_count, f"must be at least {max(1, self.pages)}, the pages that are written")
+            raise ConvergenceError(
+                "page_count", page_count, f"must be at least {max(1, self.pages)}, the pages that are written"
+            )
         windows = [0.01 * 2**k for k in range(17)]
         return DirtyCurve.from_windows({tau: self.written(tau) for tau in windows}, page_count=page_count)
 
@@ -208,7 +215,7 @@ class WriteLaw:
                 raise ConvergenceError("law", words[0], "is no pattern", ["idle", *_WORDS])
             unknown = set(fields) - {"pages", "rate", *_WORDS[words[0]]}
             if unknown or not {"pages", "rate"} <= set(fields):
-                problem = f"has an unknown {sorted(unknown)[0]}" if unknown else "needs pages (or wss) and rate"
+                problem = f"has an unknown {min(unknown)}" if unknown else "needs pages (or wss) and rate"
                 raise ConvergenceError("law", piece.strip(), problem)
             named = {_WORDS[words[0]].get(name, name): value for name, value in fields.items() if name != "pages"}
             parts.append(Part(cast("Pattern", words[0]), max(1, round(fields["pages"])), **named))
@@ -253,19 +260,19 @@ def _zipf_classes(pages: int, rate: float, s: float) -> tuple[PageClass, ...]:
     while edges[-1] <= pages:
         edges.append(max(edges[-1] + 1, math.ceil(edges[-1] * 1.1)))
     edges[-1] = pages + 1
-    weights = [_power_sum(first, after, s) for first, after in zip(edges, edges[1:], strict=False)]
+    weights = [_power_sum(first, after, s) for first, after in pairwise(edges)]
     total = sum(weights)
     return tuple(
         PageClass(after - first, rate * weight / total)
-        for first, after, weight in zip(edges, edges[1:], weights, strict=False)
+        for (first, after), weight in zip(pairwise(edges), weights, strict=True)
     )
 
 
 def _power_sum(first: int, after: int, s: float) -> float:
     """Σ k^−s for first ≤ k < after: added up where that is short, else by the midpoint rule."""
     if after - first <= 32:
-        return sum(k**-s for k in range(first, after))
+        return math.fsum(float(k) ** -s for k in range(first, after))
     low, high = first - 0.5, after - 0.5
     if s == 1.0:
         return math.log(high / low)
-    return (high ** (1 - s) - low ** (1 - s)) / (1 - s)
+    return float(high ** (1 - s) - low ** (1 - s)) / (1 - s)

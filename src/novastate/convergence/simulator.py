@@ -19,13 +19,14 @@ Cost: one sync is linear in the guest's pages (about 0.1 ms a GiB), one turn log
 from __future__ import annotations
 
 import math
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve
 
-from novastate.convergence.laws import PAGE, Part, WriteLaw
+from novastate.convergence.laws import PAGE, WriteLaw
+from novastate.convergence.simulation import Round, SimulationSetup, Statistics, Status
+from novastate.convergence.writers import Writer
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -33,98 +34,7 @@ if TYPE_CHECKING:
 
     Pages = npt.NDArray[np.int64]
 
-__all__ = ["PreCopySimulation", "SimulationSetup", "Statistics", "Status"]
-
-
-class Status(Enum):
-    """Where a migration stands; the values are QEMU's (``query-migrate``)."""
-
-    ACTIVE = "active"
-    DEVICE = "device"
-    POSTCOPY = "postcopy-active"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self in {Status.COMPLETED, Status.CANCELLED, Status.FAILED}
-
-
-@frozen
-class SimulationSetup:
-    """The numbers of one migration: times in s, sizes in bytes, rates in bytes a second, throttles as shares of vCPU time.
-
-    *limit* 0 is none. *first*, *again*, *blank*: time to send a page that the destination touches first, one that it has already,
-    a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the measured one in the threshold, if not 0.
-    *slow_slots*: share of the slots that last 101 ms.
-    """
-
-    limit: float = 0.0
-    downtime: float = 0.3
-    first: float = 10.5e-6
-    again: float = 1.8e-6
-    blank: float = 0.5e-6
-    device: float = 0.011
-    auto_converge: bool = False
-    throttle_initial: float = 0.20
-    throttle_increment: float = 0.10
-    throttle_max: float = 0.99
-    throttle_trigger: float = 0.50
-    post_copy: bool = False
-    switchover_bandwidth: float = 0.0
-    wire: int = PAGE + 8
-    wire_zero: int = 9
-    flush_pages: int = 32
-    slot: float = 0.1
-    turn: float = 0.05
-    slow_slots: float = 0.04
-
-    @classmethod
-    def of(cls, *, limit: float, line_rate: float, **rest: Any) -> SimulationSetup:
-        """The numbers for a link: a page takes at least the time that it takes on the wire at *line_rate*."""
-        least = (PAGE + 8) / line_rate
-        base = cls(limit=limit, **rest)
-        return evolve(base, first=max(base.first, least), again=max(base.again, least))
-
-    @property
-    def quota(self) -> float:
-        """Bytes that go out in one slot: whole flushes; infinite without a limit."""
-        if self.limit <= 0:
-            return math.inf
-        flush = self.flush_pages * self.wire
-        return math.ceil(self.limit * self.slot / flush) * flush
-
-
-class Round(NamedTuple):
-    """What lay between two syncs: *start* s, bytes *sent*, pages *dirtied* and then *remaining*, *throttle* after it."""
-
-    start: float
-    sent: int
-    dirtied: int
-    remaining: int
-    throttle: float
-
-
-@frozen
-class Statistics:
-    """What QEMU would answer now: *elapsed* s, *processed*, *remaining* and *total* bytes, *bandwidth* bytes a second in the last slot,
-    *dirty_rate* pages a second (refreshed by a sync more than 1 s after the previous refresh), *iteration* syncs.
-    """
-
-    status: Status
-    elapsed: float
-    processed: int
-    remaining: int
-    total: int
-    iteration: int
-    dirty_rate: int = 0
-    bandwidth: float = 0.0
-    throttle: float = 0.0
-    normal: int = 0
-    constant: int = 0
-    expected_downtime: float = field(default=0.3)
+__all__ = ["PreCopySimulation"]
 
 
 class PreCopySimulation:
@@ -159,9 +69,9 @@ class PreCopySimulation:
         self._sent_before = np.zeros(pages, dtype=bool)
         self._dirty = np.ones(pages, dtype=bool)
         first = max(0, min(front, pages) - law.pages)
-        self._writers: list[_Writer] = []
+        self._writers: list[Writer] = []
         for part in law.parts:
-            self._writers.append(_Writer(part, first, self._rng))
+            self._writers.append(Writer(part, first, self._rng))
             first += part.pages
         #: Where it stands at the time last advanced to.
         self.status = Status.ACTIVE
@@ -187,8 +97,12 @@ class PreCopySimulation:
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
         self._final = (0, 0, 0)
-        self._cursor = 0
-        self._plan(np.arange(pages))
+        self._cursor = self._next = 0
+        self._queue: Pages = np.arange(pages)
+        self._blank = self._zero
+        self._bytes: Pages = np.empty(0, dtype=np.int64)
+        self._seconds: npt.NDArray[np.float64] = np.empty(0)
+        self._plan(self._queue)
 
     # --- commands
 
@@ -239,9 +153,8 @@ class PreCopySimulation:
         self._clock = max(self._clock, to)
         while self.status is Status.ACTIVE and self._now <= self._clock:
             self._turn()
-        if self.status is Status.DEVICE and self.finished_at is not None and self.finished_at <= self._clock:
-            self._complete()
-        elif self.status is Status.POSTCOPY and self.finished_at is not None and self.finished_at <= self._clock:
+        ending = self.status in {Status.DEVICE, Status.POSTCOPY}
+        if ending and self.finished_at is not None and self.finished_at <= self._clock:
             self._complete()
         return self.status
 
@@ -440,58 +353,3 @@ class PreCopySimulation:
         self._next = len(self._queue)
         self.throttle = 0.0
         self.status = Status.COMPLETED
-
-
-class _Writer:
-    """Draws the pages that one part of a law writes, from page *first* on."""
-
-    def __init__(self, part: Part, first: int, rng: np.random.Generator) -> None:
-        self._part, self._first, self._rng = part, first, rng
-        self._carry = 0.0
-        self._at = 0
-        self._ranks: Pages | None = None
-        if part.pattern == "zipf":
-            weights = np.arange(1, part.pages + 1, dtype=np.float64) ** -part.s
-            self._weights = weights / weights.sum()
-            self._below = np.cumsum(self._weights)
-            self._ranks = rng.permutation(part.pages)
-        elif part.pattern == "hotcold":
-            self._ranks = rng.permutation(part.pages)
-
-    def draw(self, seconds: float) -> Pages:
-        """Pages written in *seconds* of unthrottled writing; a page may occur more than once."""
-        part = self._part
-        self._carry += part.rate * seconds
-        count = math.floor(self._carry)
-        self._carry -= count
-        if part.pattern == "sequential":
-            pages = (self._at + np.arange(min(count, part.pages))) % part.pages
-            self._at = (self._at + count) % part.pages
-        elif part.pattern == "zipf":
-            pages = self._zipf(count)
-        elif part.pattern == "hotcold":
-            hot = int(self._rng.binomial(count, part.hot_weight))
-            pages = np.concatenate(
-                (self._uniform(hot, part.hot_pages), part.hot_pages + self._uniform(count - hot, part.pages - part.hot_pages))
-            )
-        else:
-            pages = self._uniform(count, part.pages)
-        if self._ranks is not None:
-            pages = self._ranks[pages]
-        return pages + self._first
-
-    def _uniform(self, count: int, pages: int) -> Pages:
-        if count <= 0 or pages <= 0:
-            return np.empty(0, dtype=np.int64)
-        if count < pages:
-            return self._rng.integers(0, pages, count)
-        # Many writes a page: draw the pages, not the writes.
-        return np.flatnonzero(self._rng.random(pages) < -math.expm1(-count / pages))
-
-    def _zipf(self, count: int) -> Pages:
-        pages = self._part.pages
-        if count < pages:
-            return np.minimum(np.searchsorted(self._below, self._rng.random(count)), pages - 1)
-        return np.flatnonzero(self._rng.random(pages) < -np.expm1(-count * self._weights))
-
-

@@ -117,7 +117,7 @@ class JobType(State):
 
 @frozen
 class JobStats:
-    """The statistics of a live migration, as libvirt's ``virDomainGetJobStats`` gives them.
+    r"""The statistics of a live migration, as libvirt's ``virDomainGetJobStats`` gives them.
 
     *elapsed*, *downtime*: seconds (*downtime*: expected while it runs, real once it is completed). *memory_\\** and
     *disk_\\**: bytes; *memory_bps*: bytes a second on the wire; *dirty_rate*: pages newly dirtied a second; *iteration*: bitmap
@@ -246,9 +246,7 @@ class ComputeDriver(ABC):
         """
 
     @abstractmethod
-    def check_can_live_migrate_source(
-        self, instance: Instance, data: LibvirtLiveMigrateData
-    ) -> LibvirtLiveMigrateData:
+    def check_can_live_migrate_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> LibvirtLiveMigrateData:
         """(S) Completes *data*: what is shared, hence the effective ``block_migration``.
 
         Raises InvalidLocalStorage, InvalidSharedStorage, MigrationPreCheckError.

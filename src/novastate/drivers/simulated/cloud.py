@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from novastate.drivers.simulated.driver import SimulatedDriver
     from novastate.objects import Instance
 
-__all__ = ["LAW_KEY", "ZERO_KEY", "SimulatedCloud"]
+__all__ = ["LAW_KEY", "ZERO_KEY", "Memory", "SimulatedCloud"]
 
 #: Keys of an instance's metadata: the law its guest writes by, as text, and how many of its pages are zero.
 LAW_KEY = "novastate:law"
@@ -42,7 +42,7 @@ ALLOCATED = GIB
 
 
 @define
-class _Memory:
+class Memory:
     """What a guest's memory is like: it goes where the guest goes."""
 
     law: WriteLaw
@@ -79,7 +79,7 @@ class SimulatedCloud:
         self.on_change = on_change
         self.world = World({})
         self.jobs: dict[tuple[str, str], Job] = {}
-        self.memories: dict[str, _Memory] = {}
+        self.memories: dict[str, Memory] = {}
         self.faults = list(faults)
         self.calls: dict[str, int] = {}
         self._laws = laws
@@ -151,7 +151,7 @@ class SimulatedCloud:
         with self.at_work():
             old = self.memories.get(uuid)
             known = old.zero_pages if old is not None and zero_pages is None else zero_pages or 0
-            self.memories[uuid] = _Memory(law, known)
+            self.memories[uuid] = Memory(law, known)
             self.world.changed = True
 
     def add_fault(self, fault: Fault) -> None:
@@ -184,7 +184,7 @@ class SimulatedCloud:
     # --- for the drivers: everything below is called with the lock held
 
     @contextmanager
-    def at_work(self) -> Iterator[float]:
+    def at_work(self) -> Generator[float]:
         """The lock, with time caught up; gives the time. At its end subscribers and the owner are told."""
         with self._lock:
             self._depth += 1
@@ -263,12 +263,14 @@ class SimulatedCloud:
             law = WriteLaw.parse(metadata[LAW_KEY]) if metadata.get(LAW_KEY) else WriteLaw.idle()
         zero = int(metadata[ZERO_KEY]) if metadata.get(ZERO_KEY) else min(pages // 3, max(0, pages - law.pages))
         if law.pages > pages or not 0 <= zero <= pages:
-            raise DriverError(f"guest {instance.uuid}: {pages} pages of memory are too few for {law}, {zero} zero pages")
-        self.memories[instance.uuid] = _Memory(law, zero)
+            raise DriverError(
+                f"guest {instance.uuid}: {pages} pages of memory are too few for {law}, {zero} zero pages"
+            )
+        self.memories[instance.uuid] = Memory(law, zero)
 
-    def memory(self, uuid: str) -> _Memory:
+    def memory(self, uuid: str) -> Memory:
         """What the memory of a guest is like."""
-        return self.memories.get(uuid) or _Memory(WriteLaw.idle(), 0)
+        return self.memories.get(uuid) or Memory(WriteLaw.idle(), 0)
 
     def crash(self, host: str, now: float) -> None:
         """The host loses power."""
@@ -403,11 +405,7 @@ class SimulatedCloud:
 
     def _arrive(self, job: Job, at: float) -> None:
         arrived = self.world.domains[job.dest, job.uuid]
-        arrived.incoming = False
-        here, there = self.world.hosts[job.source].store, self.world.hosts[job.dest].store
-        if job.block_migration and (job.uuid, there) in self.world.disks:
-            self.world.disks[job.uuid, there].current = True
-            self.world.disks[job.uuid, here].current = False
+        self.world.arrive(arrived, job.source, block_migration=job.block_migration)
         self.world.tell(job.dest, job.uuid, Lifecycle.STARTED, at)
         if job.ran:
             self.world.move(arrived, PowerState.RUNNING, Lifecycle.RESUMED, at)

@@ -3,12 +3,13 @@
 Rules: every public call goes through :meth:`SimulatedCloud.perform`, which catches up with time, applies scripted faults and refuses
 for a host that is down; a call that finds its work done already does nothing, and tells of nothing.
 """
+# ruff: noqa: D102  (the abstract driver says what each method does)
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from novastate.convergence.laws import PAGE
 from novastate.drivers.base import (
@@ -23,7 +24,7 @@ from novastate.drivers.base import (
 )
 from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.drivers.simulated.world import GIB, Disk, Domain
-from novastate.errors import DriverError, GuestNotFound, MigrationPreCheckError, NotSupported
+from novastate.errors import DriverError, MigrationPreCheckError, NotSupported
 from novastate.machines import PowerState
 from novastate.machines.storage import check_storage
 from novastate.objects import UNSET, LibvirtLiveMigrateData, evolve
@@ -170,7 +171,9 @@ class SimulatedDriver(ComputeDriver):
         domain = self._world.resident(self.host, uuid)
         if not hard:
             if domain.power_state is not PowerState.RUNNING:
-                raise DriverError(f"guest {uuid} is {domain.power_state}: only a hard reboot restarts it", host=self.host)
+                raise DriverError(
+                    f"guest {uuid} is {domain.power_state}: only a hard reboot restarts it", host=self.host
+                )
             return
         self._break_job_of(uuid, now, "the guest was rebooted")
         if domain.runs:
@@ -226,7 +229,9 @@ class SimulatedDriver(ComputeDriver):
         del now
         spec = self.spec
         if source.cpu_model and spec.cpu_model and source.cpu_model != spec.cpu_model:
-            raise MigrationPreCheckError(f"{self.host}: its CPU {spec.cpu_model} is not the source's {source.cpu_model}")
+            raise MigrationPreCheckError(
+                f"{self.host}: its CPU {spec.cpu_model} is not the source's {source.cpu_model}"
+            )
         if source.hypervisor_version > spec.hypervisor_version:
             raise MigrationPreCheckError(
                 f"{self.host}: its hypervisor {spec.hypervisor_version} is older than the source's {source.hypervisor_version}"
@@ -286,7 +291,9 @@ class SimulatedDriver(ComputeDriver):
             self._world.changed = True
 
     @_call
-    def pre_live_migration(self, now: float, instance: Instance, data: LibvirtLiveMigrateData) -> LibvirtLiveMigrateData:
+    def pre_live_migration(
+        self, now: float, instance: Instance, data: LibvirtLiveMigrateData
+    ) -> LibvirtLiveMigrateData:
         del now
         disk_gb = _local_disk_gb(instance)
         if data.block_migration is True and disk_gb and (instance.uuid, self.spec.store) not in self._world.disks:
@@ -472,5 +479,3 @@ def _info(domain: Domain) -> GuestInfo:
 def _local_disk_gb(instance: Instance) -> int:
     flavor = instance.flavor
     return flavor.root_gb + flavor.ephemeral_gb + -(-flavor.swap // 1024)
-
-

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from attrs import define, evolve, field
 
 from novastate.convergence.laws import WriteLaw
-from novastate.convergence.simulator import PreCopySimulation, SimulationSetup, Status
+from novastate.convergence.simulation import SimulationSetup, Status
+from novastate.convergence.simulator import PreCopySimulation
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.simulated.spec import Fault
 
@@ -56,6 +57,8 @@ class Job:
     block_migration: bool = False
     disk_total: int = 0
     disk_rate: float = math.inf
+    #: Until when the disk was copied; once it is, when memory began.
+    disk_at: float = 0.0
     #: None once it has ended and only its statistics are left.
     memory: PreCopySimulation | None = None
     #: The final statistics; None while it goes on.
@@ -69,7 +72,6 @@ class Job:
     _slow_until: float = math.inf
     _slow_factor: float = 1.0
     _disk_done: float = 0.0
-    _disk_at: float = 0.0
 
     @classmethod
     def start(
@@ -147,22 +149,22 @@ class Job:
         now = self._copy_disk(to)
         if now is None:
             return []
-        self.memory.advance(to - self._disk_at)
+        self.memory.advance(to - self.disk_at)
         return [step for step in self._steps(self.memory) if step.at <= to + 1e-9]
 
     def _copy_disk(self, to: float) -> float | None:
         """Copies the disk; None while it has not come to the memory."""
         left = self.disk_total - self._disk_done
-        if left > 0 and to > self._disk_at:
+        if left > 0 and to > self.disk_at:
             rate = self.disk_rate * self._slow_factor
-            done = min(left, rate * (to - self._disk_at))
+            done = min(left, rate * (to - self.disk_at))
             self._disk_done += done
-            self._disk_at = to if done < left or rate <= 0 else self._disk_at + left / rate
+            self.disk_at = to if done < left or rate <= 0 else self.disk_at + left / rate
             left -= done
-        return None if left > 0 or to < self._disk_at else to
+        return None if left > 0 or to < self.disk_at else to
 
     def _steps(self, memory: PreCopySimulation) -> Iterator[Step]:
-        offset = self._disk_at
+        offset = self.disk_at
         switched = memory.was_post_copy
         times = [
             (What.STOPPED, memory.stopped_at),
@@ -190,20 +192,22 @@ class Job:
         if self.memory is not None:
             self.memory.set_speed(factor)
 
-    def end(self, kind: JobType, at: float, error: str = "") -> None:
-        """It is over; what is known of it stays readable."""
-        if self.memory is not None and kind is not JobType.COMPLETED:
-            self.memory.fail()
-        last = self.stats(at)
-        remaining = 0 if kind is JobType.COMPLETED else last.memory_remaining
-        self.ended = evolve(
-            last,
+    def final(self, kind: JobType, at: float, error: str = "") -> JobStats:
+        """The statistics that would stay readable if it ended now; changes nothing."""
+        memory = self.memory
+        remaining = 0 if kind is JobType.COMPLETED else self.stats(at).memory_remaining
+        return evolve(
+            self.stats(at),
             type=kind,
             error=error,
             memory_remaining=remaining,
-            downtime=self.memory.downtime if self.memory is not None else 0.0,
-            post_copy=self.memory is not None and self.memory.was_post_copy,
+            downtime=memory.downtime if memory is not None else 0.0,
+            post_copy=memory is not None and memory.was_post_copy,
         )
+
+    def end(self, kind: JobType, at: float, error: str = "") -> None:
+        """It is over; what is known of it stays readable."""
+        self.ended = self.final(kind, at, error)
         self.memory = None
 
     def stats(self, now: float) -> JobStats:

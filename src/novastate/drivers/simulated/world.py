@@ -152,6 +152,15 @@ class World:
             self.tell(domain.host, domain.uuid, transition, at)
         self.check_alone(domain.uuid, at)
 
+    def arrive(self, domain: Domain, source: str, *, block_migration: bool) -> None:
+        """An incoming domain has become the guest; of its disk, this host's copy is now the current one."""
+        self.changed = True
+        domain.incoming = False
+        here, there = self.hosts[source].store, self.hosts[domain.host].store
+        if block_migration and (domain.uuid, there) in self.disks:
+            self.disks[domain.uuid, there].current = True
+            self.disks[domain.uuid, here].current = False
+
     def check_alone(self, uuid: str, at: float) -> None:
         """Writes a breach of law L1 down."""
         hosts = self.running(uuid)
@@ -163,8 +172,15 @@ class World:
         if (domain.uuid, store) not in self.disks:
             return
         for other in self.of(domain.uuid):
-            if other is not domain and other.runs and other.host not in self.down and self.hosts[other.host].store == store:
-                raise DriverError(f"guest {domain.uuid}: its disk is locked by {other.host}, where it runs", host=domain.host)
+            if (
+                other is not domain
+                and other.runs
+                and other.host not in self.down
+                and self.hosts[other.host].store == store
+            ):
+                raise DriverError(
+                    f"guest {domain.uuid}: its disk is locked by {other.host}, where it runs", host=domain.host
+                )
 
     def delete_disk(self, uuid: str, store: str, *, asked: bool, at: float) -> None:
         """Deletes a disk; not there: nothing. Raises DriverError unless its owner *asked*, or a current copy is held elsewhere."""
@@ -175,6 +191,8 @@ class World:
         if disk.current and not asked and not elsewhere:
             raise DriverError(f"guest {uuid}: its disk on {store} is the only complete copy")
         if not asked and not elsewhere:
-            self.violations.append(f"L2 at {at:g} s: the last trace of the disk of guest {uuid} is deleted from {store}")
+            self.violations.append(
+                f"L2 at {at:g} s: the last trace of the disk of guest {uuid} is deleted from {store}"
+            )
         self.changed = True
         del self.disks[uuid, store]
