@@ -16,7 +16,7 @@ cattrs converter, for those who have classes of their own around ours.
 
 import functools
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
@@ -165,7 +165,10 @@ def configure(converter: "BaseConverter") -> None:
 
 
 def _dumper(cls: type[Any], inner: Inner) -> Step:
-    rows = [(name, _dump_step(field.kind, inner), field.default is UNSET) for name, field in fields(cls).items()]
+    rows = [
+        (name, _dump_step(field.kind, inner), field.default is UNSET and not field.required)
+        for name, field in fields(cls).items()
+    ]
 
     def dump(obj: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -318,11 +321,11 @@ def _load_items(item: Step, held: Any) -> Any:
     return out
 
 
-def _load_any(base: type[Any], inner: Inner, held: Any) -> Any:
+def _load_any(base: Any, inner: Inner, held: Any) -> Any:
     if not isinstance(held, dict) or _TYPE_KEY not in held:
         return inner(base)(held)
     named = cast("dict[str, Any]", held)
-    known = _subclasses(cast("Hashable", base))
+    known = _subclasses(base)
     name = named[_TYPE_KEY]
     if not isinstance(name, str) or name not in known:
         raise WireError(f"{root(base)}.{_TYPE_KEY}", _type_of(name), "is no such class", known)
