@@ -40,7 +40,9 @@ def _parser() -> ArgumentParser:
     from novastate import __version__  # noqa: PLC0415  (the command's start is the sum of its imports)
     from novastate.cli import demo, doctor, forecast, machine, migrate, servers  # noqa: PLC0415
 
-    parser = _Parser(prog="novastate", description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser = _Parser(
+        prog="novastate", description="A small cloud in a file, and forecasts of live migrations.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"novastate {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (servers, migrate, machine, forecast, doctor, demo):

@@ -16,7 +16,7 @@ import fcntl
 import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Cloud:
 
 
 @contextmanager
-def open_store(path: str) -> Iterator[Store]:
+def open_store(path: str) -> Generator[Store]:
     """The records alone, for looking; a new cloud is made where there is none."""
     with _opened(path) as store:
         if not _has_cloud(store):
@@ -78,7 +78,7 @@ def open_store(path: str) -> Iterator[Store]:
 
 
 @contextmanager
-def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Iterator[Cloud]:
+def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Generator[Cloud]:
     """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
     with _opened(path) as store, _lock(path):
         if not _has_cloud(store):
@@ -98,7 +98,7 @@ def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener,
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[SqlStore]:
+def _opened(path: str) -> Generator[SqlStore]:
     store = SqlStore(f"sqlite:///{Path(path).absolute()}")
     try:
         yield store
@@ -107,7 +107,7 @@ def _opened(path: str) -> Iterator[SqlStore]:
 
 
 @contextmanager
-def _lock(path: str) -> Iterator[None]:
+def _lock(path: str) -> Generator[None]:
     try:
         handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

@@ -25,7 +25,7 @@ import attrs
 
 from novastate.errors import ConvergenceError
 
-__all__ = ["Advice", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb"]
+__all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb"]
 
 #: What to do with the job: leave it, abort it, or make it complete (post-copy where permitted, else pause).
 JobAction = Literal["none", "abort", "force_complete"]
@@ -168,3 +168,21 @@ class NovaPolicy:
     def _step(self, outlook: SituationLike) -> int | None:
         due = [ms for start, ms in self.steps(outlook.data_gb) if start < outlook.elapsed]
         return due[-1] if due and due[-1] != outlook.current_downtime else None
+
+
+@attrs.frozen
+class FixedPolicy:
+    """Leaves the downtime limit as it was set, and acts once after *timeout* seconds (None: never).
+
+    >>> FixedPolicy(timeout=20).decide(Situation(elapsed=21)).action
+    'abort'
+    """
+
+    timeout: float | None = None
+    timeout_action: Literal["abort", "force_complete"] = "abort"
+
+    def decide(self, outlook: SituationLike) -> Advice:
+        """The timeout action once its time has come, else nothing."""
+        if self.timeout is not None and outlook.elapsed > self.timeout and not outlook.post_copy:
+            return Advice(None, self.timeout_action, f"not complete after {self.timeout:g} s")
+        return Advice(None, "none", "the downtime limit is fixed")

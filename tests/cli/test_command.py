@@ -1,0 +1,272 @@
+"""The command: what it says, what it does, and what it answers to wrong use."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from novastate.cli import main
+from novastate.cli.machine import MACHINES
+
+LAW = "uniform wss=16MiB rate=8MiB/s"
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    path = tmp_path / "cloud.sqlite"
+    monkeypatch.setenv("NOVASTATE_CLOUD", str(path))
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process: status, output, error output."""
+
+    def run(*argv):
+        try:
+            status = main(list(argv))
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def web(cloud, run):
+    status, _, err = run("boot", "web", "--host", "alpha", "--memory", "256", "--writes", LAW)
+    assert (status, err) == (0, "")
+    return "web"
+
+
+def test_a_new_cloud_has_three_hosts(cloud, run):
+    status, out, err = run("hosts", "--json")
+    assert (status, err) == (0, "")
+    assert [row["host"] for row in json.loads(out)] == ["alpha", "beta", "gamma"]
+    assert cloud.exists()
+
+
+def test_a_server_is_booted_shown_and_moved(web, run):
+    _, out, _ = run("servers", "--json")
+    (row,) = json.loads(out)
+    assert (row["name"], row["status"], row["host"], row["power"]) == ("web", "ACTIVE", "alpha", "RUNNING")
+
+    status, out, err = run("live-migration", "web", "beta", "--bandwidth", "64")
+    assert (status, err) == (0, "")
+    assert "forecast: converges" in out
+    assert out.splitlines()[-1] == "completed: web on beta"
+
+    _, out, _ = run("show", "web", "--json")
+    shown = json.loads(out)
+    assert shown["host"] == "beta"
+    steps = [line["to"] for line in shown["history"] if line["field"] == "status"]
+    assert steps == ["accepted", "queued", "preparing", "running", "completed"]
+
+    _, out, _ = run("migrations", "web", "--json")
+    (row,) = json.loads(out)
+    assert (row["status"], row["source"], row["destination"]) == ("completed", "alpha", "beta")
+
+
+def test_json_of_a_migration_is_one_object(web, run):
+    status, out, _ = run("live-migration", "web", "beta", "--json")
+    report = json.loads(out)
+    assert (status, report["status"], report["forecast"]["verdict"]) == (0, "completed", "converges")
+
+
+def test_block_migration_is_refused_on_shared_storage_and_nothing_moves(web, run):
+    status, _, err = run("live-migration", "--block-migrate", "web", "beta")
+    assert status == 1
+    assert err.count("\n") == 1
+    _, out, _ = run("servers", "--json")
+    assert json.loads(out)[0]["host"] == "alpha"
+    _, out, _ = run("hosts", "--json")
+    assert [row["servers"] for row in json.loads(out)] == [1, 0, 0]
+
+
+def test_block_migration_copies_local_disks(web, run):
+    status, out, _ = run("live-migration", "--block-migrate", "web", "gamma")
+    assert status == 0, out
+
+
+def test_a_failed_migration_is_status_1(cloud, run):
+    run("boot", "busy", "--host", "alpha", "--writes", "uniform wss=128MiB rate=900MiB/s")
+    status, out, _ = run("live-migration", "busy", "beta", "--bandwidth", "32", "--timeout", "5")
+    assert status == 1
+    assert "forecast: " in out
+    assert out.splitlines()[-1] == "cancelled: busy on alpha"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["servrs"], "did you mean servers"),
+        (["show", "wbe"], "did you mean web"),
+        (["live-migration", "web", "betta"], "did you mean beta"),
+        (["live-migration", "wep"], "did you mean web"),
+        (["boot", "x", "--host", "gama"], "did you mean gamma"),
+        (["boot", "x", "--writes", "unifrom wss=1MiB rate=1MiB/s"], "unifrom"),
+        (["boot", "x", "--memory", "-5"], "memory"),
+        (["boot", "x", "--memory", "much"], "--memory"),
+        (["live-migration", "web", "--downtime", "5"], "downtime"),
+        (["live-migration", "web", "--bandwidth", "nan"], "bandwidth"),
+        (["live-migration", "web", "--bandwidth", "-1"], "bandwidth"),
+        (["machine", "vmm"], "did you mean vm"),
+        (["machine", "vm", "--format", "merm"], "mermaid"),
+        (["forecast", "/no/such/file.json"], "/no/such/file.json"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_status_2(web, run, argv, words):
+    status, out, err = run(*argv)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert words in err
+    _, out, _ = run("servers", "--json")
+    assert [row["name"] for row in json.loads(out)] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["live-migration", "web", "alpha"], "own host"),
+        (["abort", "web"], "not allowed while task_state is idle"),
+        (["boot", "web"], "exists already"),
+        (["boot", "huge", "--memory", "999999"], "no valid host"),
+    ],
+)
+def test_a_refused_operation_is_one_clear_line_and_status_1(web, run, argv, words):
+    status, _, err = run(*argv)
+    assert status == 1
+    assert err.count("\n") == 1, err
+    assert words in err
+
+
+def test_a_corrupt_file_is_left_as_it_is(cloud, run):
+    cloud.write_bytes(b"this is no database" * 100)
+    status, _, err = run("servers")
+    assert (status, err.count("\n")) == (1, 1)
+    assert cloud.read_bytes() == b"this is no database" * 100
+
+
+def test_a_file_of_a_newer_version_is_left_as_it_is(web, cloud, run):
+    with sqlite3.connect(cloud) as db:
+        db.execute("UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    db.close()
+    before = cloud.read_bytes()
+    status, _, err = run("servers")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "newer" in err
+    assert cloud.read_bytes() == before
+
+
+def test_a_directory_that_is_not_there_is_said(monkeypatch, run):
+    status, _, err = run("servers", "--cloud", "/no/such/directory/cloud.sqlite")
+    assert (status, err.count("\n")) == (1, 1)
+
+
+def test_two_processes_do_not_act_on_one_cloud_at_once(web, cloud, run, monkeypatch):
+    import fcntl
+
+    from novastate.cli import cloud as module
+
+    monkeypatch.setattr(module, "_LOCK_WAIT", 0.0)
+    handle = os.open(f"{cloud}.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        status, _, err = run("boot", "other")
+        assert status == 1
+        assert "another novastate process" in err
+        assert run("servers")[0] == 0, "looking needs no lock"
+    finally:
+        os.close(handle)
+    assert run("boot", "other")[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["mermaid", "dot", "table"])
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_machine_prints_in_every_format(run, name, kind):
+    status, out, _ = run("machine", name, "--format", kind)
+    assert status == 0
+    for row in MACHINES[name].rows:
+        assert row.trigger in out
+
+
+def test_the_names_of_machines_are_those_of_the_issue():
+    assert {"vm", "task", "power", "live-migration"} <= set(MACHINES)
+
+
+def test_doctor_says_which_variant_runs(run):
+    status, out, _ = run("doctor", "--json")
+    rows = {row["part"]: row for row in json.loads(out)}
+    assert status == 0
+    assert rows["novastate"]["state"] == "ok"
+    expected = "pure Python" if os.environ.get("NOVASTATE_NATIVE") == "off" else "compiled"
+    assert rows["kernels"]["note"].startswith(expected)
+
+
+def test_output_into_a_closed_pipe_is_no_error(web):
+    script = f"{sys.executable} -m novastate servers | true"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+
+
+def test_a_migration_in_real_time_is_aborted_by_another_process(web, run, cloud):
+    """The other process only leaves a request; the one that drives the migration acts on it."""
+    migration = subprocess.Popen(
+        [sys.executable, "-m", "novastate", "live-migration", "web", "beta", "--real-time", "--bandwidth", "16"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    watchdog = threading.Timer(60, migration.kill)
+    watchdog.start()
+    try:
+        while run("abort", "web")[0] != 0:
+            assert migration.poll() is None, "it ended before it could be aborted"
+        out, _ = migration.communicate()
+    finally:
+        watchdog.cancel()
+    assert migration.returncode == 1
+    assert out.splitlines()[-1] == "cancelled: web on alpha"
+
+
+def test_a_killed_process_is_recovered_from(web, run, cloud):
+    migration = subprocess.Popen(
+        [sys.executable, "-m", "novastate", "live-migration", "web", "beta", "--real-time", "--bandwidth", "16"],
+        stdout=subprocess.DEVNULL,
+    )
+    watchdog = threading.Timer(60, migration.kill)
+    watchdog.start()
+    try:
+        while json.loads(run("servers", "--json")[1])[0]["task"] != "migrating":
+            assert migration.poll() is None
+    finally:
+        watchdog.cancel()
+    migration.kill()
+    migration.wait()
+    status, out, _ = run("recover", "web", "--now", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["changed"]
+    row = json.loads(run("servers", "--json")[1])[0]
+    assert (row["status"], row["task"], row["host"]) == ("ACTIVE", "idle", "alpha")
+    assert run("live-migration", "web", "beta")[0] == 0
+
+
+def test_the_demo_runs_its_whole_story(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("demo", "--json")
+    story = json.loads(out)
+    assert (status, err) == (0, "")
+    assert story["migration"]["status"] == "completed"
+    assert story["server"]["host"] == story["migration"]["destination"]
+    total = {name: story["comparison"][name]["total_s"] for name in ("forecast", "simulation", "recorded")}
+    assert abs(total["forecast"] - total["recorded"]) / total["recorded"] < 0.1
+    assert abs(total["simulation"] - total["recorded"]) / total["recorded"] < 0.1
+    assert list(tmp_path.iterdir()) == [], "the demo leaves nothing behind"
