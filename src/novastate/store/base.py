@@ -11,7 +11,7 @@ Rules of this room:
 4. Every change of a state field (vm_state, task_state, power_state, status, host …) leaves a line of history
    in the same commit.
 5. No operation reads a whole table: what returns many rows is paged, and selects by indexed fields.
-6. What is loaded is a copy: no object of a caller is ever an object of the store. Secrets are not kept.
+6. What is loaded is a copy: no object of a caller is ever an object of the store.
 """
 
 from __future__ import annotations

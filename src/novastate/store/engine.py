@@ -20,7 +20,7 @@ import math
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ __all__ = ["describe", "open_database", "parse", "translated", "writing"]
 #: The execution option of a connection whose transaction is going to write.
 _WRITE = "novastate_write"
 
+_SCHEMES = {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}
+
 #: What the primary result codes of SQLite mean to somebody who has a file.
 _MEANINGS = {
     sqlite3.SQLITE_BUSY: "locked by another process for longer than {timeout:g} s",
@@ -53,22 +55,17 @@ _MEANINGS = {
 
 def parse(url: str) -> URL:
     """The parts of a database URL; raises :class:`~novastate.errors.StoreError` for one that no store is behind."""
+    known = "known are sqlite:///PATH and postgresql://HOST/DATABASE"
+    scheme, colon, _ = url.partition("://")
+    if colon and scheme not in _SCHEMES:
+        raise StoreError(f"unknown URL scheme {scheme!r}; {known}")
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
-        hint = f" (write sqlite:///{url})" if "://" not in url else ""
-        raise StoreError(f"not a database URL{hint}; known are sqlite:///PATH and postgresql://HOST/DATABASE") from None
-    backend = parsed.get_backend_name()
-    if backend not in {"sqlite", "postgresql"} or parsed.drivername not in {
-        "sqlite",
-        "sqlite+pysqlite",
-        "postgresql",
-        "postgresql+psycopg",
-    }:
-        raise StoreError(
-            f"unknown URL scheme {parsed.drivername!r}; known are sqlite:///PATH and postgresql://HOST/DATABASE"
-        )
-    if backend == "sqlite" and (parsed.host or parsed.query):
+    except (exc.ArgumentError, ValueError):  # the latter for a port that is no number
+        shown = not colon and "@" not in url  # what is no path may hold a password
+        hint = f" (write sqlite:///{url})" if url and shown else ""
+        raise StoreError(f"not a database URL{hint}; {known}") from None
+    if parsed.get_backend_name() == "sqlite" and (parsed.host or parsed.query):
         raise StoreError(
             f"{describe(parsed)}: an SQLite URL has a path and nothing else (three slashes: sqlite:///PATH)"
         )
@@ -111,7 +108,7 @@ def open_database(url: URL, *, create: bool, timeout: float) -> Engine:
 
 
 @contextmanager
-def translated(where: str, timeout: float) -> Iterator[None]:
+def translated(where: str, timeout: float) -> Generator[None]:
     """Turns what a database, its driver or its pool raises into a :class:`~novastate.errors.StoreError`."""
     try:
         yield
@@ -187,8 +184,12 @@ def _connect(database: str, timeout: float) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

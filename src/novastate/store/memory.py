@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from novastate.errors import NotFound, StaleState, StoreError
 from novastate.store.base import Change, Kind, Transition, kind_of
-from novastate.store.rows import Row, Step, check_page, decode, now, plan, selection, settle
+from novastate.store.rows import Row, Step, check_page, decode, document_text, now, plan, selection, settle
 
 __all__ = ["MemoryStore"]
 
@@ -135,7 +135,7 @@ class MemoryStore:
         table.write(step.key, step.row and Row(revision, step.row.body, step.row.columns))
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self) -> Generator[None]:
         with self._turn:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -169,7 +169,7 @@ class MemoryStore:
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
-        text = json.dumps(body)
+        text = document_text(name, body)
         with self._lock():
             found, _ = self._documents.get(name, (0, ""))
             if found != revision:

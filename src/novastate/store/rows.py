@@ -9,7 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
@@ -21,9 +22,12 @@ from novastate.errors import AlreadyExists, InvalidField, NotFound, StaleState, 
 from novastate.objects import UNSET, convert
 from novastate.store.base import Change, Kind, Put, Transition, kind_of
 
-__all__ = ["Row", "Step", "as_text", "check_page", "decode", "now", "plan", "selection", "settle"]
+__all__ = ["Row", "Step", "as_text", "check_page", "decode", "document_text", "now", "plan", "selection", "settle"]
 
 T = TypeVar("T")
+
+#: The store takes any class that is in KINDS; all of these are records.
+_loads: Callable[[type[Any], bytes], Any] = convert.loads
 
 
 @frozen
@@ -96,7 +100,7 @@ def as_text(value: object) -> str | None:
 def decode(cls: type[T], key: str, row: Row) -> T:
     """The object of *row*, a new one; :class:`~novastate.errors.StoreError` if its body cannot be read."""
     try:
-        obj = convert.loads(cls, row.body)
+        obj: T = _loads(cls, row.body)
     except Exception as error:  # whatever a converter says of a damaged body
         raise StoreError(f"{kind_of(cls).name} {key}: what is stored cannot be read: {error}") from error
     object.__setattr__(obj, "revision", row.revision)
@@ -146,6 +150,14 @@ def selection(kind: Kind, equals: Mapping[str, object]) -> dict[str, str | None]
         if name not in kind.indexed:
             raise UnknownName(f"indexed field of {kind.name}", name, kind.indexed)
     return {name: as_text(value) for name, value in equals.items()}
+
+
+def document_text(name: str, body: Mapping[str, Any]) -> str:
+    """The body of a document as JSON; :class:`~novastate.errors.InvalidField` if it is none."""
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidField(f"document {name}", body, f"must be JSON ({error})") from error
 
 
 def check_page(limit: int, skipped: int = 0) -> None:

@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
@@ -31,8 +30,8 @@ _NAME = Text().with_variant(Text(collation="C"), "postgresql")
 _SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _text(name: str, **options: Any) -> Column[str]:
-    return Column(name, _NAME, **{"nullable": False, **options})
+def _text(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[str]:
+    return Column(name, _NAME, primary_key=primary_key, nullable=nullable)
 
 
 def _table(kind: Kind) -> Table:

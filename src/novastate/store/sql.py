@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import groupby
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from novastate.errors import AlreadyExists, NotFound, StaleState, StoreError
 from novastate.store.base import Change, Transition, kind_of
-from novastate.store.rows import Row, Step, check_page, decode, now, plan, selection, settle
+from novastate.store.rows import Row, Step, check_page, decode, document_text, now, plan, selection, settle
 
 try:
     from sqlalchemy import Connection, delete, exc, insert, or_, select, update
@@ -78,7 +78,7 @@ class SqlStore:
         return f"<SqlStore {self._where}>"
 
     @contextmanager
-    def _transaction(self, *, write: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, write: bool = False) -> Generator[Connection]:
         if self._closed:
             raise StoreError(f"{self._where}: the store is closed")
         with ExitStack() as stack:
@@ -180,7 +180,7 @@ class SqlStore:
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
-        row = {"revision": revision + 1, "body": json.dumps(body)}
+        row = {"revision": revision + 1, "body": document_text(name, body)}
         there = DOCUMENTS.c.name == name
         with self._transaction(write=True) as connection:
             found = connection.execute(select(DOCUMENTS.c.revision).where(there).with_for_update()).scalar()

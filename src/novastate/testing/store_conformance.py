@@ -55,6 +55,7 @@ def sample(cls: type[T], number: int, **fields: Any) -> T:
             "uuid": uuid,
             "instance_uuid": str(UUID(int=0)),
             "migration_type": MigrationType.LIVE_MIGRATION,
+            "status": MigrationStatus.ACCEPTED,
             "source_compute": "alpha",
         },
         RequestSpec: {"instance_uuid": uuid, "flavor": _FLAVOR},
