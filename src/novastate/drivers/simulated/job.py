@@ -150,7 +150,7 @@ class Job:
         if now is None:
             return []
         self.memory.advance(to - self.disk_at)
-        return [step for step in self._steps(self.memory) if step.at <= to + 1e-9]
+        return [Step(min(step.at, to), step.what) for step in self._steps(self.memory)]
 
     def _copy_disk(self, to: float) -> float | None:
         """Copies the disk; None while it has not come to the memory."""

@@ -1,0 +1,160 @@
+"""Write laws: what they write, as text, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novastate.convergence.laws import WriteLaw
+from novastate.convergence.writers import Writer
+from novastate.errors import ConvergenceError
+
+LAWS = {
+    "uniform": WriteLaw.uniform(4096, 8000),
+    "zipf": WriteLaw.zipf(4096, 8000, 0.99),
+    "zipf-1": WriteLaw.zipf(4096, 8000, 1.0),
+    "hotcold": WriteLaw.hotcold(4096, 8000, 0.1, 0.9),
+    "sequential": WriteLaw.sequential(4096, 8000),
+    "two parts": WriteLaw.uniform(3000, 900) + WriteLaw.sequential(1000, 300),
+    "background": WriteLaw.uniform(3000, 900).with_background(),
+}
+
+
+def drawn(law, seconds, rounds=40, steps=1):
+    """The mean number of distinct pages that writers of *law* write in a window."""
+    counts = []
+    rng = np.random.default_rng(7)
+    writers = [Writer(part, 10_000 * k, rng) for k, part in enumerate(law.parts)]
+    for _ in range(rounds):
+        seen = set()
+        for _ in range(steps):
+            for writer in writers:
+                seen.update(writer.draw(seconds / steps).tolist())
+        counts.append(len(seen))
+    return sum(counts) / len(counts)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("seconds", [0.05, 0.4, 3.0])
+def test_simulated_writes_follow_the_curve_of_the_law(name, seconds):
+    assert drawn(LAWS[name], seconds) == pytest.approx(LAWS[name].written(seconds), rel=0.02, abs=2)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_window_drawn_in_steps_is_the_window(name):
+    assert drawn(LAWS[name], 0.8, steps=8) == pytest.approx(LAWS[name].written(0.8), rel=0.02, abs=2)
+
+
+def test_many_writes_a_page_are_drawn_as_pages():
+    law = WriteLaw.uniform(500, 5000)
+    assert drawn(law, 0.3) == pytest.approx(law.written(0.3), rel=0.02)
+    law = WriteLaw.zipf(500, 5000, 0.8)
+    assert drawn(law, 1.0) == pytest.approx(law.written(1.0), rel=0.02)
+
+
+def test_an_idle_law_writes_nothing():
+    assert WriteLaw.idle().written(100) == 0
+    assert WriteLaw.idle().pages == 0
+    assert str(WriteLaw.idle()) == "idle"
+
+
+def test_zipf_classes_keep_the_sum_over_single_pages():
+    pages, rate, s = 20_000, 5000.0, 0.9
+    weights = [k**-s for k in range(1, pages + 1)]
+    total = sum(weights)
+    for seconds in (0.1, 2.0, 60.0):
+        exact = sum(-math.expm1(-rate * seconds * weight / total) for weight in weights)
+        assert WriteLaw.zipf(pages, rate, s).written(seconds) == pytest.approx(exact, rel=2e-3)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(WriteLaw.uniform, st.integers(1, 10**7), st.floats(0, 1e8)),
+            st.builds(WriteLaw.sequential, st.integers(1, 10**7), st.floats(0, 1e8)),
+            st.builds(WriteLaw.zipf, st.integers(1, 10**4), st.floats(0, 1e8), st.floats(0, 3)),
+            st.builds(WriteLaw.hotcold, st.integers(1, 10**7), st.floats(0, 1e8), st.floats(0, 1), st.floats(0, 1)),
+        ),
+        max_size=3,
+    ),
+    st.floats(0, 1),
+)
+def test_the_text_of_a_law_reads_back_as_the_law(laws, busy):
+    law = WriteLaw(tuple(part for law in laws for part in law.parts), busy)
+    assert WriteLaw.parse(str(law)) == law
+
+
+@given(st.sampled_from(sorted(LAWS)), st.lists(st.floats(0, 50), min_size=3, max_size=3))
+def test_a_curve_is_increasing_concave_and_bounded(name, points):
+    a, b, c = sorted(points)
+    law = LAWS[name]
+    wa, wb, wc = (law.written(t) for t in (a, b, c))
+    assert 0 <= wa <= wb <= wc <= law.pages + 1e-6
+    if c - a > 1e-6:
+        chord = wa + (wc - wa) * (b - a) / (c - a)
+        assert wb >= chord - 1e-6 * law.pages
+
+
+def test_sizes_with_units_are_bytes_and_numbers_without_are_pages():
+    law = WriteLaw.parse("uniform wss=64MiB rate=51MiB/s")
+    assert law == WriteLaw.uniform(16384, 51 * 256)
+    assert WriteLaw.parse("uniform pages=16384 rate=13056") == law
+    assert WriteLaw.parse("uniform wss=4096KiB rate=1e3") == WriteLaw.uniform(1024, 1000)
+    assert WriteLaw.parse("sequential wss=1GB rate=1MB/s").pages == round(1e9 / 4096)
+
+
+def test_throttling_takes_nothing_from_a_writer_with_slack():
+    law = WriteLaw.uniform(10, 10)
+    assert law.share(0.9) == 1
+    busy = WriteLaw.parse("uniform pages=10 rate=10 busy=0.5")
+    assert busy.share(0.4) == 1
+    assert busy.share(0.75) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: WriteLaw.uniform(0, 5), "pages"),
+        (lambda: WriteLaw.uniform(-1, 5), "pages"),
+        (lambda: WriteLaw.uniform(5, -1), "rate"),
+        (lambda: WriteLaw.uniform(5, math.nan), "rate"),
+        (lambda: WriteLaw.uniform(5, math.inf), "rate"),
+        (lambda: WriteLaw.uniform(True, 1), "pages"),
+        (lambda: WriteLaw.zipf(5, 1, -1), "s"),
+        (lambda: WriteLaw.hotcold(5, 1, 1.5, 0.5), "hot_fraction"),
+        (lambda: WriteLaw.hotcold(5, 1, 0.5, -0.5), "hot_weight"),
+        (lambda: WriteLaw(busy=1.1), "busy"),
+        (lambda: WriteLaw.uniform(5, 1).written(-1), "seconds"),
+        (lambda: WriteLaw.uniform(5, 1).written(math.nan), "seconds"),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(make, field):
+    with pytest.raises(ConvergenceError) as refused:
+        make()
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "uniform",
+        "uniform pages=5",
+        "unifrom pages=5 rate=1",
+        "uniform pages=5 rate=x",
+        "uniform pages=5 rate=1 s=2",
+        "uniform pages=5 rate=1 +",
+        "uniform pages rate=1",
+        "uniform pages=5 rate=1.2.3",
+        "uniform pages=5 rate=1ZiB",
+        "idle pages=3",
+        "uniform pages=-5 rate=1",
+    ],
+)
+def test_text_that_is_no_law_is_refused(text):
+    with pytest.raises(ConvergenceError):
+        WriteLaw.parse(text)

@@ -1,0 +1,307 @@
+"""The page-exact simulator: QEMU's rules, one by one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novastate.convergence.laws import WriteLaw
+from novastate.convergence.simulation import SimulationSetup, Status
+from novastate.convergence.simulator import PreCopySimulation
+from novastate.errors import ConvergenceError
+
+MIB = 1 << 20
+PAGES = 384 * 256
+FLUSH = 32 * 4104
+
+
+def simulation(law=None, *, pages=PAGES, limit=64 * MIB, zero_pages=32_000, seed=1, tail=3500, **setup):
+    law = WriteLaw.idle() if law is None else WriteLaw.parse(law) if isinstance(law, str) else law
+    return PreCopySimulation(
+        pages, law, SimulationSetup(limit=limit, **setup), zero_pages=zero_pages, tail=tail, seed=seed
+    )
+
+
+def finished(*args, until=1000.0, **kwargs):
+    sim = simulation(*args, **kwargs)
+    sim.advance(until)
+    return sim
+
+
+def test_without_a_writer_everything_is_sent_once():
+    sim = finished(slow_slots=0)
+    seen = sim.statistics
+    assert seen.status is Status.COMPLETED
+    assert seen.constant == 32_000
+    assert seen.normal == PAGES - 32_000
+    assert seen.remaining == 0
+    assert seen.processed == pytest.approx(seen.normal * 4104 + seen.constant * 9, abs=18 * 100)
+    quota = math.ceil(6.4 * MIB / FLUSH) * FLUSH
+    slots = (seen.normal * 4104 + seen.constant * 9) / quota
+    # The last slots' worth goes out at line rate, once it is below the threshold of three slots.
+    assert slots - 3.5 < sim.finished_at / 0.1 < slots + 0.5
+    assert seen.iteration == 3  # the first sync, the one at the threshold, the one after the stop
+
+
+def test_a_slot_sends_whole_flushes():
+    sim = simulation()
+    sim.advance(0.05)
+    assert sim.statistics.processed == 52 * FLUSH + 18
+    sim.advance(0.199)
+    assert sim.statistics.processed == 2 * (52 * FLUSH + 18)
+
+
+def test_the_threshold_is_bandwidth_times_downtime():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s", slow_slots=0, downtime=0.3)
+    sim.advance(30)
+    bandwidth = (52 * FLUSH + 18) / 0.1
+    theta = bandwidth * 0.3 / 4096
+    assert sim.status is Status.ACTIVE
+    assert len(sim.rounds) > 10
+    assert all(r.remaining >= theta for r in sim.rounds)
+    assert sim.statistics.bandwidth == pytest.approx(bandwidth, rel=1e-6)
+
+
+def test_what_is_unsent_is_not_counted_anew():
+    sim = simulation("sequential wss=64MiB rate=1000MiB/s")
+    sim.advance(20)
+    # The writer is round within a tenth of a second: what is unsent and what is written are one working set.
+    assert all(r.remaining <= 16_384 + 3500 for r in sim.rounds)
+    assert all(r.dirtied <= 16_384 for r in sim.rounds)
+
+
+def test_the_pause_is_at_line_rate_not_at_the_limit():
+    sim = finished("uniform wss=64MiB rate=16MiB/s")
+    assert sim.status is Status.COMPLETED
+    left = sim.rounds[-1].remaining
+    assert 0.011 < sim.downtime < 0.011 + left * 11e-6
+    assert sim.downtime < 0.2 * left * 4096 / (64 * MIB)
+
+
+def test_a_writer_faster_than_the_link_never_converges():
+    sim = finished("uniform wss=64MiB rate=400MiB/s", until=200)
+    assert sim.status is Status.ACTIVE
+    assert sim.finished_at is None
+
+
+def test_a_writer_that_fits_the_threshold_always_converges():
+    sim = finished("uniform pages=1000 rate=1000000")
+    assert sim.status is Status.COMPLETED
+
+
+def test_equal_seeds_give_equal_runs_and_other_seeds_others():
+    def run(seed):
+        sim = finished("zipf wss=64MiB rate=32MiB/s s=0.9", seed=seed)
+        return sim.finished_at, sim.statistics.processed, tuple(sim.rounds)
+
+    assert run(3) == run(3)
+    assert run(3) != run(4)
+
+
+@given(st.lists(st.floats(0.001, 0.7), max_size=30))
+def test_how_it_is_stepped_changes_nothing(steps):
+    whole, stepped = (simulation("uniform wss=16MiB rate=8MiB/s", pages=8192, zero_pages=2000) for _ in range(2))
+    now = 0.0
+    for step in steps:
+        now += step
+        stepped.advance(now)
+    stepped.advance(now)
+    whole.advance(now)
+    assert whole.statistics == stepped.statistics
+    whole.advance(100)
+    stepped.advance(100)
+    assert whole.finished_at == stepped.finished_at
+    assert whole.rounds == stepped.rounds
+
+
+def test_time_never_goes_back():
+    sim = simulation()
+    sim.advance(2)
+    before = sim.statistics
+    sim.advance(1)
+    assert sim.statistics == before
+
+
+@given(
+    st.sampled_from(["uniform", "sequential", "zipf", "hotcold"]),
+    st.integers(1, 2000),
+    st.floats(0, 1e7),
+    st.integers(0, 2000),
+    st.sampled_from([0, 100_000, MIB, 1000 * MIB]),
+    st.floats(0.001, 2),
+    st.booleans(),
+    st.booleans(),
+)
+def test_whatever_the_numbers_it_ends_or_goes_on_in_order(
+    pattern, pages, rate, zero, limit, downtime, throttled, post_copy
+):
+    extra = {"zipf": " s=0.9", "hotcold": " hot=0.1 weight=0.9"}.get(pattern, "")
+    sim = simulation(
+        f"{pattern} pages={pages} rate={rate!r}{extra} busy=1",
+        pages=2000,
+        zero_pages=zero,
+        limit=limit,
+        downtime=downtime,
+        auto_converge=throttled,
+        post_copy=post_copy,
+    )
+    processed, iteration = 0, 0
+    for step in range(40):
+        if step == 30:
+            sim.start_post_copy()
+        sim.advance(step * 0.3)
+        seen = sim.statistics
+        assert seen.processed >= processed
+        assert seen.iteration >= iteration
+        assert 0 <= seen.remaining <= seen.total
+        assert 0 <= seen.throttle <= 0.99
+        processed, iteration = seen.processed, seen.iteration
+    if sim.status.ended:
+        assert sim.stopped_at <= sim.resumed_at <= sim.finished_at
+        assert sim.statistics.remaining == 0
+    assert all(a.start < b.start for a, b in zip(sim.rounds, sim.rounds[1:], strict=False))
+
+
+def test_a_higher_downtime_limit_ends_it():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s", downtime=0.5)
+    sim.advance(20)
+    assert sim.status is Status.ACTIVE
+    sim.set_downtime(1.1)
+    sim.advance(30)
+    assert sim.status is Status.COMPLETED
+
+
+def test_auto_converge_steps_up_about_every_two_seconds():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s busy=1", auto_converge=True)
+    seen = {}
+    for tenth in range(400):
+        sim.advance(tenth / 10)
+        seen.setdefault(round(sim.throttle, 2), tenth / 10)
+    steps = [throttle for throttle in seen if throttle]
+    assert steps[:4] == [0.2, 0.3, 0.4, 0.5]
+    assert sim.status is Status.COMPLETED
+    assert 2.0 <= seen[0.4] - seen[0.3] <= 3.2
+
+
+def test_a_throttle_does_nothing_to_a_writer_with_slack():
+    slack = finished("uniform wss=64MiB rate=200MiB/s", auto_converge=True, until=20)
+    assert slack.throttle > 0.5
+    assert slack.status is Status.ACTIVE
+
+
+def test_the_throttle_is_off_without_auto_converge():
+    sim = finished("uniform wss=64MiB rate=400MiB/s busy=1", until=20)
+    assert sim.throttle == 0
+
+
+def test_the_dirty_rate_is_refreshed_after_more_than_a_second():
+    sim = simulation("uniform wss=64MiB rate=16MiB/s")
+    sim.advance(1.5)
+    assert sim.statistics.dirty_rate == 0  # no sync yet
+    sim.advance(100)
+    first = sim.rounds[0]
+    assert sim.statistics.dirty_rate == pytest.approx(first.dirtied / (sim.rounds[1].start - 0), rel=0.01)
+
+
+def test_post_copy_needs_permission():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s")
+    sim.advance(5)
+    assert sim.start_post_copy() is False
+    sim.advance(10)
+    assert sim.status is Status.ACTIVE
+
+
+def test_post_copy_moves_the_guest_at_once_and_the_pages_after():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s", post_copy=True)
+    sim.advance(5)
+    assert sim.start_post_copy() is True
+    sim.advance(sim.next_event)
+    assert sim.status is Status.POSTCOPY
+    assert sim.next_event == sim.finished_at
+    assert sim.resumed_at - sim.stopped_at < 0.011
+    assert sim.statistics.remaining > 0
+    assert sim.abort() is False
+    sim.advance(20)
+    assert sim.status is Status.COMPLETED
+    assert sim.statistics.remaining == 0
+    assert sim.downtime < 0.011
+
+
+def test_an_abort_leaves_the_guest_where_it_is():
+    sim = simulation("uniform wss=64MiB rate=16MiB/s")
+    sim.advance(2)
+    assert sim.abort() is True
+    processed = sim.statistics.processed
+    sim.advance(100)
+    assert sim.status is Status.CANCELLED
+    assert sim.statistics.processed == processed
+    assert sim.resumed_at is None
+    assert sim.abort() is False
+
+
+def test_an_abort_during_the_switch_over_takes_it_back():
+    sim = simulation("uniform wss=64MiB rate=16MiB/s")
+    whole = finished("uniform wss=64MiB rate=16MiB/s")
+    sim.advance(whole.stopped_at + 0.001)
+    assert sim.status is Status.DEVICE
+    assert sim.abort() is True
+    assert sim.resumed_at is None
+
+
+def test_a_paused_guest_writes_nothing():
+    sim = simulation("uniform wss=64MiB rate=400MiB/s")
+    sim.advance(10)
+    sim.set_running(running=False)
+    sim.advance(20)
+    assert sim.status is Status.COMPLETED
+
+
+def test_a_stalled_link_sends_nothing_until_it_is_back():
+    sim = simulation("uniform wss=16MiB rate=1MiB/s")
+    sim.advance(2)
+    sim.set_speed(0)
+    sim.advance(2.1)
+    stalled = sim.statistics.processed
+    sim.advance(50)
+    assert sim.statistics.processed == stalled
+    assert sim.status is Status.ACTIVE
+    sim.set_speed(1)
+    sim.advance(70)
+    assert sim.status is Status.COMPLETED
+
+
+def test_without_a_limit_line_rate_bounds_it():
+    sim = finished("uniform wss=16MiB rate=1MiB/s", limit=0)
+    normal = PAGES - 32_000
+    assert sim.finished_at == pytest.approx(normal * 10.5e-6 + 32_000 * 0.5e-6, rel=0.1)
+
+
+def test_zero_pages_cost_nine_bytes():
+    assert finished(zero_pages=PAGES, tail=0).statistics.processed < PAGES * 9 + 1000
+
+
+def test_a_written_zero_page_is_zero_no_more():
+    law = WriteLaw.uniform(PAGES, 1e6)
+    sim = finished(law, zero_pages=PAGES, limit=0, downtime=5)
+    assert sim.statistics.normal > 0.9 * PAGES
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: PreCopySimulation(0, WriteLaw.idle()), "pages"),
+        (lambda: PreCopySimulation(10, WriteLaw.uniform(11, 1)), "law"),
+        (lambda: PreCopySimulation(10, WriteLaw.idle(), zero_pages=11), "zero_pages"),
+        (lambda: PreCopySimulation(10, WriteLaw.idle(), zero_pages=-1), "zero_pages"),
+        (lambda: PreCopySimulation(10, WriteLaw.idle()).set_downtime(0), "downtime"),
+        (lambda: PreCopySimulation(10, WriteLaw.idle()).set_downtime(math.nan), "downtime"),
+        (lambda: PreCopySimulation(10, WriteLaw.idle()).set_speed(-1), "factor"),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(make, field):
+    with pytest.raises(ConvergenceError) as refused:
+        make()
+    assert refused.value.field == field
