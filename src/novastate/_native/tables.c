@@ -106,6 +106,13 @@ void ns_translate(const uint8_t table[256], const uint8_t *codes, uint8_t *out, 
 
 const char *ns_translate_isa(void) { return variants[choose()].name; }
 
+const char *ns_translate_variant(size_t i) {
+    const size_t n = sizeof variants / sizeof *variants;
+    for (size_t at = 0; at < n; at++)
+        if (supported(variants[at].name) && i-- == 0) return variants[at].name;
+    return NULL;
+}
+
 int ns_translate_force(const char *isa) {
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         if (!strcmp(variants[i].name, isa) && supported(isa)) {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from novastate._native import NATIVE
 
 if NATIVE:
-    from novastate._native._tables import force_isa, isa, translate
+    from novastate._native._tables import force_isa, isa, translate, variants
 else:
-    from novastate._native.tables_py import force_isa, isa, translate
+    from novastate._native.tables_py import force_isa, isa, translate, variants
 
-__all__ = ["force_isa", "isa", "translate"]
+__all__ = ["force_isa", "isa", "translate", "variants"]

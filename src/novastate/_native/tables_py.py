@@ -7,17 +7,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["force_isa", "isa", "translate"]
+_CODES = 256
+
+__all__ = ["force_isa", "isa", "translate", "variants"]
 
 
 def translate(codes: Buffer, table: Buffer) -> bytes:
     """``table[codes[i]]`` for each byte of *codes*; *table* has 256 entries."""
-    return (codes if isinstance(codes, bytes) else bytes(codes)).translate(bytes(table))
+    cells = _flat(table)
+    if len(cells) != _CODES:
+        raise ValueError("table: must have 256 entries")
+    return _flat(codes).translate(cells)
+
+
+def _flat(buffer: Buffer) -> bytes:
+    """The bytes of *buffer*, which the compiled kernel would read in place."""
+    if isinstance(buffer, bytes):
+        return buffer
+    view = memoryview(buffer)
+    if view.format != "B" or view.ndim != 1 or not view.c_contiguous:
+        raise ValueError("codes, table: must be contiguous buffers of bytes")
+    return view.tobytes()
 
 
 def isa() -> str:
     """The instruction set in use: always ``python`` here."""
     return "python"
+
+
+def variants() -> tuple[str, ...]:
+    """The variants that can be forced here, fastest first: only ``python``."""
+    return ("python",)
 
 
 def force_isa(name: str) -> None:
