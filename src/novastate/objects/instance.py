@@ -44,8 +44,9 @@ __all__ = ["Instance"]
 class Instance(PersistentRecord):
     """One virtual machine. Nova's Instance 2.8.
 
-    The three states move along the rows of their machines alone: a direct assignment that is no row raises
-    :class:`~novastate.errors.IllegalTransition` and changes nothing. *memory_mb*: MiB; *root_gb* and *ephemeral_gb*: GiB.
+    *vm_state* and *task_state* move along the rows of their machines alone: a direct assignment that is no row raises
+    :class:`~novastate.errors.IllegalTransition` and changes nothing. *power_state* is what the hypervisor says, and any of its
+    values may follow any other. *memory_mb*: MiB; *root_gb* and *ephemeral_gb*: GiB.
     What Nova loads on demand (metadata, interfaces, devices …) is UNSET until it was loaded.
 
     >>> small = Flavor(name="m1.small", vcpus=1, memory_mb=2048)
