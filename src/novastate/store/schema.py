@@ -22,7 +22,7 @@ __all__ = ["DOCUMENTS", "DROPPED", "HISTORY", "MAILBOX", "META", "METADATA", "PR
 PRODUCT = "novastate"
 SCHEMA = 1
 
-METADATA = MetaData()
+METADATA: MetaData = MetaData()
 
 #: Ordered by code point, in whatever locale a PostgreSQL database was made.
 _NAME = Text().with_variant(Text(collation="C"), "postgresql")
@@ -53,7 +53,7 @@ def _table(kind: Kind) -> Table:
 TABLES: Mapping[str, Table] = {kind.name: _table(kind) for kind in KINDS.values()}
 
 #: The last revision of every row that was dropped: a key that comes back goes on from there.
-DROPPED = Table(
+DROPPED: Table = Table(
     "novastate_dropped",
     METADATA,
     _text("kind", primary_key=True),
@@ -61,7 +61,7 @@ DROPPED = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-HISTORY = Table(
+HISTORY: Table = Table(
     "novastate_history",
     METADATA,
     Column("id", _SERIAL, primary_key=True, autoincrement=True),
@@ -77,7 +77,7 @@ HISTORY = Table(
 Index("novastate_history_by_owner", HISTORY.c.owner, HISTORY.c.id)
 Index("novastate_history_by_key", HISTORY.c.key, HISTORY.c.id)
 
-MAILBOX = Table(
+MAILBOX: Table = Table(
     "novastate_mailbox",
     METADATA,
     Column("id", _SERIAL, primary_key=True, autoincrement=True),
@@ -86,7 +86,7 @@ MAILBOX = Table(
 )
 Index("novastate_mailbox_by_topic", MAILBOX.c.topic, MAILBOX.c.id)
 
-DOCUMENTS = Table(
+DOCUMENTS: Table = Table(
     "novastate_documents",
     METADATA,
     _text("name", primary_key=True),
@@ -94,7 +94,7 @@ DOCUMENTS = Table(
     Column("body", Text, nullable=False),
 )
 
-META = Table(
+META: Table = Table(
     "novastate_meta",
     METADATA,
     _text("name", primary_key=True),
