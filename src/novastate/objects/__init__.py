@@ -12,6 +12,7 @@ from novastate.objects.live_migrate_data import (
     LibvirtLiveMigrateBDMInfo,
     LibvirtLiveMigrateData,
     LibvirtLiveMigrateNUMAInfo,
+    LiveMigrateData,
     VIFMigrateData,
 )
 from novastate.objects.migration import Migration, MigrationContext
@@ -93,6 +94,7 @@ __all__ = [
     "LibvirtLiveMigrateData",
     "LibvirtLiveMigrateNUMAInfo",
     "LibvirtVPMEMDevice",
+    "LiveMigrateData",
     "Migration",
     "MigrationContext",
     "NUMATopologyLimits",

@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar, cast, dataclass_transform
+from typing import Any, Final, NamedTuple, TypeVar, cast, dataclass_transform, get_type_hints
 
 from novastate.errors import InvalidField, near
 from novastate.objects.kinds import UNSET, Moves, Note, ProblemError, Wire, understand
@@ -220,12 +220,21 @@ def _plan(cls: type[Any]) -> _Plan:
     declared_in = next((c for c in cls.__mro__ if c in _DECLARED), None)
     if declared_in is None:
         raise TypeError(f"{cls.__name__} is not declared as a record")
-    declared = {name: Field(name, *declaration) for name, declaration in _DECLARED[declared_in].items()}
+    declared = {name: Field(name, *declaration) for name, declaration in _resolved(declared_in).items()}
     takers = {name: _taker(f"{root(cls)}.{name}", field) for name, field in declared.items()}
     setters = {name: _setter(cls, field, takers[name]) for name, field in declared.items()}
     key = attrgetter(*declared) if declared else _nothing
     plan = _PLANS[cls] = _Plan(MappingProxyType(declared), takers, setters, key)
     return plan
+
+
+def _resolved(cls: type[Any]) -> dict[str, tuple[Any, Any]]:
+    """The declarations of *cls*; annotations that are text (``from __future__ import annotations``) are evaluated."""
+    declarations = _DECLARED[cls]
+    if any(isinstance(annotation, str) for annotation, _ in declarations.values()):
+        hints = get_type_hints(cls, include_extras=True)
+        declarations = {name: (hints[name], default) for name, (_, default) in declarations.items()}
+    return declarations
 
 
 def _nothing(_: object) -> tuple[()]:

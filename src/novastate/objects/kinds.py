@@ -13,7 +13,6 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from types import UnionType
@@ -158,12 +157,13 @@ class Note(Enum):
     JSON = "json"
 
 
-@dataclass(frozen=True, eq=False)
 class Moves:
     """The field is the state of *machine*; where that is a mapping, of the one under the value of the field *by*."""
 
-    machine: type[Machine[Any]] | Mapping[Any, type[Machine[Any]]]
-    by: str = ""
+    __slots__ = ("by", "machine")
+
+    def __init__(self, machine: type[Machine[Any]] | Mapping[Any, type[Machine[Any]]], by: str = "") -> None:
+        self.machine, self.by = machine, by
 
     def of(self, obj: object) -> type[Machine[Any]] | None:
         """The machine that moves *obj*; None if the object does not know yet (the field *by* is UNSET)."""

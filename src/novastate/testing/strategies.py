@@ -139,7 +139,7 @@ def _changes(cls: Any, partial: bool, fixed: frozenset[str]) -> SearchStrategy[l
         if name not in fixed
         for choice in _choices(field, partial)
     ]
-    return st.lists(st.sampled_from(pairs), max_size=8)
+    return st.lists(st.sampled_from(pairs), max_size=8) if pairs else st.just([])
 
 
 def _draw(draw: DrawFn, held: Any) -> Any:
