@@ -13,18 +13,18 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from novastate.convergence.laws import PAGE, WriteLaw
+from novastate.convergence.laws import WriteLaw
 from novastate.drivers.base import JobType, Lifecycle, LifecycleEvent, LiveMigrationParams
 from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job, Step, What
 from novastate.drivers.simulated.spec import Fault, SimulatedHost
-from novastate.drivers.simulated.world import GIB, Disk, Domain, World
-from novastate.errors import AlreadyExists, DriverError, DriverTimeout, UnknownName
+from novastate.drivers.simulated.world import Disk, Domain, World, pages_of
+from novastate.errors import AlreadyExists, ConvergenceError, DriverError, DriverTimeout, NovastateError, UnknownName
 from novastate.machines import PowerState
 
 if TYPE_CHECKING:
@@ -37,16 +37,27 @@ __all__ = ["LAW_KEY", "ZERO_KEY", "Memory", "SimulatedCloud"]
 LAW_KEY = "novastate:law"
 ZERO_KEY = "novastate:zero_pages"
 
-#: How much of a new local disk is allocated, at most, in bytes: images are sparse.
-ALLOCATED = GIB
-
 
 @define
 class Memory:
     """What a guest's memory is like: it goes where the guest goes."""
 
-    law: WriteLaw
-    zero_pages: int
+    law: WriteLaw = WriteLaw()
+    #: None: a third of the pages, or as many as are never written if that is less.
+    zero_pages: int | None = None
+
+    def zero(self, pages: int) -> int:
+        """How many of the guest's *pages* are zero."""
+        if self.zero_pages is None:
+            return min(pages // 3, max(0, pages - self.law.pages))
+        return min(self.zero_pages, pages)
+
+
+def _check_memory(memory: Memory, pages: int) -> None:
+    if memory.law.pages > pages:
+        raise ConvergenceError("law", str(memory.law), f"must write at most the {pages} pages that the guest has")
+    if memory.zero_pages is not None and not 0 <= memory.zero_pages <= pages:
+        raise ConvergenceError("zero_pages", memory.zero_pages, f"must be between 0 and {pages}")
 
 
 class SimulatedCloud:
@@ -145,13 +156,18 @@ class SimulatedCloud:
                 self.world.changed = True
 
     def set_law(self, uuid: str, law: WriteLaw | str, *, zero_pages: int | None = None) -> None:
-        """From now on the guest writes by *law*; a migration that goes on keeps its own. Pages of 4096 bytes."""
+        """From now on the guest writes by *law*; a migration that goes on keeps its own. Pages of 4096 bytes.
+
+        Raises ConvergenceError if the guest has fewer pages than the law writes.
+        """
         if isinstance(law, str):
             law = WriteLaw.parse(law)
         with self.at_work():
-            old = self.memories.get(uuid)
-            known = old.zero_pages if old is not None and zero_pages is None else zero_pages or 0
-            self.memories[uuid] = Memory(law, known)
+            old = self.memories.get(uuid, Memory())
+            memory = Memory(law, old.zero_pages if zero_pages is None else zero_pages)
+            for domain in self.world.of(uuid):
+                _check_memory(memory, pages_of(domain.memory_mb))
+            self.memories[uuid] = memory
             self.world.changed = True
 
     def add_fault(self, fault: Fault) -> None:
@@ -198,19 +214,21 @@ class SimulatedCloud:
                     self._publish()
 
     def perform(self, host: str, method: str, action: Callable[[float], Any]) -> Any:
-        """One driver call: up, before-faults, the action, after-faults."""
+        """One driver call: faults before, is the host up, the action, faults after."""
         with self.at_work() as now:
             fault = self._due(host, method)
-            if fault is not None and fault.when == "before":
+            after = fault is not None and (fault.when == "after" or fault.kind == "lose_reply")
+            if fault is not None and not after:
                 self._go_wrong(fault, host, now)
             if host in self.world.down:
                 raise DriverError("the host is down", host=host)
-            result = action(now)
-            if fault is not None and fault.when == "after":
-                if fault.kind == "crash_host":
-                    self.crash(host, now)
-                raise DriverTimeout(f"the reply of {method} was lost", host=host)
-            return result
+            if fault is None:
+                return action(now)
+            with suppress(NovastateError):
+                action(now)
+            if fault.kind == "crash_host":
+                self.crash(host, now)
+            raise DriverTimeout(f"the reply of {method} was lost", host=host)
 
     def _due(self, host: str, method: str) -> Fault | None:
         """Counts the call, and takes the fault that it meets from the script."""
@@ -255,30 +273,40 @@ class SimulatedCloud:
 
     # --- guests
 
-    def remember(self, instance: Instance, pages: int) -> None:
-        """Fixes what the memory of a new guest is like: its law, and a third of its unwritten pages zero unless it says else."""
-        law = self._laws(instance) if self._laws is not None else None
+    def remember(self, instance: Instance) -> None:
+        """Fixes what the memory of a new guest is like. Raises DriverError if its metadata cannot be right."""
         metadata: Mapping[str, str] = instance.metadata or {}
-        if law is None:
-            law = WriteLaw.parse(metadata[LAW_KEY]) if metadata.get(LAW_KEY) else WriteLaw.idle()
-        zero = int(metadata[ZERO_KEY]) if metadata.get(ZERO_KEY) else min(pages // 3, max(0, pages - law.pages))
-        if law.pages > pages or not 0 <= zero <= pages:
-            raise DriverError(
-                f"guest {instance.uuid}: {pages} pages of memory are too few for {law}, {zero} zero pages"
-            )
-        self.memories[instance.uuid] = Memory(law, zero)
+        memory = self.memories.get(instance.uuid, Memory())
+        try:
+            law = self._laws(instance) if self._laws is not None else None
+            if law is None and metadata.get(LAW_KEY):
+                law = WriteLaw.parse(metadata[LAW_KEY])
+            zero = int(metadata[ZERO_KEY]) if metadata.get(ZERO_KEY) else memory.zero_pages
+            memory = Memory(memory.law if law is None else law, zero)
+            _check_memory(memory, pages_of(instance.flavor.memory_mb))
+        except (ConvergenceError, ValueError) as error:
+            raise DriverError(f"guest {instance.uuid}: how it writes memory: {error}") from error
+        self.memories[instance.uuid] = memory
 
     def memory(self, uuid: str) -> Memory:
         """What the memory of a guest is like."""
-        return self.memories.get(uuid) or Memory(WriteLaw.idle(), 0)
+        return self.memories.get(uuid) or Memory()
+
+    def moving(self, host: str, uuid: str) -> Job | None:
+        """The migration of the guest from or to *host* that goes on, if there is one."""
+        jobs = (job for job in self.jobs.values() if job.uuid == uuid and host in {job.source, job.dest})
+        return next((job for job in jobs if job.active), None)
 
     def crash(self, host: str, now: float) -> None:
         """The host loses power."""
         if host in self.world.down:
             return
-        for job in list(self.jobs.values()):
+        for key, job in list(self.jobs.items()):
             if job.active and host in {job.source, job.dest}:
                 self.break_job(job, now, f"lost connection to {host}")
+            if host == job.source:
+                # What the hypervisor knew of its jobs it knew in memory.
+                del self.jobs[key]
         self.world.down.add(host)
         self.world.changed = True
         self.world.probes = {probe for probe in self.world.probes if probe[0] != f"local:{host}"}
@@ -292,7 +320,7 @@ class SimulatedCloud:
 
     def start_job(self, domain: Domain, dest: str, params: LiveMigrationParams, disk: Disk | None, now: float) -> Job:
         """Puts the incoming domain on *dest* and begins to move."""
-        pages = domain.memory_mb * (1 << 20) // PAGE
+        pages = pages_of(domain.memory_mb)
         memory = self.memory(domain.uuid)
         limit, line_rate = self.path(domain.host, dest, params)
         number = self.calls["job"] = self.calls.get("job", 0) + 1
@@ -304,7 +332,7 @@ class SimulatedCloud:
             params,
             at=now,
             pages=pages,
-            zero_pages=memory.zero_pages,
+            zero_pages=memory.zero(pages),
             law=memory.law,
             limit=limit,
             line_rate=line_rate,

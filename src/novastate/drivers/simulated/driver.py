@@ -23,7 +23,7 @@ from novastate.drivers.base import (
     LiveMigrationParams,
 )
 from novastate.drivers.simulated.spec import SimulatedHost
-from novastate.drivers.simulated.world import GIB, Disk, Domain
+from novastate.drivers.simulated.world import ALLOCATED, GIB, Disk, Domain, pages_of
 from novastate.errors import DriverError, MigrationPreCheckError, NotSupported
 from novastate.machines import PowerState
 from novastate.machines.storage import check_storage
@@ -121,8 +121,7 @@ class SimulatedDriver(ComputeDriver):
             world.check_room(
                 self.host, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb, disk_gb=0 if disk is not None else disk_gb
             )
-            if instance.uuid not in self.cloud.memories:
-                self.cloud.remember(instance, flavor.memory_mb * (1 << 20) // PAGE)
+            self.cloud.remember(instance)
             domain = Domain(
                 uuid=instance.uuid,
                 name=instance.display_name or instance.uuid,
@@ -141,10 +140,7 @@ class SimulatedDriver(ComputeDriver):
 
     @_call
     def destroy(self, now: float, uuid: str) -> None:
-        job = self.cloud.jobs.get((self.host, uuid))
-        if job is not None and job.active:
-            self.cloud.break_job(job, now, "the guest was destroyed")
-        self._drop_incoming(uuid, now)
+        self._break_job_of(uuid, now, "the guest was destroyed")
         domain = self._world.domains.get((self.host, uuid))
         if domain is not None:
             self._world.move(domain, PowerState.SHUTDOWN, Lifecycle.STOPPED, now)
@@ -207,8 +203,7 @@ class SimulatedDriver(ComputeDriver):
         domain = self._world.resident(self.host, uuid)
         if domain.power_state not in {PowerState.RUNNING, PowerState.PAUSED, PowerState.SUSPENDED}:
             raise DriverError(f"guest {uuid} is {domain.power_state} and cannot be suspended", host=self.host)
-        job = self.cloud.jobs.get((self.host, uuid))
-        if job is not None and job.active:
+        if self.cloud.moving(self.host, uuid) is not None:
             raise DriverError(f"guest {uuid} is being migrated and cannot be suspended", host=self.host)
         self._world.move(domain, PowerState.SUSPENDED, Lifecycle.SUSPENDED, now)
 
@@ -309,8 +304,12 @@ class SimulatedDriver(ComputeDriver):
     ) -> None:
         uuid, world = instance.uuid, self._world
         job = self.cloud.jobs.get((self.host, uuid))
+        if job is not None and job.completed and (self.host, uuid) in world.domains:
+            # It has come back since; what is left of an earlier migration is stale.
+            job = None
         if job is not None and job.dest == dest:
             return
+        job = job or self.cloud.moving(self.host, uuid)
         if job is not None:
             raise DriverError(f"guest {uuid}: there is a migration to {job.dest} already", host=self.host)
         domain = world.resident(self.host, uuid)
@@ -406,9 +405,10 @@ class SimulatedDriver(ComputeDriver):
         self, now: float, instance: Instance, data: LibvirtLiveMigrateData
     ) -> None:
         uuid, world = instance.uuid, self._world
-        self._drop_incoming(uuid, now)
-        if (self.host, uuid) in world.domains:
+        domain = world.domains.get((self.host, uuid))
+        if domain is not None and not domain.incoming:
             return
+        self._break_job_of(uuid, now, f"the destination {self.host} gave up")
         self._world.probes.discard((self.spec.store, str(data.filename)))
         store = self.spec.store
         disk = world.disks.get((uuid, store))
@@ -425,8 +425,8 @@ class SimulatedDriver(ComputeDriver):
         del now
         domain = self._world.resident(self.host, uuid)
         memory = self.cloud.memory(uuid)
-        size = domain.memory_mb * (1 << 20)
-        return Guest(memory=size, zero_pages=memory.zero_pages, page_size=PAGE, curve=memory.law.curve(size // PAGE))
+        pages = pages_of(domain.memory_mb)
+        return Guest(memory=pages * PAGE, zero_pages=memory.zero(pages), page_size=PAGE, curve=memory.law.curve(pages))
 
     @_call
     def link(self, now: float, dest: str, params: LiveMigrationParams) -> Link:
@@ -450,21 +450,13 @@ class SimulatedDriver(ComputeDriver):
         self._world.move(domain, PowerState.RUNNING, transition, now)
 
     def _create_disk(self, uuid: str, disk_gb: int, *, current: bool) -> None:
-        from novastate.drivers.simulated.cloud import ALLOCATED  # noqa: PLC0415  (each needs the other)
-
         size = disk_gb * GIB
         self._world.disks[uuid, self.spec.store] = Disk(uuid, self.spec.store, size, min(size, ALLOCATED), current)
         self._world.changed = True
 
-    def _drop_incoming(self, uuid: str, now: float) -> None:
-        """What arrives here is given up, and with it the migration that sends it."""
-        for job in list(self.cloud.jobs.values()):
-            if job.uuid == uuid and job.dest == self.host and job.active and not job.post_copy:
-                self.cloud.break_job(job, now, f"the destination {self.host} gave up")
-
     def _break_job_of(self, uuid: str, now: float, why: str) -> None:
-        job = self.cloud.jobs.get((self.host, uuid))
-        if job is not None and job.active:
+        job = self.cloud.moving(self.host, uuid)
+        if job is not None:
             self.cloud.break_job(job, now, why)
 
     def _forget_job(self, uuid: str) -> None:

@@ -123,6 +123,11 @@ class Job:
         return self.ended is None
 
     @property
+    def completed(self) -> bool:
+        """Whether it has ended well."""
+        return self.ended is not None and self.ended.type is JobType.COMPLETED
+
+    @property
     def post_copy(self) -> bool:
         """Whether it goes on in post-copy: the guest is on the destination, and it cannot be aborted."""
         return self.memory is not None and self.memory.status is Status.POSTCOPY

@@ -96,7 +96,9 @@ def load(cls: type[SimulatedCloud], data: Mapping[str, Any], clock: Clock | None
             law = WriteLaw.parse(_take(row, "law", str))
         except ConvergenceError as error:
             raise InvalidField(f"memories.{uuid}.law", row["law"], error.problem) from error
-        cloud.memories[str(uuid)] = Memory(law, _take(row, "zero_pages", int))
+        cloud.memories[str(uuid)] = Memory(
+            law, None if row.get("zero_pages") is None else _take(row, "zero_pages", int)
+        )
     for row in _take(data, "jobs", list):
         job = _job(_mapping("jobs", row))
         cloud.jobs[_known("jobs.source", job.source, names), job.uuid] = job

@@ -17,14 +17,23 @@ from collections.abc import Iterator
 
 from attrs import Factory, define
 
+from novastate.convergence.laws import PAGE
 from novastate.drivers.base import Lifecycle, LifecycleEvent
 from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.errors import DriverError, GuestNotFound
 from novastate.machines import PowerState
 
-__all__ = ["GIB", "Disk", "Domain", "World"]
+__all__ = ["ALLOCATED", "GIB", "Disk", "Domain", "World", "pages_of"]
 
 GIB = 1 << 30
+
+#: How much of a new local disk is allocated, at most, in bytes: images are sparse.
+ALLOCATED = GIB
+
+
+def pages_of(memory_mb: int) -> int:
+    """How many pages *memory_mb* MiB are."""
+    return memory_mb * (1 << 20) // PAGE
 
 
 @define
@@ -42,6 +51,11 @@ class Domain:
     incoming: bool = False
     #: Known to its host after a restart of the hypervisor.
     persistent: bool = True
+
+    @property
+    def occupies(self) -> bool:
+        """Whether a process holds its memory."""
+        return self.power_state in {PowerState.NOSTATE, PowerState.RUNNING, PowerState.PAUSED}
 
     @property
     def runs(self) -> bool:
@@ -103,12 +117,14 @@ class World:
         return [d.host for d in self.of(uuid) if d.runs and d.host not in self.down]
 
     def used(self, host: str) -> tuple[int, int, int]:
-        """vCPUs, MiB of memory and GiB of disk taken on *host*. Incoming guests count; shared disks count on every host."""
-        here = self.on(host)
+        """vCPUs, MiB of memory and GiB of disk taken on *host*.
+
+        A guest that is off takes only disk; an incoming one counts; what lies on a shared store counts on each of its hosts.
+        """
+        here = [domain for domain in self.on(host) if domain.occupies]
         store = self.hosts[host].store
         size = sum(disk.size for disk in self.disks.values() if disk.store == store)
-        memory = sum(d.memory_mb for d in here if d.power_state not in {PowerState.SHUTDOWN, PowerState.SUSPENDED})
-        return sum(d.vcpus for d in here), memory, -(-size // GIB)
+        return sum(d.vcpus for d in here), sum(d.memory_mb for d in here), -(-size // GIB)
 
     def check_room(self, host: str, *, vcpus: int, memory_mb: int, disk_gb: int) -> None:
         """Raises DriverError that names the resource of which *host* has too little left."""
@@ -145,7 +161,7 @@ class World:
         if domain.power_state is state:
             return
         if state is PowerState.RUNNING:
-            self._check_lock(domain)
+            self._check_start(domain)
         self.changed = True
         domain.power_state = state
         if transition is not None:
@@ -167,20 +183,21 @@ class World:
         if len(hosts) > 1:
             self.violations.append(f"L1 at {at:g} s: guest {uuid} runs on {' and '.join(hosts)}")
 
-    def _check_lock(self, domain: Domain) -> None:
-        store = self.hosts[domain.host].store
-        if (domain.uuid, store) not in self.disks:
+    def _check_start(self, domain: Domain) -> None:
+        """Whether its vCPUs may run here: there is room, and its disk is whole and not locked."""
+        host, uuid = domain.host, domain.uuid
+        if not domain.occupies:
+            self.check_room(host, vcpus=domain.vcpus, memory_mb=domain.memory_mb, disk_gb=0)
+        store = self.hosts[host].store
+        disk = self.disks.get((uuid, store))
+        if disk is None:
             return
-        for other in self.of(domain.uuid):
-            if (
-                other is not domain
-                and other.runs
-                and other.host not in self.down
-                and self.hosts[other.host].store == store
-            ):
-                raise DriverError(
-                    f"guest {domain.uuid}: its disk is locked by {other.host}, where it runs", host=domain.host
-                )
+        if not disk.current:
+            raise DriverError(f"guest {uuid}: its disk on {store} is not complete", host=host)
+        for other in self.of(uuid):
+            same = other is not domain and self.hosts[other.host].store == store
+            if same and other.runs and other.host not in self.down:
+                raise DriverError(f"guest {uuid}: its disk is locked by {other.host}, where it runs", host=host)
 
     def delete_disk(self, uuid: str, store: str, *, asked: bool, at: float) -> None:
         """Deletes a disk; not there: nothing. Raises DriverError unless its owner *asked*, or a current copy is held elsewhere."""
