@@ -9,6 +9,7 @@ import importlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -137,8 +138,12 @@ its reason. A test holds this list against the edges read from Nova's source.
 
 
 def api_page(part: str) -> str:
-    """The reference of one public part, from its docstrings."""
-    return f"# novastate.{part}\n\n```{{eval-rst}}\n.. automodule:: novastate.{part}\n```\n"
+    """The reference of one public part, and of the modules among its public names, from their docstrings."""
+    package = importlib.import_module(f"novastate.{part}")
+    names = [f"novastate.{part}"]
+    names += [value.__name__ for name in package.__all__ if isinstance(value := getattr(package, name), ModuleType)]
+    sections = [f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in names]
+    return "\n#".join(sections)
 
 
 def generate(app: Sphinx) -> None:
@@ -156,7 +161,6 @@ def generate(app: Sphinx) -> None:
         pages[f"machines/{svg}"] = machine.diagram("svg")
         pages[f"machines/{machine.__name__}.md"] = machine_page(machine, svg)
     for part in PARTS:
-        importlib.import_module(f"novastate.{part}")
         pages[f"api/{part}.md"] = api_page(part)
     for name, text in pages.items():
         path = out / name
