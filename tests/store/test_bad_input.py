@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -88,8 +89,37 @@ def test_a_damaged_document_is_named(path):
         store.put_document("lab", {"hosts": 3}, 0)
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE novastate_documents SET body = '{'")
-    with closing(SqlStore(f"sqlite:///{path}")) as store, refused("document lab cannot be read"):
+    with closing(SqlStore(f"sqlite:///{path}")) as store, refused("document lab: what is stored cannot be read"):
         store.get_document("lab")
+
+
+@pytest.mark.parametrize("value", ["'text'", "7", "x'ff00'", "1.5", "'[1]'", "cast(x'ff' AS TEXT)"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("instance.body", "instance.revision", "instance.host", "history.at", "history.revision", "mailbox.message"),
+        *("documents.body", "documents.revision", "meta.value"),
+    ],
+)
+def test_a_value_of_another_type_raises_nothing_but_ours(place, value, path):
+    table, column = place.split(".")
+    with closing(SqlStore(f"sqlite:///{path}")) as store:
+        store.put_document("lab", {"hosts": 3}, 0)
+        store.post("abort", "it")
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute(f"UPDATE novastate_{table} SET {column} = {value}")
+    with contextlib.suppress(NovastateError), closing(SqlStore(f"sqlite:///{path}")) as store:
+        vm = sample(Instance, 1, revision=1)
+        for use in (
+            lambda: store.find(Instance),
+            lambda: store.load(Instance, vm.uuid),
+            lambda: store.commit(Put(vm, {"host": [None]})),
+            lambda: store.history(vm.uuid),
+            lambda: store.take("abort"),
+            lambda: store.put_document("lab", *store.get_document("lab")[::-1]),
+        ):
+            with contextlib.suppress(NovastateError):
+                use()
 
 
 def test_a_newer_store_is_not_touched(path):
@@ -402,9 +432,8 @@ def test_a_key_must_be_set():
 
 @given(damage=st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 255)), min_size=1, max_size=30))
 def test_whatever_bytes_are_damaged_only_our_errors_are_raised(damage, whole_store):
-    directory, whole = whole_store
-    path = directory / "damaged.db"
-    data = bytearray(whole)
+    path = whole_store.with_name("damaged.db")
+    data = bytearray(whole_store.read_bytes())
     for place, byte in damage:
         data[place % len(data)] = byte
     path.write_bytes(data)
@@ -416,14 +445,14 @@ def test_whatever_bytes_are_damaged_only_our_errors_are_raised(damage, whole_sto
             store.take("abort")
     except NovastateError:
         pass
-    for left in directory.glob("damaged.db*"):
+    for left in path.parent.glob("damaged.db*"):
         left.unlink()
 
 
 @pytest.fixture(scope="module")
 def whole_store(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("damage")
-    with closing(SqlStore(f"sqlite:///{directory}/whole.db")) as store:
+    path = tmp_path_factory.mktemp("damage") / "whole.db"
+    with closing(SqlStore(f"sqlite:///{path}")) as store:
         store.commit(*(Put(sample(Instance, n)) for n in range(20)))
         store.post("abort", "it")
-    return directory, (directory / "whole.db").read_bytes()
+    return path

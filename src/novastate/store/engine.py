@@ -262,8 +262,8 @@ def _ready(connection: Connection, where: str, *, create: bool) -> bool:
             raise StoreError(f"{where}: is empty, and create is False")
         return False
     meta = {row.name: row.value for row in connection.execute(select(META.c.name, META.c.value))}
-    version = meta.get("schema", "")
-    if meta.get("product") != PRODUCT or not version.isdecimal():
+    version = str(meta.get("schema"))
+    if meta.get("product") != PRODUCT or not version.isdecimal() or len(version) > 9:
         raise StoreError(f"{where}: does not say that it is of {PRODUCT}; nothing was changed")
     if int(version) > SCHEMA:
         raise StoreError(

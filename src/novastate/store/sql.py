@@ -101,7 +101,7 @@ class SqlStore:
             found = connection.execute(query).first()
         if found is None:
             raise NotFound(kind.name, key)
-        return decode(cls, key, Row(found.revision, found.body.encode(), {}))
+        return decode(cls, key, _row(kind.name, key, found))
 
     def find(self, cls: type[T], *, limit: int = 100, after: str = "", **equals: object) -> list[T]:
         """Up to *limit* objects whose indexed fields equal *equals*, in the order of their keys."""
@@ -113,7 +113,7 @@ class SqlStore:
             query = query.where(table.c[name] == value)  # None: IS NULL
         with self._transaction() as connection:
             found = connection.execute(query.order_by(table.c.key).limit(limit)).all()
-        return [decode(cls, row.key, Row(row.revision, row.body.encode(), {})) for row in found]
+        return [decode(cls, row.key, _row(kind.name, row.key, row)) for row in found]
 
     def commit(self, *changes: Change) -> None:
         """All of *changes* or none."""
@@ -142,10 +142,12 @@ class SqlStore:
         query = select(HISTORY).where(told).order_by(HISTORY.c.id).limit(limit).offset(after)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [
-            Transition(row.kind, row.key, row.revision, datetime.fromisoformat(row.at), row.field, row.old, row.new)
-            for row in rows
-        ]
+        try:
+            return [
+                Transition(r.kind, r.key, r.revision, datetime.fromisoformat(r.at), r.field, r.old, r.new) for r in rows
+            ]
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"history of {key}: what is stored cannot be read: {error}") from error
 
     def post(self, topic: str, message: str) -> None:
         """Leaves a message for whoever takes from *topic* next."""
@@ -173,10 +175,11 @@ class SqlStore:
             found = connection.execute(query).first()
         if found is None:
             return 0, {}
+        row = _row("document", name, found)
         try:
-            return found.revision, json.loads(found.body)
-        except ValueError as error:
-            raise StoreError(f"{self._where}: document {name} cannot be read: {error}") from error
+            return row.revision, dict(json.loads(row.body))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StoreError(f"document {name}: what is stored cannot be read: {error}") from error
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
@@ -210,9 +213,8 @@ def _lock(connection: Connection, steps: Sequence[Step]) -> dict[tuple[str, str]
         for start in range(0, len(keys), _CHUNK):
             page = table.c.key.in_(keys[start : start + _CHUNK])
             query = select(table).where(page).order_by(table.c.key).with_for_update()
-            for row in connection.execute(query).mappings():
-                columns = {str(field): row[field] for field in row if field not in {"key", "revision", "body"}}
-                found[name, row["key"]] = Row(row["revision"], row["body"].encode(), columns)
+            for row in connection.execute(query):
+                found[name, row.key] = _row(name, row.key, row)
     return found
 
 
@@ -248,6 +250,15 @@ def _create(connection: Connection, step: Step, row: Row) -> int:
     connection.execute(delete(DROPPED).where(past))
     connection.execute(update(table).where(table.c.key == step.key).values(revision=last + 1))
     return int(last) + 1
+
+
+def _row(kind: str, key: str, found: Any) -> Row:
+    """The row of a result; SQLite keeps any type in any column, so a damaged file may hold anything."""
+    columns = dict(found._mapping)  # noqa: SLF001  (SQLAlchemy's public name for it)
+    revision, body = columns.pop("revision"), columns.pop("body")
+    if not isinstance(revision, int) or not isinstance(body, str):
+        raise StoreError(f"{kind} {key}: what is stored cannot be read: its revision or body is of the wrong type")
+    return Row(revision, body.encode(), columns)
 
 
 def _values(row: Row, revision: int) -> dict[str, Any]:
