@@ -139,6 +139,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     zero = zero - tail_zero;
     double front = s->pages - zero - tail_zero - tail;
     double front_all = front;
+    double cost = wire, cached = 0, resent = 0, widest = 0;
     ring r;
     ring_start(&r, classes, k);
     size_t row = 0;
@@ -154,7 +155,8 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 double nap = 0.01 * throttle / (1.0 - throttle);
                 now = now + (throttle > 0.98 ? nap * 0.97 : nap * 0.5);
                 if (s->busy > 0.0)
-                    factor = speed * least(1.0, greatest(0.0, 1.0 - throttle - s->wake) / s->busy);
+                    factor = speed
+                             * least(1.0, greatest(0.0, (1.0 - throttle) * (1.0 - s->lost) - s->wake) / s->busy);
             }
             double span = now - synced;
             double ahead = front_all > 0.0 ? front / front_all : 0.0;
@@ -193,11 +195,17 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 row++;
             }
             round_sent = sent;
+            if (s->cache > 0.0) {
+                widest = greatest(widest, r.dirty);
+                cached = least(s->cache, cached + resent * (cost - wire_again) / (wire - wire_again));
+                resent = 0.0;
+                cost = widest > 0.0 ? wire - (wire - wire_again) * least(1.0, cached / widest) : wire;
+            }
             if (pending * page < theta) {
                 end = CONVERGED;
                 break;
             }
-            if (s->postcopy > 0.0 && syncs > s->postcopy + 1.0) to_postcopy = 1;
+            if (s->postcopy > 0.0 && (double)syncs > s->postcopy) to_postcopy = 1;
             if (s->throttling <= 0.0 || throttle >= s->most) {
                 if (syncs == mark_at) {
                     marked = pending;
@@ -210,19 +218,25 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
             }
             if (hits >= 3 || syncs > NS_PRECOPY_SYNCS) break;
         }
-        if (quota > 0.0 && now == slot_start && slot_sent == 0.0 && theta > 0.0) {
-            double room = pending - theta / page, jump = 0.0;
+        if (now == slot_start && slot_sent == 0.0 && theta > 0.0) {
+            double room = pending - theta / page, jump = 0.0, per = 0.0, size = wire;
             if (front > 0.0) {
-                double per = quota / wire;
-                if (per * first < s->turn) jump = floor(least(room, front) / per) - 1.0;
+                per = slot / first;
+                if (quota > 0.0) per = least(per, quota / wire);
+                jump = floor(least(room, front) / per) - 1.0;
                 if (jump > 0.0) front = front - jump * per;
             } else if (zero + tail + tail_zero <= 0.0) {
-                double per = quota / wire_again;
-                if (per * again < s->turn) jump = floor(room / per) - 1.0;
-                if (jump > 0.0) ring_send(&r, jump * per);
+                per = slot / again;
+                size = cost;
+                if (quota > 0.0) per = least(per, quota / cost);
+                jump = floor(room / per) - 1.0;
+                if (jump > 0.0) {
+                    ring_send(&r, jump * per);
+                    resent = resent + jump * per;
+                }
             }
             if (jump > 0.0) {
-                sent = sent + jump * quota;
+                sent = sent + jump * (per * size);
                 now = now + jump * slot;
                 slot_start = now;
             }
@@ -250,10 +264,13 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     used = used + n * wire_zero;
                     left = left - n * blank;
                     if (tail_zero <= 0.0 && r.dirty > 0.0) {
-                        n = least(least(r.dirty, greatest(0.0, (budget - used) / wire_again)),
+                        n = least(least(r.dirty, greatest(0.0, (budget - used) / cost)),
                                   greatest(0.0, left / again));
-                        if (n > 0.0) ring_send(&r, n);
-                        used = used + n * wire_again;
+                        if (n > 0.0) {
+                            ring_send(&r, n);
+                            resent = resent + n;
+                        }
+                        used = used + n * cost;
                         left = left - n * again;
                     }
                 }
@@ -267,7 +284,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
         } else if (used <= 0.0) {
             now = now + 0.001;
         }
-        if (now >= slot_start + slot) {
+        if (now >= slot_start + slot - 1e-9) {
             double spent = floor((now - slot_start) * 1000.0 + 0.5);
             theta = (s->switchover > 0.0 ? s->switchover : slot_sent / spent) * (s->downtime * 1000.0) * theta_factor;
             slot_start = now;
@@ -282,7 +299,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     if (end == CONVERGED) {
         pause = s->device + (untouched * first + zeros * blank + dirty * again);
         total = now + pause;
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire_again);
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * cost);
     } else if (end == POSTCOPY) {
         pause = s->device * 0.25;
         total = now + pause + (untouched * first + zeros * blank + dirty * (2.0 * again));

@@ -5,7 +5,7 @@
 
 #define NS_PRECOPY_MAX_CLASSES 32
 #define NS_PRECOPY_SEGMENTS 64
-#define NS_PRECOPY_TURNS 100000
+#define NS_PRECOPY_TURNS 20000
 #define NS_PRECOPY_SYNCS 2000
 #define NS_PRECOPY_CLASS_FIELDS 3
 #define NS_PRECOPY_MEMBER_FIELDS 4
@@ -14,9 +14,9 @@
 
 /* The fields of a scenario, in the order of its doubles; precopy_py.py says what each means. */
 typedef struct {
-    double pages, zero, tail, tail_zero, page, wire, wire_again, wire_zero, quota, first, again, blank;
+    double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank;
     double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
-    double busy, wake, postcopy;
+    double busy, lost, wake, postcopy;
 } ns_precopy_scenario;
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 

@@ -58,7 +58,8 @@ SCENARIO_FIELDS = (
     "tail_zero",  # zero pages at the end of that tail
     "page",  # bytes a page counts in `pending`
     "wire",  # bytes a page takes on the wire
-    "wire_again",  # the same for a page that was sent before (XBZRLE makes it small)
+    "wire_again",  # the same for a dirty page that the XBZRLE cache holds
+    "cache",  # pages that the XBZRLE cache holds; 0: no XBZRLE
     "wire_zero",  # bytes of a zero page on the wire
     "quota",  # bytes that go out in one slot, whole flushes; 0: no limit
     "first",  # s to send a page that the destination touches first
@@ -75,8 +76,9 @@ SCENARIO_FIELDS = (
     "most",  # the highest throttle, below 1
     "trigger",  # dirtied / sent above which a period counts
     "busy",  # share of vCPU time that the guest needs for its full write rate
-    "wake",  # share of vCPU time that a throttled guest loses on top
-    "postcopy",  # switch to post-copy after this many rounds; 0: never
+    "lost",  # share of what the throttle leaves that is lost on top
+    "wake",  # share of vCPU time that a throttled guest needs before it writes
+    "postcopy",  # switch to post-copy when more bitmaps than this were synced; 0: never
 )
 
 #: One row of the write law: pages, writes per second, 1 where written in sequence else 0.
@@ -92,7 +94,7 @@ OUT_FIELDS = 8
 ROUND_FIELDS = 5
 
 #: No run takes more turns, or goes through more syncs, than this.
-TURNS = 100_000
+TURNS = 20_000
 SYNCS = 2_000
 #: The write law has at most so many classes; the ring so many segments (more are merged, oldest kept apart).
 MAX_CLASSES = 32
@@ -227,8 +229,9 @@ def _one(
     o: int,
     rounds: array[float] | None,
 ) -> int:
-    (pages, zero, tail, tail_zero, page, wire, wire_again, wire_zero, quota, first, again, blank, downtime,
-     switchover, device, slot, turn, throttling, initial, increment, most, trigger, busy, wake, postcopy) = s  # fmt: skip
+    (pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank, downtime,
+     switchover, device, slot, turn, throttling, initial, increment, most, trigger, busy, lost, wake,
+     postcopy) = s  # fmt: skip
     speed = members[m]
     theta_factor = members[m + 1]
     zero = min(max(zero + members[m + 3], 0.0), pages)
@@ -237,6 +240,8 @@ def _one(
     zero = zero - tail_zero
     front = pages - zero - tail_zero - tail
     front_all = front
+    cost = wire  # bytes of a dirty page now, between `wire` and `wire_again`
+    cached = resent = widest = 0.0  # pages in the cache, dirty pages sent since the last sync, most that were dirty
     ring = _Ring(classes)
     capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
     row = 0
@@ -259,7 +264,7 @@ def _one(
                 nap = 0.01 * throttle / (1.0 - throttle)
                 now = now + (nap * 0.97 if throttle > 0.98 else nap * 0.5)
                 if busy > 0.0:
-                    factor = speed * min(1.0, max(0.0, 1.0 - throttle - wake) / busy)
+                    factor = speed * min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
             span = now - synced
             ahead = front / front_all if front_all > 0.0 else 0.0
             before = ring.dirty
@@ -292,10 +297,16 @@ def _one(
                 rounds[at + 4] = throttle
                 row = row + 1
             round_sent = sent
+            if cache > 0.0:
+                # Sent again once, a page is in the cache: only then is it sent as a difference.
+                widest = max(widest, ring.dirty)
+                cached = min(cache, cached + resent * (cost - wire_again) / (wire - wire_again))
+                resent = 0.0
+                cost = wire - (wire - wire_again) * min(1.0, cached / widest) if widest > 0.0 else wire
             if pending * page < theta:
                 end = CONVERGED
                 break
-            if postcopy > 0.0 and syncs > postcopy + 1.0:
+            if postcopy > 0.0 and float(syncs) > postcopy:
                 switch = True
             # A migration that comes back to where it was, with nothing left to change, goes round for ever.
             if throttling <= 0.0 or throttle >= most:
@@ -311,23 +322,29 @@ def _one(
             if hits >= 3 or syncs > SYNCS:
                 break
         # A run of equal full slots is taken in one step.
-        if quota > 0.0 and now == slot_start and slot_sent == 0.0 and theta > 0.0:
+        if now == slot_start and slot_sent == 0.0 and theta > 0.0:
             room = pending - theta / page
             jump = 0.0
+            per = 0.0
+            size = wire
             if front > 0.0:
-                per = quota / wire
-                if per * first < turn:
-                    jump = math.floor(min(room, front) / per) - 1.0
+                per = slot / first
+                if quota > 0.0:
+                    per = min(per, quota / wire)
+                jump = math.floor(min(room, front) / per) - 1.0
                 if jump > 0.0:
                     front = front - jump * per
             elif zero + tail + tail_zero <= 0.0:
-                per = quota / wire_again
-                if per * again < turn:
-                    jump = math.floor(room / per) - 1.0
+                per = slot / again
+                size = cost
+                if quota > 0.0:
+                    per = min(per, quota / cost)
+                jump = math.floor(room / per) - 1.0
                 if jump > 0.0:
                     ring.send(jump * per)
+                    resent = resent + jump * per
             if jump > 0.0:
-                sent = sent + jump * quota
+                sent = sent + jump * (per * size)
                 now = now + jump * slot
                 slot_start = now
         # One turn: until the quota or the time is used up, or all is sent.
@@ -353,10 +370,11 @@ def _one(
                     used = used + n * wire_zero
                     left = left - n * blank
                     if tail_zero <= 0.0 and ring.dirty > 0.0:
-                        n = min(ring.dirty, max(0.0, (budget - used) / wire_again), max(0.0, left / again))
+                        n = min(ring.dirty, max(0.0, (budget - used) / cost), max(0.0, left / again))
                         if n > 0.0:
                             ring.send(n)
-                        used = used + n * wire_again
+                            resent = resent + n
+                        used = used + n * cost
                         left = left - n * again
         now = now + (turn - left)
         sent = sent + used
@@ -365,7 +383,7 @@ def _one(
             now = slot_start + slot  # the thread sleeps until the slot ends
         elif used <= 0.0:
             now = now + 0.001  # nothing to send and not converged: a sync and its bookkeeping take time too
-        if now >= slot_start + slot:
+        if now >= slot_start + slot - 1e-9:
             spent = math.floor((now - slot_start) * 1000.0 + 0.5)
             theta = (switchover if switchover > 0.0 else slot_sent / spent) * (downtime * 1000.0) * theta_factor
             slot_start = now
@@ -381,7 +399,7 @@ def _one(
     if end == CONVERGED:
         pause = device + (untouched * first + zeros * blank + dirty * again)
         total = now + pause
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire_again)
+        sent = sent + (untouched * wire + zeros * wire_zero + dirty * cost)
     elif end == POSTCOPY:
         pause = device * 0.25
         total = now + pause + (untouched * first + zeros * blank + dirty * (2.0 * again))

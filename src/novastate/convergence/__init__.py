@@ -9,24 +9,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from novastate.convergence.curve import DirtyClass, DirtyCurve
+    from novastate.convergence.evaluation import Evaluation, evaluate
+    from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.policy import Advice, NovaPolicy, Policy, Situation, data_gb
+    from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
+    from novastate.convergence.recordings import Recording
+    from novastate.convergence.rules import Rules
 
-__all__ = ["Advice", "NovaPolicy", "Policy", "Situation", "data_gb"]
+__all__ = [
+    "Advice",
+    "DirtyClass",
+    "DirtyCurve",
+    "Evaluation",
+    "Forecast",
+    "Guest",
+    "Limits",
+    "Link",
+    "NovaPolicy",
+    "Policy",
+    "Recording",
+    "Round",
+    "Rules",
+    "Situation",
+    "Verdict",
+    "data_gb",
+    "evaluate",
+    "forecast",
+]
 
-_HOME = {
-    "Advice": "policy",
-    "NovaPolicy": "policy",
-    "Policy": "policy",
-    "Situation": "policy",
-    "data_gb": "policy",
+_HOMES = {
+    "curve": ("DirtyClass", "DirtyCurve"),
+    "evaluation": ("Evaluation", "evaluate"),
+    "guest": ("Guest", "Limits", "Link"),
+    "policy": ("Advice", "NovaPolicy", "Policy", "Situation", "data_gb"),
+    "precopy": ("Forecast", "Round", "Verdict", "forecast"),
+    "recordings": ("Recording",),
+    "rules": ("Rules",),
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 

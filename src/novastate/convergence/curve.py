@@ -1,0 +1,287 @@
+"""The dirty curve: how many distinct pages a guest writes in a window of time.
+
+Rule: W(tau), the expected number of distinct pages written in a window of tau seconds, is 0 at 0,
+increasing, concave, and bounded by the guest's memory. One "dirty rate" is W(tau)/tau for one tau: it says
+little about the others.
+
+Theory: pages that are written independently, r times a second over N pages, give W = N (1 - exp(-r tau / N)).
+A mixture of such classes with non-negative sizes is increasing and concave whatever the sizes, and it
+approximates every curve of independent pages (zipf, hot/cold, uniform). Its sizes are found by non-negative
+least squares over rates laid out evenly in the logarithm. A writer that goes through its pages in order is
+no such mixture: W = min(r tau, N), and what it writes next is never what is still unsent; it is recognised by a
+W that stays straight, and kept as a class of its own.
+
+Sources: the classes are those of the working-set literature (Denning 1968; Xiang, Ding et al., HOTL,
+ASPLOS'13); non-negative least squares by active set: Lawson and Hanson 1974.
+QEMU's dirty rate over a calc-time tau (migration/dirtyrate.c) is W(tau)/tau in whole MiB/s.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from novastate._native import precopy
+from novastate.errors import ConvergenceError
+
+__all__ = ["DirtyClass", "DirtyCurve"]
+
+_Floats = npt.NDArray[np.float64]
+_MIB = 1 << 20
+#: Rates that are tried, for each factor of ten.
+_RATES_PER_DECADE = 30
+#: W is straight, hence written in sequence, where no point is off by more than this share.
+_STRAIGHT = 0.006
+
+
+@attrs.frozen
+class DirtyClass:
+    """Pages that are alike: *size* of them, together written *rate* times a second.
+
+    *sequential*: in order of address, round and round, instead of at random.
+    """
+
+    size: float
+    rate: float
+    sequential: bool = False
+
+    def pages(self, tau: float) -> float:
+        """Distinct pages written in *tau* seconds."""
+        if self.sequential:
+            return min(self.rate * tau, self.size)
+        return self.size * -math.expm1(-self.rate * tau / self.size)
+
+
+def _finite(field: str, value: float, *, zero: bool = True) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ConvergenceError(field, value, "must be a number") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ConvergenceError(field, value, f"must be a finite number, {'not negative' if zero else 'above 0'}")
+    return number
+
+
+@attrs.frozen
+class DirtyCurve:
+    """W(tau) of a guest: a sum of classes.
+
+    *classes* is the law; *page_count* the guest's pages, which W never exceeds; *spread* the relative
+    uncertainty of W (one standard deviation), 0 where the law is known.
+
+    >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
+    >>> round(curve.pages(1.0), -1), round(curve.rate(1.0), -1)
+    (9000.0, 9000.0)
+    """
+
+    classes: tuple[DirtyClass, ...]
+    page_count: int
+    spread: float = 0.0
+    #: The kernel's rows, made once.
+    rows: array[float] = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Checks the classes against the memory."""
+        if self.page_count < 0:
+            raise ConvergenceError("page_count", self.page_count, "must not be negative")
+        if len(self.classes) > precopy.MAX_CLASSES:
+            raise ConvergenceError("classes", len(self.classes), f"may be at most {precopy.MAX_CLASSES}")
+        _finite("spread", self.spread)
+        rows = array("d")
+        for at, row in enumerate(self.classes):
+            rows.extend(
+                (
+                    _finite(f"classes[{at}].size", row.size, zero=False),
+                    _finite(f"classes[{at}].rate", row.rate),
+                    float(row.sequential),
+                )
+            )
+        total = sum(row.size for row in self.classes)
+        if total > self.page_count * (1 + 1e-9):
+            raise ConvergenceError("classes", total, f"has more pages than the memory's {self.page_count}")
+        object.__setattr__(self, "rows", rows)
+
+    @classmethod
+    def from_windows(cls, windows: Mapping[float, float], page_count: int, *, noise: float = 0.05) -> DirtyCurve:
+        """The curve through measured windows: {tau in s: distinct pages written}.
+
+        *noise* is the relative error a point may have before it counts as wrong.
+        Raises `ConvergenceError` for NaN, a negative number, more pages than *page_count*, and for points
+        that no increasing, concave curve comes near to.
+        """
+        points = sorted(
+            (_finite("tau", tau, zero=False), _finite(f"windows[{tau}]", pages)) for tau, pages in windows.items()
+        )
+        if not points:
+            raise ConvergenceError("windows", windows, "must hold at least one window")
+        for tau, pages in points:
+            if pages > page_count:
+                raise ConvergenceError(f"windows[{tau}]", pages, f"is more than the memory's {page_count} pages")
+        _check_shape(points, noise)
+        taus = np.array([tau for tau, _ in points])
+        pages = np.array([w for _, w in points])
+        return cls(_fit(taus, pages, np.maximum(pages, 1.0), page_count), page_count)
+
+    @classmethod
+    def from_dirty_rates(
+        cls,
+        rates: Iterable[tuple[float, float]],
+        memory: int,
+        *,
+        page_size: int = 4096,
+        resolution: float = _MIB,
+        noise: float = 0.5,
+    ) -> DirtyCurve:
+        """The curve from a hypervisor's dirty rates: (calc-time in s, bytes/s), as libvirt and QMP report them.
+
+        *memory* in bytes. A rate over tau is W(tau)/tau, rounded to *resolution* bytes/s. Several
+        measurements of one tau are averaged; what they differ by, and the rounding, make the curve's `spread`.
+        Page sampling compares contents, so it does not see pages rewritten with equal bytes.
+        Raises `ConvergenceError` as `from_windows` does; *noise* may be ``inf`` to accept any points.
+        """
+        page_count = int(_finite("memory", memory, zero=False)) // page_size
+        by_tau: dict[float, list[float]] = {}
+        for tau, rate in rates:
+            by_tau.setdefault(_finite("tau", tau, zero=False), []).append(_finite(f"rates[{tau}]", rate))
+        if not by_tau:
+            raise ConvergenceError("rates", [], "must hold at least one dirty rate")
+        points: list[tuple[float, float]] = []
+        errors: list[float] = []
+        for tau in sorted(by_tau):
+            seen = by_tau[tau]
+            mean = sum(seen) / len(seen) * tau / page_size
+            if mean > page_count * (1 + resolution * tau / max(1.0, mean * page_size)):
+                raise ConvergenceError(f"rates[{tau}]", max(seen), f"is more than the memory's {page_count} pages")
+            points.append((tau, min(mean, page_count)))
+            scatter = (max(seen) - min(seen)) / 2 * tau / page_size
+            errors.append(max(0.5 * resolution * tau / page_size, 0.05 * mean, scatter / math.sqrt(len(seen)), 1.0))
+        if math.isfinite(noise):
+            _check_shape(points, noise, slack=2 * resolution / page_size)
+        taus = np.array([tau for tau, _ in points])
+        pages = np.array([w for _, w in points])
+        weights = np.array(errors)
+        classes = _fit(taus, pages, weights, page_count)
+        fitted = np.array([sum(row.pages(tau) for row in classes) for tau in taus.tolist()])
+        off = (fitted - pages) / np.maximum(pages, 1.0)
+        own = weights / np.maximum(pages, 1.0)
+        spread = float(np.sqrt(np.mean(off**2) + np.mean(own**2) / len(points)))
+        return cls(classes, page_count, spread=min(1.0, max(0.03, spread)))
+
+    def pages(self, tau: float) -> float:
+        """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
+        tau = _finite("tau", tau)
+        return min(float(self.page_count), sum(row.pages(tau) for row in self.classes))
+
+    def rate(self, tau: float) -> float:
+        """Distinct pages a second over a window of *tau* s, W(tau)/tau; at 0 the rate of all writes."""
+        if tau == 0:
+            return sum(row.rate for row in self.classes)
+        return self.pages(tau) / tau
+
+    @cached_property
+    def lower(self) -> DirtyCurve:
+        """The curve that W lies above with 95 % probability."""
+        return self._scaled(max(0.05, 1.0 - 1.645 * self.spread))
+
+    @cached_property
+    def upper(self) -> DirtyCurve:
+        """The curve that W lies below with 95 % probability."""
+        return self._scaled(1.0 + 1.645 * self.spread)
+
+    def with_classes(self, *more: DirtyClass) -> DirtyCurve:
+        """The same guest with *more* classes of pages; each is cut to what the memory still has room for."""
+        room = self.page_count - sum(row.size for row in self.classes)
+        added: list[DirtyClass] = []
+        for row in more:
+            size = min(row.size, room)
+            if size > 0:
+                added.append(attrs.evolve(row, size=size, rate=row.rate * size / row.size))
+                room -= size
+        return attrs.evolve(self, classes=(*self.classes, *added))
+
+    def _scaled(self, factor: float) -> DirtyCurve:
+        total = sum(row.size for row in self.classes)
+        most = self.page_count / total if total else 1.0
+        classes = tuple(
+            attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
+        )
+        return attrs.evolve(self, classes=classes, spread=0.0)
+
+
+def _check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0) -> None:
+    for (t0, w0), (t1, w1) in zip(points, points[1:], strict=False):
+        if w1 * (1 + noise) + slack * t1 < w0:
+            raise ConvergenceError(f"windows[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
+        if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
+            raise ConvergenceError(
+                f"windows[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 * t1 / t0:g} at most"
+            )
+
+
+def _fit(taus: _Floats, pages: _Floats, errors: _Floats, page_count: int) -> tuple[DirtyClass, ...]:
+    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*."""
+    most = float(pages.max())
+    if most <= 0.0 or page_count <= 0:
+        return ()
+    straight = _straight(taus, pages, page_count)
+    if straight is not None:
+        return (straight,)
+    low, high = 0.02 / float(taus[-1]), 12.0 / float(taus[0])
+    rates: _Floats = np.geomspace(low, high, max(2, math.ceil(_RATES_PER_DECADE * math.log10(high / low))))
+    basis = -np.expm1(-np.outer(taus, rates)) / errors[:, None]
+    # One more row, of little weight: of the sizes that fit equally, the smaller sum.
+    basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
+    sizes = _nnls(basis, np.append(pages / errors, 0.0))
+    if sizes.sum() > page_count:
+        sizes *= page_count / sizes.sum()
+    kept = sizes > 1e-6
+    return tuple(
+        DirtyClass(float(size), float(size * rate)) for size, rate in zip(sizes[kept], rates[kept], strict=True)
+    )[: precopy.MAX_CLASSES - 8]
+
+
+def _straight(taus: _Floats, pages: _Floats, page_count: int) -> DirtyClass | None:
+    """The sequential writer that fits every point, if there is one."""
+    if len(taus) < 3 or pages[0] < 64:
+        return None
+    rate = float(pages[0] / taus[0])
+    size = float(pages.max())
+    if float(np.abs(np.minimum(rate * taus, size) / pages - 1.0).max()) > _STRAIGHT:
+        return None
+    # Not seen to come round: it may go through nearly all of the memory.
+    round_seen = rate * float(taus[-1]) > size * 1.02
+    return DirtyClass(size if round_seen else 0.9 * page_count, rate, sequential=True)
+
+
+def _nnls(a: _Floats, b: _Floats) -> _Floats:
+    """min |a x - b| for x >= 0, by Lawson and Hanson's active set; the number of steps is bounded."""
+    n = a.shape[1]
+    x: _Floats = np.zeros(n)
+    free = np.zeros(n, dtype=bool)
+    gradient = a.T @ b
+    limit = 1e-9 * float(np.abs(gradient).max())
+    for _ in range(3 * n):
+        slopes = np.where(free, -np.inf, gradient)
+        best = int(np.argmax(slopes))
+        if slopes[best] <= limit:
+            break
+        free[best] = True
+        for _ in range(n):
+            trial: _Floats = np.zeros(n)
+            trial[free] = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
+            if not free.any() or trial[free].min() > 0.0:
+                x = trial
+                break
+            stuck = free & (trial <= 0.0)
+            step = float((x[stuck] / np.maximum(x[stuck] - trial[stuck], 1e-300)).min())
+            x += step * (trial - x)
+            free &= x > 1e-12
+            x[~free] = 0.0
+        gradient = a.T @ (b - a @ x)
+    return x

@@ -1,0 +1,300 @@
+"""Will it converge: a pre-copy migration forecast by the hypervisor's real rules.
+
+Rule: a forecast is one run of the recursion (`novastate._native.precopy`) on the guest as it is known, which gives
+verdict, time, pause and bytes; and a handful of runs on guests a little different from it, which give the probability
+and the interval. Near the boundary of convergence one page more or less is a whole round more: there the
+probability says so, and the point alone would be dishonest.
+
+The handful: write rates as uncertain as the curve's `spread` and no less than 3 % (a guest's own background,
+the chance of which page is hit; +-10 % is what is called *near* the boundary); a threshold 1 % lower (QEMU divides
+by whole milliseconds, and some slots last 101); zero pages lying otherwise, or being more or fewer. Half the
+weight is on the guest as it is known, so verdict and probability do not disagree.
+
+`total` counts as libvirt's job does, from the request: it holds `Rules.begin` (libvirt's own phases
+before QEMU starts); `Forecast.hypervisor_total` is QEMU's part alone.
+
+Sources: see `novastate.convergence.rules` and the kernel.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from array import array
+from functools import cached_property
+
+import attrs
+
+from novastate._native import precopy as kernel
+from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.rules import Rules
+
+__all__ = ["Forecast", "Round", "Verdict", "forecast"]
+
+_SLOT, _TURN = 0.1, 0.05
+#: What the throttled vCPU loses besides (measured on CPU-bound and on paced writers).
+_LOST, _WAKE = 0.07, 0.0075
+#: A migration that takes place slows a guest which never idles by this much.
+_SLOWED = 0.98
+_ROUNDS = 256
+_POINT = array("d", [1.0, 1.0, 1.0, 0.0])
+_NO_ROUNDS = array("d")
+#: No uncertainty of the write rates is taken as less than this.
+_LEAST_SPREAD = 0.03
+#: The ensemble: deviations of the write rates, factor of the threshold and of the tail, deviations of the zero
+#: pages; then the weight in the probability, and in the interval.
+_ENSEMBLE: tuple[tuple[float, float, float, float, float, float], ...] = (
+    (0.0, 1.00, 1.0, 0.0, 0.50, 0.34),
+    (0.0, 0.99, 1.0, 0.0, 0.03, 0.08),
+    (0.0, 1.00, 0.8, 0.0, 0.02, 0.06),
+    (0.0, 1.00, 1.3, 0.0, 0.02, 0.06),
+    (0.0, 1.00, 4.0, 0.0, 0.01, 0.03),
+    (-0.8, 1.00, 1.0, 0.8, 0.06, 0.10),
+    (0.8, 1.00, 1.0, -0.8, 0.06, 0.10),
+    (-1.65, 1.00, 1.0, -1.65, 0.05, 0.08),
+    (1.65, 0.99, 1.0, 1.65, 0.05, 0.08),
+    (-3.2, 1.00, 1.0, 0.0, 0.10, 0.035),
+    (3.2, 1.00, 1.0, 0.0, 0.10, 0.035),
+)
+
+
+class Verdict(enum.Enum):
+    """How a migration will end."""
+
+    #: It completes, within the timeout where there is one.
+    CONVERGES = "converges"
+    #: It would complete, but later than the timeout.
+    TIMES_OUT = "times_out"
+    #: It goes round for ever.
+    NEVER = "never"
+
+
+@attrs.frozen
+class Round:
+    """One round: *start* s after the hypervisor began, bytes *sent* in it, pages *dirtied* meanwhile and *remaining*
+    at its end, *throttle* in percent from then on.
+    """
+
+    start: float
+    sent: float
+    dirtied: float
+    remaining: float
+    throttle: int
+
+
+@attrs.frozen
+class Forecast:
+    """What a migration will do; made by `forecast`.
+
+    `verdict`; `total` s from the request to the end, `downtime` s of pause, `transferred` bytes (None where the
+    verdict leaves none); `syncs` as the hypervisor's dirty-sync-count; `throttle` percent, the highest.
+    `probability` of completing within the timeout, `total_interval` (90 %), `rounds` and `reason` are
+    worked out when first asked for.
+    """
+
+    verdict: Verdict
+    total: float | None
+    downtime: float | None
+    transferred: float | None
+    syncs: int
+    throttle: int
+    #: When it would complete if it had the time; None where it never does.
+    unlimited_total: float | None
+    guest: Guest = attrs.field(repr=False)
+    link: Link = attrs.field(repr=False)
+    limits: Limits = attrs.field(repr=False)
+    rules: Rules = attrs.field(repr=False)
+    _scenario: array[float] = attrs.field(repr=False, eq=False)
+    _pending: float = attrs.field(repr=False)
+
+    @property
+    def hypervisor_total(self) -> float | None:
+        """`total` without what the management layer takes before the hypervisor starts."""
+        return None if self.total is None else self.total - self.rules.begin
+
+    @property
+    def post_copied(self) -> bool:
+        """Whether it completes by switching to post-copy."""
+        return self.total is not None and self.rules.post_copy and self.syncs > self.rules.post_copy_after + 1
+
+    @cached_property
+    def _members(self) -> tuple[tuple[float, float, float], ...]:
+        """(total or inf, weight in the probability, weight in the interval) of each run of the ensemble."""
+        spread = math.hypot(_LEAST_SPREAD, self.guest.curve.spread)
+        base = _speed(self.guest)
+        members = array("d")
+        for rate, theta, tail, zero, _, _ in _ENSEMBLE:
+            members.extend((base * math.exp(rate * spread), theta, tail, zero * self.guest.zero_error))
+        out = array("d", bytes(8 * kernel.OUT_FIELDS * len(_ENSEMBLE)))
+        kernel.run(self._scenario, self.guest.curve.rows, members, out, _NO_ROUNDS)
+        runs = (out[at : at + 2] for at in range(0, len(out), kernel.OUT_FIELDS))
+        return tuple(
+            (math.inf if end == kernel.NEVER else total + self.rules.begin, row[4], row[5])
+            for (end, total), row in zip(runs, _ENSEMBLE, strict=True)
+        )
+
+    @cached_property
+    def probability(self) -> float:
+        """That it completes within the timeout (or at all, without one): 0.02 to 0.98."""
+        limit = math.inf if self.limits.timeout is None else self.limits.timeout
+        late = 0.0
+        whole = 0.0
+        for total, weight, _ in self._members:
+            whole += weight
+            if not total < limit:
+                late += weight
+        return min(0.98, max(0.02, 1.0 - late / whole))
+
+    @cached_property
+    def total_interval(self) -> tuple[float, float] | None:
+        """`total` lies in this interval with 90 % probability, given that it completes; None where it does not."""
+        if self.total is None:
+            return None
+        runs = sorted((total, weight) for total, _, weight in self._members)
+        low = _quantile(runs, 0.05)
+        high = _quantile(runs, 0.95)
+        if math.isinf(high):  # some of the ensemble never complete: as late as the timeout allows
+            ended = [total for total, _ in runs if total < math.inf]
+            high = self.limits.timeout or 2.0 * max(ended)
+        if self.limits.timeout is not None:
+            high = min(high, self.limits.timeout)
+        low, high = min(low, self.total), max(high, self.total)
+        # What no guest decides: the management layer's start varies, and a slot begins late now and then.
+        return (max(0.0, low - 0.03 - 0.004 * low), high + 0.16 + 0.006 * high)
+
+    @cached_property
+    def rounds(self) -> tuple[Round, ...]:
+        """The rounds of the point forecast, up to the timeout; of a long migration the first 256."""
+        out = array("d", bytes(8 * kernel.OUT_FIELDS))
+        rows = array("d", bytes(8 * kernel.ROUND_FIELDS * _ROUNDS))
+        point = array("d", [_speed(self.guest), 1.0, 1.0, 0.0])
+        count = kernel.run(self._scenario, self.guest.curve.rows, point, out, rows)
+        limit = math.inf if self.limits.timeout is None else self.limits.timeout - self.rules.begin
+        found = (rows[at : at + 5] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS))
+        return tuple(
+            Round(start, sent, dirtied, remaining, round(100 * throttle))
+            for start, sent, dirtied, remaining, throttle in found
+            if start < limit
+        )
+
+    @cached_property
+    def reason(self) -> str:
+        """Why, in one sentence."""
+        unsure = "" if not 0.1 <= self.probability <= 0.9 else f" (close: {self.probability:.0%} likely to complete)"
+        helped = f" at {self.throttle} % throttle" if self.throttle else ""
+        if self.total is not None and self.downtime is not None:
+            how = "switches to post-copy" if self.post_copied else "converges"
+            return (
+                f"It {how} after {self.syncs - 1} bitmap syncs{helped}: done in {self.total:.1f} s"
+                f" with a pause of {1000 * self.downtime:.0f} ms{unsure}."
+            )
+        if self.unlimited_total is not None:
+            return (
+                f"It would need {self.unlimited_total:.0f} s{helped}, and is given up after"
+                f" {self.limits.timeout:g} s{unsure}."
+            )
+        size = self._pending * self.guest.page_size / 2**20
+        return (
+            f"The guest writes as fast as the link sends{helped}: each round leaves about {size:.0f} MiB, too much for"
+            f" a pause of {1000 * self.limits.downtime:.0f} ms{unsure}."
+        )
+
+
+def _quantile(runs: list[tuple[float, float]], share: float) -> float:
+    left = share * sum(weight for _, weight in runs)
+    for total, weight in runs:
+        left -= weight
+        if left <= 0:
+            return total
+    return runs[-1][0]
+
+
+def _speed(guest: Guest) -> float:
+    return _SLOWED if guest.busy > 0.9 else 1.0
+
+
+def _scenario(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
+    """The kernel's numbers, in the order of its SCENARIO_FIELDS."""
+    size = guest.page_size
+    wire = rules.wire(size)
+    on_line = wire / link.line_rate
+    units = size / 4096.0  # the host's constants are those of a page of 4 KiB
+    bandwidth = rules.switchover_bandwidth
+    return array(
+        "d",
+        (
+            guest.pages,
+            guest.zero_pages,
+            guest.tail_pages,
+            guest.tail_zero,
+            size,
+            wire,
+            min(rules.xbzrle_delta, wire - 1.0) if rules.xbzrle_cache else wire,
+            rules.xbzrle_cache / size,
+            9.0,
+            rules.quota(link.limit, size),
+            max(on_line, rules.first_touch * units, 1e-9),
+            max(on_line, rules.rewrite * units, 1e-9),
+            max(rules.blank * units, 1e-9),
+            limits.downtime,
+            bandwidth / 1000.0 if bandwidth else 0.0,
+            rules.device,
+            _SLOT,
+            _TURN,
+            rules.auto_converge,
+            rules.initial,
+            rules.increment,
+            rules.most,
+            rules.trigger,
+            guest.busy,
+            _LOST,
+            _WAKE,
+            rules.post_copy_after if rules.post_copy else 0,
+        ),
+    )
+
+
+_DEFAULT_LIMITS = Limits()
+_DEFAULT_RULES = Rules.qemu()
+
+
+def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: Rules = _DEFAULT_RULES) -> Forecast:
+    """What a migration of *guest* over *link* within *limits* will do by *rules*.
+
+    Raises nothing: whatever `Guest`, `Link`, `Limits` and `Rules` accept has a verdict, in bounded time.
+
+    >>> from novastate.convergence import DirtyCurve
+    >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
+    >>> guest = Guest(memory=384 * 2**20, zero_pages=32079, page_size=4096, curve=curve)
+    >>> result = forecast(guest, Link(limit=64 * 2**20), Limits(downtime=0.3, timeout=800))
+    >>> result.verdict.value, result.probability > 0.9
+    ('converges', True)
+    """
+    scenario = _scenario(guest, link, limits, rules)
+    out = array("d", bytes(8 * kernel.OUT_FIELDS))
+    point = _POINT if guest.busy <= 0.9 else array("d", [_SLOWED, 1.0, 1.0, 0.0])
+    kernel.run(scenario, guest.curve.rows, point, out, _NO_ROUNDS)
+    end, total, pause, sent, syncs, throttle, pending, _ = out
+    would: float | None = None if end == kernel.NEVER else total + rules.begin
+    percent = round(100.0 * throttle)
+    # The hypervisor counts one sync more at the stop.
+    if would is None or (limits.timeout is not None and would > limits.timeout):
+        verdict = Verdict.NEVER if would is None else Verdict.TIMES_OUT
+        return Forecast(
+            verdict, None, None, None, int(syncs) + 1, percent, would, guest, link, limits, rules, scenario, pending
+        )
+    return Forecast(
+        Verdict.CONVERGES,
+        would,
+        pause,
+        sent,
+        int(syncs) + 1,
+        percent,
+        would,
+        guest,
+        link,
+        limits,
+        rules,
+        scenario,
+        pending,
+    )

@@ -1,0 +1,349 @@
+"""Recorded live migrations: one JSON file each, with what was known before, and what happened.
+
+Rules: a forecast may use `config`, `versions`, `link`, `pre` and `given`; nothing else of a recording. The two
+questions that are asked of one:
+
+- *law*: the guest's write law is known (`pre.guest_truth`), and how many of its pages are zero
+  (`given.zero_pages`, or what the first pass of the finished migration counted as constant);
+- *host*: only what a host sees: dirty rates by page sampling, the process's resident size, memory, CPU time.
+
+What a host does not see is made up for by uncertainty, never by a guess that is hidden:
+
+- the share of zero pages, unless given: the process's resident size exceeds the non-zero pages by 117 to 213 MiB;
+  without it anything from a tenth to seven tenths is likely;
+- page sampling compares contents, so pages that are rewritten with equal bytes are not seen: the rates
+  may be far higher, the more so where the vCPU never idles;
+- every guest has a background of its own (timers, stacks, device rings): about 190 pages within 4 s, 60 of them within
+  0.1 s, measured on idle Linux guests. A write law does not hold it; it is added.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from novastate.convergence.curve import DirtyClass, DirtyCurve
+from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.precopy import Forecast, forecast
+from novastate.convergence.rules import Rules
+from novastate.errors import ConvergenceError
+
+__all__ = ["Outcome", "Recording", "Source"]
+
+#: What is known of the guest: its write law, or what its host observes.
+Source = Literal["host", "law"]
+
+_MIB = 1 << 20
+_PAGE = 4096
+#: Firmware and device memory that migrates besides the guest's (130 pages with QEMU's q35 and no display).
+_DEVICE_PAGES = 130
+#: The line rate where a recording has none: one stream through the loopback of a present-day host, bytes/s.
+_LINE_RATE = 2.4e9
+#: A guest's own background: pages, and writes per second to them.
+_BACKGROUND = (DirtyClass(60, 2400), DirtyClass(70, 175), DirtyClass(60, 42))
+#: The resident size of QEMU less the guest's non-zero pages, MiB: mean and deviation.
+_RSS_MORE = (165.0, 32.0)
+#: The share of zero pages where nothing is known of it: mean and deviation.
+_ZERO_SHARE = (0.4, 0.2)
+#: Page sampling's own blindness, as a relative deviation: of a guest that idles now and then, and of one that never does.
+_BLIND, _BLIND_BUSY = 0.12, 0.9
+#: vCPU time that a guest paced by a timer takes, where nothing was measured.
+_PACED = 0.06
+
+
+@attrs.frozen
+class Outcome:
+    """What happened: whether it *completed*, and if so *total* s, *downtime* s and *transferred* bytes; *begin* is what
+    passed before the hypervisor started, where the trace tells.
+    """
+
+    completed: bool
+    total: float | None
+    downtime: float | None
+    transferred: float | None
+    begin: float | None
+
+
+@attrs.frozen
+class Recording:
+    """One recorded migration, or the part of one that was known before it started.
+
+    Raises `ConvergenceError` that names the field (``config.mem_mb``) for what is missing or impossible; of a
+    file that is no JSON it names the byte.
+    """
+
+    name: str
+    data: Mapping[str, object] = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Checks what every question needs."""
+        for field in ("config", "versions", "pre"):
+            self._part(field)
+        for field, least in (("mem_mb", 1.0), ("bandwidth", 0.0), ("downtime_ms", 0.0), ("abort_s", 0.0)):
+            value = self._number("config", field)
+            if value < least:
+                raise ConvergenceError(f"config.{field}", value, f"must be {least:g} or more")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recording:
+        """The recording in the file at *path*."""
+        try:
+            raw = Path(path).read_bytes()
+        except OSError as error:
+            raise ConvergenceError("file", os.fspath(path), f"cannot be read: {error.strerror}") from error
+        try:
+            data: object = json.loads(raw)
+        except UnicodeDecodeError as error:
+            raise ConvergenceError("file", os.fspath(path), f"is no JSON: byte {error.start} is no UTF-8") from error
+        except json.JSONDecodeError as error:
+            at = len(error.doc[: error.pos].encode())
+            what = "ends too early" if at >= len(raw.rstrip()) else "is no JSON"
+            raise ConvergenceError(
+                "file", os.fspath(path), f"{what}: at byte {at} of {len(raw)}, {error.msg}"
+            ) from error
+        except RecursionError as error:
+            raise ConvergenceError("file", os.fspath(path), "is nested too deeply") from error
+        if not isinstance(data, dict):
+            raise ConvergenceError("file", os.fspath(path), "must hold one JSON object")
+        return cls(Path(path).stem, data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the recording to *path*: beside it first, so that a failure leaves what was there."""
+        beside = Path(f"{os.fspath(path)}.new")
+        try:
+            beside.write_text(json.dumps(self.data), encoding="utf-8")
+            beside.replace(path)
+        except OSError as error:
+            raise ConvergenceError("file", os.fspath(path), f"cannot be written: {error.strerror}") from error
+
+    # --- what a forecast is made from
+
+    @property
+    def plain(self) -> bool:
+        """Pre-copy and nothing else: no auto-converge, post-copy, XBZRLE or multifd."""
+        rules = self.rules
+        return not (rules.auto_converge or rules.post_copy or rules.xbzrle_cache or rules.multifd)
+
+    @property
+    def pages(self) -> int:
+        """The pages that migrate, devices' memory included."""
+        return int(self._number("config", "mem_mb") * _MIB) // _PAGE + _DEVICE_PAGES
+
+    @property
+    def limits(self) -> Limits:
+        """The downtime limit and the time at which it was given up."""
+        abort = self._number("config", "abort_s")
+        return Limits(self._number("config", "downtime_ms") / 1000.0, abort or None)
+
+    @property
+    def link(self) -> Link:
+        """The bandwidth limit, and the line rate for pages that the destination has already."""
+        return Link(self._number("config", "bandwidth") * _MIB, max(_LINE_RATE, self._line_rate() or 0.0))
+
+    @property
+    def rules(self) -> Rules:
+        """QEMU's rules of the recorded version with the recorded options."""
+        config = self._part("config")
+        version = self._number("versions", "qemu")
+        number = f"{int(version) // 1000000}.{int(version) // 1000 % 1000}"
+        options: dict[str, float | None] = {}
+        for field, rule, unit in (
+            ("ac_initial", "initial", 0.01),
+            ("ac_increment", "increment", 0.01),
+            ("postcopy_after_iter", "post_copy_after", 1),
+            ("xbzrle", "xbzrle_cache", _MIB),
+            ("multifd", "multifd", 1),
+            ("avail_switchover", "switchover_bandwidth", _MIB),
+        ):
+            if config.get(field):
+                options[rule] = self._number("config", field) * unit
+        if "post_copy_after" in options:
+            options["post_copy_after"] = int(options["post_copy_after"] or 1)
+        line = self._line_rate()
+        if line:
+            options["first_touch"] = (_PAGE + 8) / line
+        if self._params().get("write") == "page":
+            options["xbzrle_delta"] = 0.6 * _PAGE
+        return Rules.qemu(
+            number,
+            auto_converge=bool(config.get("auto_converge")),
+            post_copy=config.get("postcopy") == "yes",
+            **options,
+        )
+
+    def guest(self, source: Source = "host") -> Guest:
+        """The guest as *source* knows it."""
+        zero, error = self._zero(source)
+        busy = self._busy()
+        if source == "law":
+            if busy is None:
+                busy = 1.0 if self._params().get("cpu") else _PACED
+            curve = self._law()
+        else:
+            curve = self._sampled(busy)
+        return Guest(
+            memory=self.pages * _PAGE,
+            zero_pages=zero,
+            page_size=_PAGE,
+            curve=curve.with_classes(*_BACKGROUND),
+            busy=1.0 if busy is None else busy,
+            zero_error=error,
+        )
+
+    def forecast(self, source: Source = "host") -> Forecast:
+        """What would be said before the migration starts."""
+        return forecast(self.guest(source), self.link, self.limits, self.rules)
+
+    # --- what happened
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What happened; None where the recording holds only what was known before."""
+        outcome = self.data.get("outcome")
+        if outcome is None:
+            return None
+        completed = str(outcome).startswith("completed")
+        stats = self._final_stats()
+        total = stats.get("time_elapsed")
+        started = [
+            row[0]
+            for row in _rows(self.data.get("qemu_trace"))
+            if len(row) > 3 and row[1] == "A" and row[3] == "new state active"
+        ]
+        if not completed or not isinstance(total, int | float):
+            return Outcome(completed, None, None, None, None)
+        pause, sent = stats.get("downtime"), stats.get("memory_processed")
+        return Outcome(
+            completed,
+            total / 1000.0,
+            pause / 1000.0 if isinstance(pause, int | float) else None,
+            float(sent) if isinstance(sent, int | float) else None,
+            float(started[0]) if started and isinstance(started[0], int | float) else None,
+        )
+
+    # --- reading
+
+    def _part(self, field: str) -> Mapping[str, object]:
+        part = self.data.get(field)
+        if not isinstance(part, dict):
+            raise ConvergenceError(field, part, "must be an object of the recording")
+        return part
+
+    def _number(self, part: str, field: str) -> float:
+        value = self._part(part).get(field)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConvergenceError(f"{part}.{field}", value, "must be a finite number")
+        return value
+
+    def _params(self) -> Mapping[str, object]:
+        params = self._part("config").get("guest_params")
+        return params if isinstance(params, dict) else {}
+
+    def _final_stats(self) -> Mapping[str, object]:
+        final = self.data.get("final")
+        if not isinstance(final, dict):
+            return {}
+        found = [final.get("completed_stats")]
+        found += [row[4][0] if isinstance(row[4], list) and row[4] else row[4]
+                  for row in reversed(_rows(final.get("job_completed_events"))) if len(row) > 4]  # fmt: skip
+        return next((stats for stats in found if isinstance(stats, dict) and "time_elapsed" in stats), {})
+
+    def _line_rate(self) -> float | None:
+        """Bytes/s of an unlimited migration, without what passed before the hypervisor started."""
+        link = self.data.get("link")
+        line = link.get("line_rate") if isinstance(link, dict) else None
+        if not isinstance(line, dict):
+            return None
+        rate = line.get("mib_s")
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e7:
+            raise ConvergenceError("link.line_rate.mib_s", rate, "must be a number above 0")
+        measured = rate * _MIB
+        for run in _objects(line.get("runs")):
+            took, sent = run.get("total_ms"), run.get("bytes")
+            if isinstance(took, int | float) and isinstance(sent, int | float) and took > 600 and sent > 0:
+                measured = max(measured, sent / (took / 1000.0 - 0.305))
+        return measured
+
+    def _busy(self) -> float | None:
+        """The share of its vCPU time that the guest used while it was measured."""
+        pre = self._part("pre")
+        info, start, end, spent = (pre.get(f) for f in ("dominfo", "t_measure_start", "t_measure_end", "cpu_time_ns"))
+        if not (isinstance(info, list) and len(info) > 4 and isinstance(spent, int | float)):
+            return None
+        if not (isinstance(start, int | float) and isinstance(end, int | float) and end > start):
+            return None
+        share = (spent - info[4]) / 1e9 / (end - start) / max(1, info[3])
+        return min(1.0, max(0.02, share))
+
+    def _zero(self, source: Source) -> tuple[float, float]:
+        """The zero pages, and one standard deviation of them."""
+        given = self.data.get("given")
+        if isinstance(given, dict) and given.get("zero_pages") is not None:
+            zero = self._number("given", "zero_pages")
+            return zero, 0.0 if source == "law" else 0.01 * self.pages
+        if source == "law":
+            counted = [
+                stats.get("memory_constant") for stats in (*_objects(self.data.get("samples")), self._final_stats())
+            ]
+            found = [zero for zero in counted if isinstance(zero, int | float)]
+            if not found:
+                raise ConvergenceError("given.zero_pages", None, "is needed where the migration was not recorded")
+            return float(max(found)), 0.0
+        stats = self._part("pre").get("memory_stats")
+        rss = stats.get("rss") if isinstance(stats, dict) else None
+        if rss is None:
+            share, error = _ZERO_SHARE
+            return share * self.pages, error * self.pages
+        if isinstance(rss, bool) or not isinstance(rss, int | float) or not 0 < rss < 2**42:
+            raise ConvergenceError("pre.memory_stats.rss", rss, "must be a number of KiB above 0")
+        more, error = _RSS_MORE
+        used = rss * 1024 - more * _MIB
+        return min(max(self.pages - used / _PAGE, 0.02 * self.pages), 0.95 * self.pages), error * _MIB / _PAGE
+
+    def _law(self) -> DirtyCurve:
+        truth = self._part("pre").get("guest_truth")
+        windows = truth.get("W_unique_pages") if isinstance(truth, dict) else None
+        if not isinstance(windows, dict) or not windows:
+            raise ConvergenceError("pre.guest_truth", truth, "holds no write law; forecast from the host's view")
+        points: dict[float, float] = {}
+        for tau, found in windows.items():
+            pages = found.get("mean_pages") if isinstance(found, dict) else found
+            try:
+                points[float(tau)] = float(pages)  # type: ignore[arg-type]
+            except (TypeError, ValueError):
+                raise ConvergenceError(f"pre.guest_truth.W_unique_pages.{tau}", pages, "must be a number") from None
+        return DirtyCurve.from_windows(points, self.pages)
+
+    def _sampled(self, busy: float | None) -> DirtyCurve:
+        pre = self._part("pre")
+        rates: list[tuple[float, float]] = []
+        for row in _objects(pre.get("qmp_page_sampling")):
+            tau, rate = row.get("calc-time"), row.get("dirty-rate")
+            if row.get("status") == "measured" and isinstance(tau, int | float) and isinstance(rate, int | float):
+                rates.append((tau / (1.0 if row.get("calc-time-unit") == "second" else 1000.0), rate * _MIB))
+        if not rates:
+            for row in _objects(pre.get("libvirt_page_sampling_1s")):
+                tau, rate = row.get("dirtyrate.calc_period"), row.get("dirtyrate.megabytes_per_second")
+                if isinstance(tau, int | float) and isinstance(rate, int | float):
+                    rates.append((tau, rate * _MIB))
+        if not rates:
+            raise ConvergenceError(
+                "pre.qmp_page_sampling", None, "holds no dirty rate, nor does libvirt_page_sampling_1s"
+            )
+        curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
+        blind = _BLIND_BUSY if busy is None or busy > 0.9 else _BLIND
+        return attrs.evolve(curve, spread=math.hypot(curve.spread, blind))
+
+
+def _rows(value: object) -> list[list[object]]:
+    return [row for row in value if isinstance(row, list)] if isinstance(value, list) else []
+
+
+def _objects(value: object) -> Iterable[Mapping[str, object]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
