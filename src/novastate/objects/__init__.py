@@ -7,7 +7,6 @@ from novastate.objects.convert import configure, dumps, loads, make_converter
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta, ImageMetaProps
 from novastate.objects.instance import Instance
-from novastate.objects.kinds import UNSET, FrozenDict, Unset
 from novastate.objects.live_migrate_data import (
     LibvirtLiveMigrateBDMInfo,
     LibvirtLiveMigrateData,
@@ -61,6 +60,7 @@ from novastate.objects.topology import (
     VirtCPUModel,
     VirtCPUTopology,
 )
+from novastate.objects.values import UNSET, FrozenDict, Unset
 
 __all__ = [
     "UNSET",

@@ -1,7 +1,7 @@
 """An allocation: the room that a consumer holds on a host. novastate's own, after placement's."""
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import Count, Revision, Uuid
+from novastate.objects.marks import Count, Revision, Uuid
 
 __all__ = ["Allocation"]
 

@@ -26,7 +26,10 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar, cast, dataclass_transform, get_type_hints
 
 from novastate.errors import InvalidField, near
-from novastate.objects.kinds import UNSET, Moves, Note, ProblemError, Wire, understand
+from novastate.objects.checks import ProblemError
+from novastate.objects.kinds import understand
+from novastate.objects.marks import Moves, Note, Wire
+from novastate.objects.values import UNSET
 
 __all__ = [
     "MASK",

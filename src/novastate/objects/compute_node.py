@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from novastate.objects.base import Record, record, value
-from novastate.objects.kinds import UNSET, Count, IpAddress, LegacyStr, Ratio, Revision, Unset, Uuid
+from novastate.objects.marks import Count, IpAddress, LegacyStr, Ratio, Revision, Uuid
 from novastate.objects.pci import PciDevicePool
 from novastate.objects.persistent import PersistentRecord, PersistentValue
+from novastate.objects.values import UNSET, Unset
 from novastate.objects.vocabulary import Architecture, HVType, VMMode
 
 __all__ = ["ComputeNode", "HVSpec", "Service"]

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from novastate.errors import InvalidField, WireError, near
 from novastate.objects.base import Record, declared, fields, prefixed, root
-from novastate.objects.kinds import UNSET, Kind
+from novastate.objects.kinds import Kind
+from novastate.objects.values import UNSET
 
 if TYPE_CHECKING:
     from cattrs import BaseConverter, Converter

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from novastate.objects.base import value
-from novastate.objects.kinds import EMPTY, UNSET, Count, Positive, Ratio, Unset
+from novastate.objects.marks import Count, Positive, Ratio
 from novastate.objects.persistent import PersistentValue
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = ["Flavor"]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import UNSET, Count, Unset, Uuid
+from novastate.objects.marks import Count, Uuid
+from novastate.objects.values import UNSET, Unset
 from novastate.objects.vocabulary import (
     Architecture,
     BlockDeviceEncryptionFormatType,

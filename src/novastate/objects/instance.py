@@ -8,19 +8,7 @@ from novastate.machines import PowerMachine, PowerState, TaskMachine, TaskState,
 from novastate.objects.base import record
 from novastate.objects.compute_node import Service
 from novastate.objects.flavor import Flavor
-from novastate.objects.kinds import (
-    EMPTY,
-    UNSET,
-    Count,
-    GuardedMap,
-    Ip,
-    Moves,
-    Percent,
-    Revision,
-    SecretStr,
-    Unset,
-    Uuid,
-)
+from novastate.objects.marks import Count, GuardedMap, Ip, Moves, Percent, Revision, SecretStr, Uuid
 from novastate.objects.migration import MigrationContext
 from novastate.objects.parts import (
     EC2Ids,
@@ -36,6 +24,7 @@ from novastate.objects.parts import (
 from novastate.objects.pci import InstancePCIRequests, PciDevice
 from novastate.objects.persistent import PersistentRecord
 from novastate.objects.topology import InstanceNUMATopology, VirtCPUModel
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = ["Instance"]
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence, Set
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import EMPTY, UNSET, Count, IpAddress, SecretStr, Unset, Uuid
+from novastate.objects.marks import Count, IpAddress, SecretStr, Uuid
 from novastate.objects.migration import Migration
 from novastate.objects.network import VIF
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = [
     "LibvirtLiveMigrateBDMInfo",

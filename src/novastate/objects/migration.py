@@ -5,11 +5,12 @@ from typing import Annotated
 
 from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType
 from novastate.objects.base import record, value
-from novastate.objects.kinds import UNSET, Count, LegacyStr, Moves, Note, Revision, Unset, Uuid
+from novastate.objects.marks import Count, LegacyStr, Moves, Note, Revision, Uuid
 from novastate.objects.parts import Resource
 from novastate.objects.pci import InstancePCIRequests, PciDevice
 from novastate.objects.persistent import PersistentRecord, PersistentValue
 from novastate.objects.topology import InstanceNUMATopology
+from novastate.objects.values import UNSET, Unset
 
 __all__ = ["Migration", "MigrationContext"]
 

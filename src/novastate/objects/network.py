@@ -7,7 +7,8 @@ What a plugin adds is free JSON: *details*, *profile*, *meta*.
 from collections.abc import Sequence
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import EMPTY, UNSET, AnyJson, Unset
+from novastate.objects.marks import AnyJson
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = ["VIF", "FixedIP", "NetworkModel", "Route", "Subnet"]
 

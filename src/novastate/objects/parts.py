@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import EMPTY, UNSET, Count, Note, Pattern, SecretStr, Unset, Uuid, Wire
+from novastate.objects.marks import Count, Note, Pattern, SecretStr, Uuid, Wire
 from novastate.objects.network import VIF
 from novastate.objects.persistent import PersistentValue
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = [
     "DeviceBus",

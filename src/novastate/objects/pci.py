@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import EMPTY, UNSET, Count, Unset, Uuid
+from novastate.objects.marks import Count, Uuid
 from novastate.objects.persistent import PersistentValue
+from novastate.objects.values import EMPTY, UNSET, Unset
 from novastate.objects.vocabulary import PciDeviceStatus, PciDeviceType, PCINUMAAffinityPolicy
 
 __all__ = ["InstancePCIRequest", "InstancePCIRequests", "PciDevice", "PciDevicePool"]

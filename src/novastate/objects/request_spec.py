@@ -7,10 +7,11 @@ from novastate.objects.base import Record, record, value
 from novastate.objects.compute_node import ComputeNode
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta
-from novastate.objects.kinds import EMPTY, UNSET, Count, IpAddress, Positive, Revision, SecretStr, Unset, Uuid
+from novastate.objects.marks import Count, IpAddress, Positive, Revision, SecretStr, Uuid
 from novastate.objects.parts import InstanceGroup, SecurityGroup
 from novastate.objects.pci import InstancePCIRequests
 from novastate.objects.topology import InstanceNUMATopology, NetworkMetadata, NUMATopologyLimits
+from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = [
     "CellMapping",

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence, Set
 
 from novastate.objects.base import Record, value
-from novastate.objects.kinds import UNSET, Count, CountOrMinus1, Unset, Uuid
+from novastate.objects.marks import Count, CountOrMinus1, Uuid
+from novastate.objects.values import UNSET, Unset
 from novastate.objects.vocabulary import (
     Architecture,
     CPUAllocationPolicy,

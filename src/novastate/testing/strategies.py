@@ -33,7 +33,8 @@ from novastate.objects import (
     RequestSpec,
 )
 from novastate.objects.base import Field, Record, declared, fields
-from novastate.objects.kinds import Kind, Pattern
+from novastate.objects.kinds import Kind
+from novastate.objects.marks import Pattern
 
 __all__ = [
     "allocations",
