@@ -17,7 +17,7 @@ from collections.abc import Callable
 from novastate.errors import ClaimFailed, DriverError, MaxRetriesExceeded, NoValidHost
 from novastate.flows.effects import Claim, Flow, Load, Notify, Now, Release, Save, Schedule
 from novastate.flows.steps import call, tell
-from novastate.machines import TaskMachine, TaskState, VMMachine, VMState
+from novastate.machines import TaskMachine, TaskState, VMMachine
 from novastate.objects import Instance, RequestSpec
 
 __all__ = ["ATTEMPTS", "build"]
@@ -90,10 +90,9 @@ def _reschedule(server: Instance) -> None:
 
 def _give_up(server: Instance) -> None:
     server.host = server.node = None
+    VMMachine.fail(server)
     if server.task_state:
-        TaskMachine.finish(server)
-    if server.vm_state is not VMState.ERROR:
-        VMMachine.fail(server)
+        TaskMachine.revert(server)
 
 
 def _save(instance: Instance, change: Callable[[Instance], object]) -> Flow[None]:

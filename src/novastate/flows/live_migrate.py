@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from attrs import evolve, field, frozen
+import attrs
 
 from novastate.convergence.policy import NovaPolicy, Policy
 from novastate.drivers import HostState, LiveMigrationParams
@@ -40,7 +40,7 @@ from novastate.errors import (
     UnableToMigrateToSelf,
 )
 from novastate.flows.effects import Claim, Flow, Load, Notify, Release, Save, Schedule, Wait
-from novastate.flows.live_migration_end import arrived, complete, give_up, roll_back
+from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, monitor
 from novastate.flows.steps import amend, call, named, tell
 from novastate.machines import (
@@ -52,12 +52,12 @@ from novastate.machines import (
     TaskState,
     begin,
 )
-from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec
+from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec, evolve
 
 __all__ = ["LiveMigrationOptions", "live_migrate"]
 
 
-@frozen
+@attrs.frozen
 class LiveMigrationOptions:
     """How a live migration is to be run.
 
@@ -66,8 +66,8 @@ class LiveMigrationOptions:
     between looks at the job, and between saves of its progress (Nova: 0.5 and 5).
     """
 
-    params: LiveMigrationParams = field(factory=LiveMigrationParams)
-    policy: Policy = field(factory=NovaPolicy)
+    params: LiveMigrationParams = attrs.field(factory=LiveMigrationParams)
+    policy: Policy = attrs.field(factory=NovaPolicy)
     max_retries: int = -1
     poll: float = 0.5
     save_every: float = 5.0
@@ -135,7 +135,7 @@ def _live_migrate(
     except StaleState:
         raise
     except NovastateError as error:
-        yield from give_up(instance, migration, None, MigrationStatus.ERROR, named(error))
+        yield from call_off(instance, migration, None, MigrationStatus.ERROR, named(error))
         raise
 
     def queue(_: Instance, record: Migration) -> None:
@@ -151,17 +151,19 @@ def _live_migrate(
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
         if (yield Wait(0, inbox(migration_uuid))) == ABORT:
-            return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
+            return (yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
         try:
             data = yield from call(dest, "pre_live_migration", instance, data)
         except NovastateError as error:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-            yield from give_up(instance, migration, dest, MigrationStatus.ERROR, named(error))
+            yield from call_off(instance, migration, dest, MigrationStatus.ERROR, named(error))
             raise
         if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-            return (yield from give_up(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while preparing"))
+            return (
+                yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while preparing")
+            )
         instance, migration = yield from amend(instance, migration, run, task=TaskState.MIGRATING)
     except StaleState:
         # Another has taken the instance over before the job began: leave it theirs, and our claim undone.
@@ -184,12 +186,12 @@ def _move(
     params = options.params
     if instance.power_state is PowerState.PAUSED:
         # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
-        params = evolve(params, post_copy=False)
+        params = attrs.evolve(params, post_copy=False)
     try:
         yield from call(source, "live_migration", instance, dest, data, params)
-        watched = yield from monitor(instance, migration, source, data, evolve(options, params=params))
+        watched = yield from monitor(instance, migration, source, data, attrs.evolve(options, params=params))
     except (DriverError, StaleState) as error:
-        watched = Monitored(instance, migration, (yield from arrived(instance.uuid, source, dest)), named(error))
+        watched = Monitored(instance, migration, (yield from arrived(migration, source, dest)), named(error))
     instance, migration = watched.instance, watched.migration
     if watched.ended is MigrationStatus.COMPLETED:
         return (yield from complete(instance, migration, source, dest, data))

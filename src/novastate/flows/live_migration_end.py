@@ -21,14 +21,19 @@ from novastate.flows.steps import amend, call, tell
 from novastate.machines import (
     LiveMigrationMachine,
     MigrationStatus,
+    MigrationType,
     PowerState,
+    Seen,
     TaskMachine,
     TaskState,
     VMMachine,
+    VMState,
+    Way,
+    recovery,
 )
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
-__all__ = ["arrived", "complete", "give_up", "roll_back"]
+__all__ = ["arrived", "call_off", "complete", "roll_back"]
 
 #: The trigger that leads to each end.
 _END: dict[MigrationStatus, Callable[[Any], object]] = {
@@ -39,26 +44,49 @@ _END: dict[MigrationStatus, Callable[[Any], object]] = {
 }
 
 
-def arrived(uuid: str, source: str, dest: str) -> Flow[MigrationStatus]:
-    """How a migration whose job cannot be asked any more has ended, by where the guest is found.
+#: What each way out of :data:`novastate.machines.RECOVERIES` makes of a live migration.
+_BY_WAY = {
+    Way.ON: MigrationStatus.COMPLETED,
+    Way.BACK: MigrationStatus.FAILED,
+    Way.ERROR: MigrationStatus.ERROR,
+}
 
-    The job, if there still is one, is told to abort first, so that the answer stays true. Running on the source: failed. Running
-    on the destination, or paused there and gone from the source: completed. On neither: error, the guest is lost.
-    Raises DriverError while the answer hangs on a host that is silent.
+
+def arrived(migration: Migration, source: str, dest: str, *, give_up: bool = False) -> Flow[MigrationStatus]:
+    """How a migration whose job cannot be asked any more has ended, by where the guest is found (see :class:`Seen`).
+
+    The job, if there still is one, is told to abort first, so that the answer stays true.
+    Raises DriverError while the answer hangs on a host that is silent, unless *give_up*: then it is error.
     """
-    aborted = yield from tell(source, "live_migration_abort", uuid)
+    yield from tell(source, "live_migration_abort", migration.instance_uuid)
+    seen, silence = yield from _seen(str(migration.instance_uuid), source, dest)
+    if silence is not None and not give_up:
+        raise silence
+    row = recovery(
+        VMState.ACTIVE,
+        TaskState.MIGRATING,
+        PowerState.RUNNING,
+        migration.status,
+        kind=MigrationType.LIVE_MIGRATION,
+    )
+    assert row is not None, "a live migration that has started is not stable"
+    return _BY_WAY[row.seen[seen]]
+
+
+def _seen(uuid: str, source: str, dest: str) -> Flow[tuple[Seen, DriverError | None]]:
+    """Where the guest is; with UNKNOWN the error of the host that is silent."""
     here, there = (yield from _look(uuid, source)), (yield from _look(uuid, dest))
     if here is PowerState.RUNNING:
-        return MigrationStatus.FAILED
+        return Seen.SOURCE, None
     if there is PowerState.RUNNING:
-        return MigrationStatus.COMPLETED
+        return Seen.DESTINATION, None
     if isinstance(here, DriverError):
-        raise aborted.error or here
+        return Seen.UNKNOWN, here
     if here is not None:
-        return MigrationStatus.FAILED
+        return Seen.SOURCE, None
     if isinstance(there, DriverError):
-        raise there
-    return MigrationStatus.ERROR if there is None else MigrationStatus.COMPLETED
+        return Seen.UNKNOWN, there
+    return (Seen.NEITHER if there is None else Seen.DESTINATION), None
 
 
 def _look(uuid: str, host: str) -> Flow[PowerState | DriverError | None]:
@@ -104,26 +132,28 @@ def roll_back(
 ) -> Flow[Migration]:
     """The guest stays on *source*: clears the destination, lets the guest run on, gives the claim back, records *end*.
 
-    With *end* error the guest is lost, and the instance goes to vm_state error.
+    With *end* error the guest is lost or cannot go on, and the instance goes to vm_state error; as long as a host is silent its
+    claim is kept, for the guest may be there.
     """
     if dest is not None:
         yield from _tidy(migration, dest, "rollback_live_migration_at_destination", instance, data)
     yield from _tidy(migration, source, "rollback_live_migration_at_source", instance, data)
     power = yield from _look(instance.uuid, source)
-    if dest is not None:
+    lost = end is MigrationStatus.ERROR
+    if dest is not None and not (lost and isinstance((yield from _look(instance.uuid, dest)), DriverError)):
         yield Release(dest, instance.uuid)
 
     def facts(server: Instance) -> None:
         server.progress = 0
         if isinstance(power, PowerState):
             server.power_state = power
-        if end is MigrationStatus.ERROR:
+        if lost:
             VMMachine.fail(server)
 
     return (yield from _finish(instance, migration, facts, end, reason))
 
 
-def give_up(
+def call_off(
     instance: Instance, migration: Migration, dest: str | None, end: MigrationStatus, reason: str
 ) -> Flow[Migration]:
     """Ends a migration whose job never began: gives the claim on *dest* back and records *end*."""

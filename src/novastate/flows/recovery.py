@@ -2,10 +2,10 @@
 
 Rules of this flow:
 
-1. Only an unstable instance is touched, and only once its deadline has passed (or *now* is asked for): before that
-   somebody may still drive it.
+1. Only an unstable instance is touched, and only once the deadline of its row in :data:`novastate.machines.RECOVERIES` has
+   passed (or *now* is asked for): before that somebody may still drive it.
 2. A live migration whose job still runs is driven on: the job is watched to its end as if nothing had happened. One
-   whose job has ended is ended as where the guest is says. One that had not begun is undone.
+   whose job has ended is ended by where the guest is, as its row says. One that had not begun is undone.
 3. A build whose guest runs is finished; any other goes to error, its room is given back.
 4. Running recovery twice, or beside a flow that still lives, is safe: every save is compare-and-swap, the loser stops.
 """
@@ -16,15 +16,25 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from novastate.drivers import GuestInfo, JobStats, JobType
-from novastate.errors import DriverError, GuestNotFound
+from novastate.drivers import JobStats, JobType
+from novastate.errors import DriverError, GuestNotFound, NotSupported
 from novastate.flows.effects import Find, Flow, Load, Now, Release, Save
 from novastate.flows.live_migrate import LiveMigrationOptions
-from novastate.flows.live_migration_end import arrived, complete, give_up, roll_back
+from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import Monitored, monitor
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import call, tell
-from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMMachine, VMState
+from novastate.machines import (
+    MigrationStatus,
+    PowerState,
+    Recovery,
+    TaskMachine,
+    TaskState,
+    VMMachine,
+    VMState,
+    Way,
+    recovery,
+)
 from novastate.objects import Allocation, Instance, LibvirtLiveMigrateData, Migration
 
 __all__ = ["Recovered", "recover"]
@@ -43,21 +53,29 @@ class Recovered:
     what: str
 
 
-def recover(instance_uuid: str, *, now: bool = False, options: LiveMigrationOptions | None = None) -> Flow[Recovered]:
+def recover(
+    instance_uuid: str,
+    *,
+    now: bool = False,
+    give_up: bool = False,
+    options: LiveMigrationOptions | None = None,
+) -> Flow[Recovered]:
     """Brings one instance back to a stable state, if its deadline has passed (*now*: even if not).
 
-    Raises NotFound; DriverError while the answer hangs on a host that is silent (nothing is changed then); StaleState if another
-    took the instance over.
+    While the answer hangs on a host that is silent, DriverError is raised and nothing changed; with *give_up* the instance goes to
+    error instead, and keeps its claims. Raises NotFound; StaleState if another took the instance over; NotSupported for a task
+    whose flow is not built.
     """
-    from novastate.machines import recovery
-
     instance: Instance = yield Load(Instance, instance_uuid)
     migration = yield from active_live_migration(instance_uuid)
+    if migration is None and not instance.task_state and instance.vm_state is not VMState.BUILDING:
+        return Recovered(instance_uuid, changed=False, what="stable, nothing to do")
     row = recovery(
         instance.vm_state,
         instance.task_state,
-        instance.power_state,
+        (yield from _power(instance, give_up=give_up or migration is not None)),
         None if migration is None else migration.status,
+        kind=None if migration is None else migration.migration_type,
     )
     if row is None:
         return Recovered(instance_uuid, changed=False, what="stable, nothing to do")
@@ -67,14 +85,31 @@ def recover(instance_uuid: str, *, now: bool = False, options: LiveMigrationOpti
         if (yield Now()) < due:
             return Recovered(instance_uuid, changed=False, what=f"not due before {due:%Y-%m-%d %H:%M:%S} UTC")
     if migration is not None:
-        ended = yield from _live_migration(instance, migration, options or LiveMigrationOptions())
-        return Recovered(instance_uuid, changed=True, what=f"live migration {ended.status}")
+        migration = yield from _live_migration(instance, migration, options or LiveMigrationOptions(), give_up=give_up)
+        return Recovered(instance_uuid, changed=True, what=f"live migration {migration.status}: {row.reason}")
     if instance.vm_state is VMState.BUILDING:
-        return (yield from _build(instance))
-    return (yield from _idle(instance))
+        return (yield from _build(instance, row))
+    return (yield from _task(instance, row))
 
 
-def _live_migration(instance: Instance, migration: Migration, options: LiveMigrationOptions) -> Flow[Migration]:
+def _power(instance: Instance, *, give_up: bool) -> Flow[PowerState]:
+    """What the hypervisor says of the guest: NOSTATE where it has none; the record's word if it is silent and *give_up*."""
+    if instance.host is None:
+        return PowerState.NOSTATE
+    try:
+        power: PowerState = (yield from call(instance.host, "get_info", instance.uuid)).power_state
+    except GuestNotFound:
+        return PowerState.NOSTATE
+    except DriverError:
+        if give_up:
+            return instance.power_state
+        raise
+    return power
+
+
+def _live_migration(
+    instance: Instance, migration: Migration, options: LiveMigrationOptions, *, give_up: bool
+) -> Flow[Migration]:
     source, dest = migration.source_compute or instance.host or "", migration.dest_compute
     data = LibvirtLiveMigrateData()
     for allocation in (yield Find(Allocation, {"consumer": instance.uuid})):
@@ -84,7 +119,7 @@ def _live_migration(instance: Instance, migration: Migration, options: LiveMigra
     if migration.status not in _STARTED or dest is None:
         if dest is not None:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-        return (yield from give_up(instance, migration, dest, MigrationStatus.ERROR, _LOST))
+        return (yield from call_off(instance, migration, dest, MigrationStatus.FAILED, _LOST))
     try:
         stats: JobStats = yield from call(source, "live_migration_job", instance.uuid)
         running = stats.type is JobType.UNBOUNDED
@@ -93,7 +128,8 @@ def _live_migration(instance: Instance, migration: Migration, options: LiveMigra
     if running and instance.task_state is TaskState.MIGRATING:
         watched = yield from monitor(instance, migration, source, data, options)
     else:
-        watched = Monitored(instance, migration, (yield from arrived(instance.uuid, source, dest)), _LOST)
+        ended = yield from arrived(migration, source, dest, give_up=give_up)
+        watched = Monitored(instance, migration, ended, _LOST)
     if watched.ended is MigrationStatus.COMPLETED:
         return (yield from complete(watched.instance, watched.migration, source, dest, data))
     return (
@@ -103,40 +139,37 @@ def _live_migration(instance: Instance, migration: Migration, options: LiveMigra
     )
 
 
-def _build(instance: Instance) -> Flow[Recovered]:
-    """Rule 3. A guest that runs on the host it was given is finished; else the attempt is undone."""
-    host, before = instance.host, instance.task_state
-    info: GuestInfo | None = None
-    if host:
-        try:
-            info = yield from call(host, "get_info", instance.uuid)
-        except GuestNotFound:
-            info = None
-    if info is not None and info.power_state is PowerState.RUNNING and before is TaskState.SPAWNING:
-        instance.launched_at = yield Now()
-        instance.power_state = info.power_state
-        VMMachine.spawned(instance)
-        what = f"the guest runs on {host}: active"
-    else:
-        if host and info is not None:
-            yield from call(host, "destroy", instance.uuid)
-        for allocation in (yield Find(Allocation, {"consumer": instance.uuid})):
-            yield Release(allocation.host, instance.uuid)
-        instance.host = instance.node = None
-        VMMachine.fail(instance)
-        what = "the build did not finish: error"
-    if before:
-        TaskMachine.finish(instance)
-    yield Save((instance,), {"task_state": (before,)})
-    return Recovered(instance.uuid, changed=True, what=what)
-
-
-def _idle(instance: Instance) -> Flow[Recovered]:
-    """A task that nothing drives and that has left nothing behind: the hypervisor's power state is taken, the task ends."""
+def _build(instance: Instance, row: Recovery) -> Flow[Recovered]:
+    """Rule 3. Finished where the row says on; else the guest, the room and the host are given up."""
     before = instance.task_state
+    if row.way is Way.ON:
+        instance.launched_at = yield Now()
+        instance.power_state = PowerState.RUNNING
+        VMMachine.spawned(instance)
+        TaskMachine.finish(instance)
+        yield Save((instance,), {"task_state": (before,)})
+        return Recovered(instance.uuid, changed=True, what=f"active: {row.reason}")
     if instance.host:
-        info: GuestInfo = yield from call(instance.host, "get_info", instance.uuid)
-        instance.power_state = info.power_state
-    TaskMachine.finish(instance)
+        yield from call(instance.host, "destroy", instance.uuid)
+    for allocation in (yield Find(Allocation, {"consumer": instance.uuid})):
+        yield Release(allocation.host, instance.uuid)
+    instance.host = instance.node = None
+    return (yield from _leave(instance, row))
+
+
+def _task(instance: Instance, row: Recovery) -> Flow[Recovered]:
+    """A task that stands for itself and goes back or to error: the guest is left as it is."""
+    if row.way is Way.ON:
+        raise NotSupported(f"instance {instance.uuid}: the flow that drives task {instance.task_state} on is not built")
+    return (yield from _leave(instance, row))
+
+
+def _leave(instance: Instance, row: Recovery) -> Flow[Recovered]:
+    """Ends the task without its work: back, or to vm_state error."""
+    before = instance.task_state
+    if row.way is Way.ERROR:
+        VMMachine.fail(instance)
+    if before:
+        TaskMachine.revert(instance)
     yield Save((instance,), {"task_state": (before,)})
-    return Recovered(instance.uuid, changed=True, what=f"task {before} given up")
+    return Recovered(instance.uuid, changed=True, what=f"{row.way.value}: {row.reason}")
