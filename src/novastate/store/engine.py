@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from attrs import frozen
 from sqlalchemy import Connection, Engine, create_engine, event, exc, insert, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -33,12 +34,10 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from novastate.errors import StoreError
 from novastate.store.schema import META, METADATA, PRODUCT, SCHEMA
 
-__all__ = ["describe", "open_database", "parse", "translated", "writing"]
+__all__ = ["Target", "open_database", "parse", "translated", "writing"]
 
 #: The execution option of a connection whose transaction is going to write.
 _WRITE = "novastate_write"
-
-_SCHEMES = {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}
 
 #: What the primary result codes of SQLite mean to somebody who has a file.
 _MEANINGS = {
@@ -53,55 +52,70 @@ _MEANINGS = {
 }
 
 
-def parse(url: str) -> URL:
-    """The parts of a database URL; raises :class:`~novastate.errors.StoreError` for one that no store is behind."""
+@frozen
+class Target:
+    """What a URL names: a file, a server, or, with neither, a new database in memory. Errors call it *where*."""
+
+    where: str
+    path: Path | None = None
+    server: URL | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is gone when it is closed."""
+        return self.path is None and self.server is None
+
+
+def parse(url: str) -> Target:
+    """What *url* names; raises :class:`~novastate.errors.StoreError` for one that no store is behind.
+
+    What follows ``sqlite:///`` is the path as it is, with no character escaped.
+    """
     known = "known are sqlite:///PATH and postgresql://HOST/DATABASE"
-    scheme, colon, _ = url.partition("://")
-    if colon and scheme not in _SCHEMES:
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        hint = f" (write sqlite:///{url})" if url and "@" not in url else ""  # who knows what is before an @
+        raise StoreError(f"not a database URL{hint}; {known}")
+    if scheme in {"sqlite", "sqlite+pysqlite"}:
+        if rest in {"", "/", "/:memory:"}:
+            return Target(":memory:")
+        if not rest.startswith("/") or "?" in rest:
+            raise StoreError("an SQLite URL has a path and nothing else (with three slashes: sqlite:///PATH)")
+        return Target(rest[1:], path=Path(rest[1:]))
+    if scheme not in {"postgresql", "postgresql+psycopg"}:
         raise StoreError(f"unknown URL scheme {scheme!r}; {known}")
     try:
-        parsed = make_url(url)
+        server = make_url(url).set(drivername="postgresql+psycopg")
     except (exc.ArgumentError, ValueError):  # the latter for a port that is no number
-        shown = not colon and "@" not in url  # what is no path may hold a password
-        hint = f" (write sqlite:///{url})" if url and shown else ""
-        raise StoreError(f"not a database URL{hint}; {known}") from None
-    if parsed.get_backend_name() == "sqlite" and (parsed.host or parsed.query):
-        raise StoreError(
-            f"{describe(parsed)}: an SQLite URL has a path and nothing else (three slashes: sqlite:///PATH)"
-        )
-    return parsed
+        raise StoreError(f"not a database URL; {known}") from None
+    shown = server.set(drivername="postgresql", query={})  # options may hold a password, too
+    return Target(shown.render_as_string(hide_password=True), server=server)
 
 
-def describe(url: URL) -> str:
-    """How errors call a database: the path of a file, or the URL without its password."""
-    if url.get_backend_name() == "sqlite" and not url.host:
-        return ":memory:" if _in_memory(url) else str(url.database)
-    return url.render_as_string(hide_password=True)
-
-
-def open_database(url: URL, *, create: bool, timeout: float) -> Engine:
+def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
     """An engine on a database that is known to be ours; it is made if there is none and *create* says so."""
-    if url.get_backend_name() != "sqlite":
-        with translated(describe(url), timeout):
-            engine = _postgresql(url, timeout)
-            return _checked(engine, describe(url), create=create)
-    if _in_memory(url):
-        if not create:
-            raise StoreError(f"{describe(url)}: there is nothing in a new database in memory, and create is False")
-        engine = _sqlite(lambda: _connect(":memory:", timeout), StaticPool)
-        return _checked(engine, describe(url), create=True)
-    path = Path(str(url.database))
+    if target.path is not None:
+        return _open_file(target.path, create=create, timeout=timeout)
+    if target.server is None and not create:
+        raise StoreError(f"{target.where}: there is nothing in a new database in memory, and create is False")
+    with translated(target.where, timeout):
+        if target.server is not None:
+            engine = _postgresql(target.server, timeout)
+        else:
+            engine = _sqlite(lambda: _connect(":memory:", timeout), StaticPool)
+        return _checked(engine, target.where, create=create)
+
+
+def _open_file(path: Path, *, create: bool, timeout: float) -> Engine:
     fresh = _inspect_path(path, create=create)
-    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'rwc' if fresh else 'rw'}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if fresh else 'rw'}"
     try:
         with translated(str(path), timeout):
             engine = _sqlite(lambda: _connect(uri, timeout), QueuePool, pool_timeout=timeout)
-            _checked(engine, str(path), create=create)
-            with engine.connect() as connection:
-                _write_ahead(connection)
-            return engine
+            return _checked(engine, str(path), create=create)
     except StoreError as error:
-        # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away.
+        # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away;
+        # but not from under another process that is making it.
         if fresh and "locked" not in str(error) and path.exists() and not path.stat().st_size:
             path.unlink()
         raise
@@ -138,10 +152,6 @@ def _one_line(error: BaseException | None) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _in_memory(url: URL) -> bool:
-    return not url.database or url.database == ":memory:"
-
-
 def _inspect_path(path: Path, *, create: bool) -> bool:
     """Whether the file is to be made; raises what can be said of the path by looking at it.
 
@@ -151,8 +161,8 @@ def _inspect_path(path: Path, *, create: bool) -> bool:
         mode = path.stat().st_mode
     except FileNotFoundError:
         mode = None
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter for a NUL in the path
+        raise StoreError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     home = path.absolute().parent
     problem = None
     if mode is not None and stat.S_ISDIR(mode):
@@ -205,15 +215,17 @@ def _sqlite(connect: Callable[[], sqlite3.Connection], pool: type[Any], **option
 
 
 def _postgresql(url: URL, timeout: float) -> Engine:
+    milliseconds = max(1, math.ceil(timeout * 1000))  # 0 would be: for ever
     try:
         return create_engine(
-            url.set(drivername="postgresql+psycopg"),
+            url,
             hide_parameters=True,
             pool_pre_ping=True,
             pool_timeout=timeout,
             connect_args={
                 "connect_timeout": max(2, math.ceil(timeout)),  # libpq takes no less
-                "options": f"-c lock_timeout={math.ceil(timeout * 1000)}",
+                "tcp_user_timeout": milliseconds,  # a server that has vanished
+                "options": f"-c lock_timeout={milliseconds} -c statement_timeout={2 * milliseconds}",
             },
         )
     except ImportError as error:
@@ -221,10 +233,10 @@ def _postgresql(url: URL, timeout: float) -> Engine:
 
 
 def _write_ahead(connection: Connection) -> None:
-    """Switches the file to WAL mode, which it then keeps: later openings only ask."""
+    """Switches a file to WAL mode, which it then keeps: later openings only ask. Memory has no such mode."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
-    if raw.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+    if raw.execute("PRAGMA journal_mode").fetchone() == ("delete",):
         raw.execute("PRAGMA journal_mode = WAL").fetchone()
 
 
@@ -236,6 +248,9 @@ def _checked(engine: Engine, where: str, *, create: bool) -> Engine:
         if not ready:
             with engine.connect() as connection, writing(connection).begin():
                 _make(connection, where)
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                _write_ahead(connection)
     except BaseException:
         engine.dispose()
         raise

@@ -25,7 +25,7 @@ from novastate.store.rows import Row, Step, check_page, decode, document_text, n
 try:
     from sqlalchemy import Connection, delete, exc, insert, or_, select, update
 
-    from novastate.store.engine import describe, open_database, parse, translated, writing
+    from novastate.store.engine import open_database, parse, translated, writing
     from novastate.store.schema import DOCUMENTS, DROPPED, HISTORY, MAILBOX, TABLES
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "sqlalchemy":
@@ -62,17 +62,16 @@ class SqlStore:
         timeout: float = 5.0,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        parsed = parse(url)
-        self._where = describe(parsed)
+        target = parse(url)
+        self._where = target.where
         self._timeout = timeout
         self._clock = clock
         self._closed = False
         # SQLite has one writer at a time (and in memory one connection): threads queue here, which is fair,
         # and not in SQLite's busy handler, which sleeps.
-        sqlite = parsed.get_backend_name() == "sqlite"
-        self._writers = Lock() if sqlite else None
-        self._readers = self._writers if sqlite and self._where == ":memory:" else None
-        self._engine = open_database(parsed, create=create, timeout=timeout)
+        self._writers = None if target.server else Lock()
+        self._readers = self._writers if target.in_memory else None
+        self._engine = open_database(target, create=create, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<SqlStore {self._where}>"
