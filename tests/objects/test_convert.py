@@ -50,7 +50,9 @@ def codec(request, monkeypatch):
         encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         monkeypatch.setattr(convert, "_codec", lambda: (lambda data: encoder.encode(data).encode(), json.loads))
     else:
-        pytest.importorskip("orjson")
+        import orjson
+
+        monkeypatch.setattr(convert, "_codec", lambda: (orjson.dumps, orjson.loads))
     return request.param
 
 

@@ -69,6 +69,13 @@ def test_a_minimal_instance_is_a_fresh_one():
     assert not server.deleted
 
 
+def test_the_hypervisors_name_is_novas():
+    assert instance(id=42).name == "instance-0000002a"
+    assert instance().name == UUID
+    with pytest.raises(AttributeError, match="did you mean"):
+        instance().name = "web"
+
+
 def test_a_repr_shows_what_differs_from_the_default():
     assert repr(flavor()) == "Flavor(name='m1.small', vcpus=2, memory_mb=2048, root_gb=20)"
     assert repr(flavor(vcpus=UNSET)) == "Flavor(name='m1.small', memory_mb=2048, root_gb=20)"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import pickle
 import traceback
+from pprint import pformat
 
 import pytest
+from rich.console import Console
+from rich.pretty import pprint
 
 from novastate.errors import InvalidField
 from novastate.objects import (
@@ -50,7 +54,10 @@ def holders():
 def test_no_way_of_showing_shows_it(obj, caplog):
     logging.getLogger().warning("%s %r", obj, obj)
     shown = [repr(obj), str(obj), f"{obj}", f"{obj!r}", "%s" % obj, repr([obj]), repr({"a": obj}), caplog.text]  # noqa: UP031
-    for text in shown:
+    rich = io.StringIO()
+    Console(file=rich, width=200).print(obj)
+    pprint(obj, console=Console(file=rich, width=20))
+    for text in (*shown, rich.getvalue(), pformat(obj)):
         assert SECRET not in text
     assert MASK in repr(obj)
 

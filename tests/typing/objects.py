@@ -67,7 +67,7 @@ server.hosst = "cmp-a"  # type: ignore[attr-defined]  # pyright: ignore[reportAt
 # Values are frozen; what must be given, must.
 small.vcpus = 2  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 Instance(uuid=UUID)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-Flavor(2, vcpus=1, memory_mb=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Flavor(2, vcpus=1, memory_mb=1)  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
 
 move = Migration(
     uuid=UUID,

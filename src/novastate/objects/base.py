@@ -18,7 +18,7 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from operator import attrgetter
@@ -149,15 +149,15 @@ class Record:
 
     def __repr__(self) -> str:
         """The fields that differ from their defaults, in order; secrets masked."""
-        shown: list[str] = []
+        return f"{type(self).__name__}({', '.join(f'{name}={held!r}' for name, held in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        """What rich shows: the same as repr."""
         for name, field in fields(type(self)).items():
             held = getattr(self, name, UNSET)
             if held is field.default or held == field.default:
                 continue
-            if field.secret and held is not None and held is not UNSET:
-                held = _masked(held)
-            shown.append(f"{name}={held!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+            yield name, _masked(held) if field.secret and held is not None and held is not UNSET else held
 
 
 def _hash(self: Record) -> int:

@@ -271,7 +271,7 @@ def _loader(cls: type[Any], inner: Inner) -> Step:
             given.update(_unset_fields(cls, at, data))
         if not required <= given.keys():
             lacking = min(required - given.keys())
-            raise WireError(f"{at}.{lacking}", None, "is missing")
+            raise WireError(f"{at}.{lacking}", _TypeName("nothing"), "must be given")
         try:
             return cls(**given)
         except InvalidField as error:

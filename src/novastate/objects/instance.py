@@ -126,3 +126,8 @@ class Instance(PersistentRecord):
     tags: Sequence[Tag] | Unset = UNSET
 
     revision: Revision = 0
+
+    @property
+    def name(self) -> str:
+        """What the hypervisor calls it, by Nova's default template: ``instance-0000002a``; its uuid where it has no id yet."""
+        return self.uuid if self.id is UNSET else f"instance-{self.id:08x}"
