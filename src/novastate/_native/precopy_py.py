@@ -21,7 +21,8 @@ A sync after T seconds makes a clean page of a class (N pages, written r times a
 1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent.
 
 Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
-operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number of turns is bounded by `TURNS`.
+operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number
+of turns is bounded by `TURNS`.
 Sources: QEMU 10.0 migration/migration.c (migration_thread, migration_iteration_run,
 migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate,
 migration_bitmap_sync, migration_trigger_throttle), system/cpu-throttle.c.

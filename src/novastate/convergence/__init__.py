@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novastate.convergence.curve import DirtyClass, DirtyCurve
-    from novastate.convergence.evaluation import Evaluation, evaluate
+    from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
-    from novastate.convergence.policy import Advice, NovaPolicy, Policy, Situation, data_gb
+    from novastate.convergence.policy import Advice, FixedPolicy, NovaPolicy, Policy, Situation, data_gb
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
     from novastate.convergence.rules import Rules
 
 __all__ = [
     "Advice",
+    "Comparison",
     "DirtyClass",
     "DirtyCurve",
     "Evaluation",
+    "FixedPolicy",
     "Forecast",
     "Guest",
     "Limits",
@@ -40,9 +42,9 @@ __all__ = [
 
 _HOMES = {
     "curve": ("DirtyClass", "DirtyCurve"),
-    "evaluation": ("Evaluation", "evaluate"),
+    "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
-    "policy": ("Advice", "NovaPolicy", "Policy", "Situation", "data_gb"),
+    "policy": ("Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
     "rules": ("Rules",),

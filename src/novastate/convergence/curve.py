@@ -18,6 +18,7 @@ QEMU's dirty rate over a calc-time tau (migration/dirtyrate.c) is W(tau)/tau in 
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
 from collections.abc import Iterable, Mapping
@@ -125,8 +126,8 @@ class DirtyCurve:
                 raise ConvergenceError(f"windows[{tau}]", pages, f"is more than the memory's {page_count} pages")
         _check_shape(points, noise)
         taus = np.array([tau for tau, _ in points])
-        pages = np.array([w for _, w in points])
-        return cls(_fit(taus, pages, np.maximum(pages, 1.0), page_count), page_count)
+        counts = np.array([w for _, w in points])
+        return cls(_fit(taus, counts, np.maximum(counts, 1.0), page_count), page_count)
 
     @classmethod
     def from_dirty_rates(
@@ -215,7 +216,7 @@ class DirtyCurve:
 
 
 def _check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0) -> None:
-    for (t0, w0), (t1, w1) in zip(points, points[1:], strict=False):
+    for (t0, w0), (t1, w1) in itertools.pairwise(points):
         if w1 * (1 + noise) + slack * t1 < w0:
             raise ConvergenceError(f"windows[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
         if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
@@ -252,7 +253,7 @@ def _straight(taus: _Floats, pages: _Floats, page_count: int) -> DirtyClass | No
         return None
     rate = float(pages[0] / taus[0])
     size = float(pages.max())
-    if float(np.abs(np.minimum(rate * taus, size) / pages - 1.0).max()) > _STRAIGHT:
+    if float(np.abs(np.minimum(rate * taus, size) / np.maximum(pages, 1.0) - 1.0).max()) > _STRAIGHT:
         return None
     # Not seen to come round: it may go through nearly all of the memory.
     round_seen = rate * float(taus[-1]) > size * 1.02
@@ -260,7 +261,7 @@ def _straight(taus: _Floats, pages: _Floats, page_count: int) -> DirtyClass | No
 
 
 def _nnls(a: _Floats, b: _Floats) -> _Floats:
-    """min |a x - b| for x >= 0, by Lawson and Hanson's active set; the number of steps is bounded."""
+    """The x >= 0 of least (a x - b)**2, by Lawson and Hanson's active set; the number of steps is bounded."""
     n = a.shape[1]
     x: _Floats = np.zeros(n)
     free = np.zeros(n, dtype=bool)

@@ -23,10 +23,9 @@ _LONGEST = 3.2e7
 _MOST = float(1 << 52)
 
 
-def _within(low: float, high: float, problem: str) -> Callable[[object, attrs.Attribute[float], float], None]:
-    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-        known = isinstance(value, int | float) and math.isfinite(value)
-        if not known or not low <= value <= high:
+def _within(low: float, high: float, problem: str) -> Callable[[object, attrs.Attribute[float], object], None]:
+    def check(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+        if not isinstance(value, int | float) or not low <= value <= high:  # NaN is not within anything
             raise ConvergenceError(attribute.name, value, problem)
 
     return check

@@ -29,6 +29,8 @@ __all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "Situat
 
 #: What to do with the job: leave it, abort it, or make it complete (post-copy where permitted, else pause).
 JobAction = Literal["none", "abort", "force_complete"]
+#: What Nova does when the completion timeout has passed.
+TimeoutAction = Literal["abort", "force_complete"]
 
 
 class SituationLike(Protocol):
@@ -37,21 +39,25 @@ class SituationLike(Protocol):
     @property
     def elapsed(self) -> float:
         """Seconds since the migration started."""
+        ...
 
     @property
     def post_copy(self) -> bool:
         """Whether the guest already runs on the destination (status ``running (post-copy)``)."""
+        ...
 
     @property
     def data_gb(self) -> float:
         """What has to move, in GiB, as `data_gb` counts it."""
+        ...
 
     @property
     def current_downtime(self) -> int | None:
         """The downtime limit that was set last, in ms; None before the first."""
+        ...
 
 
-def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     if not math.isfinite(value) or value < 0:
         raise ConvergenceError(attribute.name, value, "must be a finite number, not negative")
 
@@ -87,6 +93,7 @@ class Policy(Protocol):
 
     def decide(self, outlook: SituationLike) -> Advice:
         """What to do now."""
+        ...
 
 
 def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
@@ -108,11 +115,16 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
 
 
 def _at_least(least: int) -> Callable[[object, attrs.Attribute[int], int], None]:
-    def check(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         if not math.isfinite(value) or value < least:
             raise ConvergenceError(attribute.name, value, f"must be {least} or more")
 
     return check
+
+
+def _known_action(_: object, attribute: attrs.Attribute[TimeoutAction], value: TimeoutAction) -> None:
+    if value not in {"abort", "force_complete"}:
+        raise ConvergenceError(attribute.name, value, "is no action", ("abort", "force_complete"))
 
 
 @attrs.frozen
@@ -133,12 +145,7 @@ class NovaPolicy:
     downtime_steps: int = attrs.field(default=10, validator=_at_least(3))
     downtime_delay: int = attrs.field(default=75, validator=_at_least(3))
     completion_timeout: int = attrs.field(default=800, validator=_at_least(0))
-    timeout_action: Literal["abort", "force_complete"] = attrs.field(default="abort")
-
-    @timeout_action.validator
-    def _known_action(self, attribute: attrs.Attribute[str], value: str) -> None:
-        if value not in {"abort", "force_complete"}:
-            raise ConvergenceError(attribute.name, value, "is no action", ("abort", "force_complete"))
+    timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
 
     def steps(self, data_gb: float) -> list[tuple[int, int]]:
         """The downtime steps for *data_gb* GiB: (from this many seconds on, limit in ms), rising."""

@@ -34,7 +34,7 @@ from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
 
-__all__ = ["Outcome", "Recording", "Source"]
+__all__ = ["Outcome", "Recording", "Source", "load_all"]
 
 #: What is known of the guest: its write law, or what its host observes.
 Source = Literal["host", "law"]
@@ -278,7 +278,10 @@ class Recording:
             return None
         if not (isinstance(start, int | float) and isinstance(end, int | float) and end > start):
             return None
-        share = (spent - info[4]) / 1e9 / (end - start) / max(1, info[3])
+        before, vcpus = info[4], info[3]
+        if not (isinstance(before, int | float) and isinstance(vcpus, int | float)):
+            return None
+        share = (spent - before) / 1e9 / (end - start) / max(1.0, vcpus)
         return min(1.0, max(0.02, share))
 
     def _zero(self, source: Source) -> tuple[float, float]:
@@ -339,6 +342,24 @@ class Recording:
         curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
         blind = _BLIND_BUSY if busy is None or busy > 0.9 else _BLIND
         return attrs.evolve(curve, spread=math.hypot(curve.spread, blind))
+
+
+def load_all(directory: str | os.PathLike[str]) -> tuple[list[Recording], list[tuple[str, str]]]:
+    """The recordings in *directory* (``*.json``), by name; and those that cannot be read, with the reason.
+
+    Raises `ConvergenceError` where there is no such directory.
+    """
+    where = Path(directory)
+    if not where.is_dir():
+        raise ConvergenceError("directory", os.fspath(directory), "is no directory")
+    found: list[Recording] = []
+    broken: list[tuple[str, str]] = []
+    for path in sorted(where.glob("*.json")):
+        try:
+            found.append(Recording.load(path))
+        except ConvergenceError as error:
+            broken.append((path.stem, str(error)))
+    return found, broken
 
 
 def _rows(value: object) -> list[list[object]]:

@@ -108,9 +108,9 @@ class Rules:
         if more.get("switchover_bandwidth") is not None and number < (8, 2):
             raise ConvergenceError("switchover_bandwidth", version, "needs QEMU 8.2")
         known = {field.name for field in attrs.fields(cls)}
-        for field in more:
+        for field, value in more.items():
             if field not in known:
-                raise ConvergenceError(field, more[field], "is no rule", sorted(known))
+                raise ConvergenceError(field, value, "is no rule", sorted(known))
         return cls(f"qemu-{version}", auto_converge=auto_converge, post_copy=post_copy, **more)  # type: ignore[arg-type]
 
     def quota(self, limit: float | None, page_size: int = 4096) -> float:
