@@ -7,7 +7,9 @@ import inspect
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
@@ -234,3 +236,48 @@ def test_importing_the_objects_loads_no_converter():
     code = "import novastate.objects, sys; print({'cattrs', 'orjson', 'hypothesis'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_class_is_first_used_by_many_threads_at_once():
+    for _ in range(20):
+
+        @record
+        class Fresh(Record):
+            name: str
+            size: int = 0
+
+        start = threading.Barrier(8)
+
+        def make(number, cls=Fresh, start=start):
+            start.wait()
+            return cls(name="a", size=number).size
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(make, range(8))) == list(range(8))
+
+
+def test_a_subclass_with_its_own_init_runs_it_once():
+    calls = []
+
+    @record
+    class Pool(Record):
+        name: str
+
+    class Named(Pool):
+        def __init__(self, name):
+            calls.append(name)
+            super().__init__(name=name)
+
+    assert (Named("a").name, Named("b").name) == ("a", "b")
+    assert calls == ["a", "b"]
+
+
+def test_a_field_cannot_be_deleted():
+    server = instance()
+    with pytest.raises(AttributeError, match="cannot be deleted"):
+        del server.host
+    assert server == instance()
+
+
+def test_python_can_replace_fields():
+    assert flavor().__replace__(vcpus=4) == flavor(vcpus=4)

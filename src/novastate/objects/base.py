@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
 from novastate.errors import InvalidField, near
 from novastate.objects.checks import ProblemError
@@ -159,6 +159,10 @@ class Record:
                 continue
             yield name, _masked(held) if field.secret and held is not None and held is not UNSET else held
 
+    def __replace__(self, **changes: Any) -> Self:
+        """:func:`copy.replace` of Python 3.13."""
+        return evolve(self, **changes)
+
 
 def _hash(self: Record) -> int:
     cls = self.__class__
@@ -278,6 +282,12 @@ def _assign(self: Any, name: str, value: Any) -> None:
     setter(self, value)
 
 
+def _keep(self: object, name: str) -> None:
+    raise AttributeError(
+        f"a field of a {type(self).__name__} cannot be deleted; {name} = UNSET says that it is not known"
+    )
+
+
 def unknown_field(cls: type[Any], name: str) -> AttributeError:
     """What is raised for a field that *cls* does not have; the text names the near ones."""
     meant = near(name, _plan(cls).fields)
@@ -285,11 +295,15 @@ def unknown_field(cls: type[Any], name: str) -> AttributeError:
     return AttributeError(f"{cls.__name__} has no field {name!r}{hint}", name=name)
 
 
-def _first_init(self: Any, **given: Any) -> None:
-    """Stands for ``__init__`` until the first object is made: an import compiles nothing."""
-    cls = next(c for c in type(self).__mro__ if c.__dict__.get("__init__") is _first_init)
-    cls.__init__ = _compiled_init(cls)  # type: ignore[misc]
-    self.__init__(**given)
+def _first_init(cls: type[Any]) -> Callable[..., None]:
+    """Stands for the ``__init__`` of *cls* until the first object is made: an import compiles nothing."""
+
+    def __init__(self: Any, **given: Any) -> None:  # noqa: N807  (it is one)
+        # Threads that come here at once each compile the same function; the last one stays.
+        init = cls.__init__ = _compiled_init(cls)
+        init(self, **given)
+
+    return __init__
 
 
 def _compiled_init(cls: type[Any]) -> Callable[..., None]:
@@ -372,10 +386,13 @@ def _made(cls: type[T], *, frozen: bool) -> type[T]:
         declared[name] = (annotation, body.pop(name, _REQUIRED))
     # A class gets slots only when it is made, so it is made again, as attrs and dataclasses do.
     body = {k: v for k, v in body.items() if k not in {"__dict__", "__weakref__"}}
-    body |= {"__slots__": tuple(own), "__init__": _first_init, "__signature__": _SIGNATURE}
+    body |= {"__slots__": tuple(own), "__signature__": _SIGNATURE}
     body |= {"__attrs_attrs__": _ATTRIBUTES, "__hash__": _hash if frozen else None}
-    body |= {"__setattr__": _frozen, "__delattr__": _frozen} if frozen else {"__setattr__": _assign}
+    body |= (
+        {"__setattr__": _frozen, "__delattr__": _frozen} if frozen else {"__setattr__": _assign, "__delattr__": _keep}
+    )
     made: Any = type(cls.__name__, cls.__bases__, body)
+    made.__init__ = _first_init(made)
     _DECLARED[made] = declared
     return cast("type[T]", made)
 

@@ -68,7 +68,7 @@ def loads(cls: type[R], data: bytes | str) -> R:
     try:
         parsed = _codec()[1](data)
     except (ValueError, TypeError, RecursionError) as error:
-        raise WireError("$", f"{len(data)} bytes", f"is not JSON ({_first_line(error)})") from None
+        raise WireError("$", _TypeName(f"{len(data)} bytes"), f"is not JSON ({_first_line(error)})") from None
     return structure(cls, parsed)
 
 
@@ -359,7 +359,7 @@ def _unknown(cls: type[Any], at: str, name: object) -> WireError:
 
 
 class _TypeName(str):
-    """Shown as it is: errors name the type of what they do not show."""
+    """Shown as it is: errors tell the type, or the size, of what they do not show."""
 
     __slots__ = ()
 
