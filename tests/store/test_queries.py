@@ -66,6 +66,16 @@ def test_every_search_reads_an_index_in_order(fleet, kind):
         assert "(key>?)" in plan[0] or " AND key>?)" in plan[0]
 
 
+def test_a_search_by_several_fields_reads_the_most_telling_index(fleet):
+    vm = sample(Instance, 1)
+    with statements(fleet) as seen:
+        fleet.find(Migration, status="completed", instance_uuid=vm.uuid)
+        fleet.find(Instance, vm_state="active", host=None, task_state=None)
+    (_, one), (_, two) = plans(fleet, seen)
+    assert "novastate_migration_by_instance_uuid (instance_uuid=? AND key>?)" in one[0]
+    assert "novastate_instance_by_host (host=? AND key>?)" in two[0]
+
+
 def test_no_operation_reads_a_whole_table():
     with closing(SqlStore("sqlite://")) as store, statements(store) as seen:
         vm, move, room = sample(Instance, 1), sample(Migration, 2), sample(Allocation, 3)

@@ -37,6 +37,7 @@ class Kind:
     name: str
     cls: type[Any]
     key: tuple[str, ...]
+    #: The most telling first: a search by several fields reads the index of the first of them.
     indexed: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
     #: The field that holds the key of the object whose history this one's changes belong to; empty: its own.
@@ -59,14 +60,14 @@ KINDS: Mapping[type[Any], Kind] = {
             "instance",
             Instance,
             ("uuid",),
-            indexed=("display_name", "host", "vm_state", "task_state"),
+            indexed=("display_name", "host", "task_state", "vm_state"),
             watched=("vm_state", "task_state", "power_state", "host"),
         ),
         Kind(
             "migration",
             Migration,
             ("uuid",),
-            indexed=("instance_uuid", "status", "source_compute", "dest_compute"),
+            indexed=("instance_uuid", "source_compute", "dest_compute", "status"),
             watched=("status", "dest_compute"),
             owner="instance_uuid",
         ),

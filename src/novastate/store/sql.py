@@ -108,8 +108,11 @@ class SqlStore:
         check_page(limit)
         table = TABLES[kind.name]
         query = select(table.c.key, table.c.revision, table.c.body).where(table.c.key > after)
-        for name, value in selection(kind, equals).items():
-            query = query.where(table.c[name] == value)  # None: IS NULL
+        wanted = selection(kind, equals)
+        for place, name in enumerate(sorted(wanted, key=kind.indexed.index)):
+            # SQLite knows no sizes and takes any of several indexes: an expression leaves it the one to take.
+            column = table.c[name].concat("") if place and self._writers else table.c[name]
+            query = query.where(column == wanted[name])  # None: IS NULL
         with self._transaction() as connection:
             found = connection.execute(query.order_by(table.c.key).limit(limit)).all()
         return [decode(cls, row.key, _row(kind.name, row.key, row)) for row in found]
