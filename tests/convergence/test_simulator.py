@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novastate.convergence import Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.convergence.laws import WriteLaw
 from novastate.convergence.simulation import SimulationSetup, Status
-from novastate.convergence.simulator import PreCopySimulation
+from novastate.convergence.simulator import PreCopySimulation, simulate
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -18,10 +19,11 @@ PAGES = 384 * 256
 FLUSH = 32 * 4104
 
 
-def simulation(law=None, *, pages=PAGES, limit=64 * MIB, zero_pages=32_000, seed=1, tail=3500, **setup):
+def simulation(law=None, *, pages=PAGES, limit=64 * MIB, zero_pages=32_000, seed=1, tail_pages=3500, **setup):
     law = WriteLaw.idle() if law is None else WriteLaw.parse(law) if isinstance(law, str) else law
+    quota = math.ceil(limit / 10 / FLUSH) * FLUSH if limit else math.inf
     return PreCopySimulation(
-        pages, law, SimulationSetup(limit=limit, **setup), zero_pages=zero_pages, tail=tail, seed=seed
+        pages, law, SimulationSetup(quota=quota, **setup), zero_pages=zero_pages, tail_pages=tail_pages, seed=seed
     )
 
 
@@ -280,7 +282,7 @@ def test_without_a_limit_line_rate_bounds_it():
 
 
 def test_zero_pages_cost_nine_bytes():
-    assert finished(zero_pages=PAGES, tail=0).statistics.processed < PAGES * 9 + 1000
+    assert finished(zero_pages=PAGES, tail_pages=0).statistics.processed < PAGES * 9 + 1000
 
 
 def test_a_written_zero_page_is_zero_no_more():
@@ -305,3 +307,56 @@ def test_impossible_numbers_are_refused_by_name(make, field):
     with pytest.raises(ConvergenceError) as refused:
         make()
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("law", ["uniform", "zipf", "hotcold", "sequential"])
+@pytest.mark.parametrize("rate", [8, 24, 44])
+@pytest.mark.parametrize("limit", [32, 64, 200])
+def test_simulation_and_forecast_agree(law, rate, limit):
+    extra = {"zipf": " s=0.9", "hotcold": " hot=0.1 weight=0.9"}.get(law, "")
+    law = WriteLaw.parse(f"{law} wss=64MiB rate={rate}MiB/s{extra}").with_background()
+    link, limits = Link(limit=limit * MIB), Limits(downtime=0.3, timeout=60)
+    guest = Guest(memory=PAGES * 4096, zero_pages=32_000, page_size=4096, curve=law.curve(PAGES), busy=0.06)
+    expected = forecast(guest, link, limits)
+    results = [simulate(pages=PAGES, law=law, link=link, limits=limits, zero_pages=32_000, seed=s) for s in range(3)]
+    if expected.probability > 0.95:
+        assert all(result.verdict is Verdict.CONVERGES for result in results)
+        low, high = expected.total_interval
+        # One sync more or less is one slot; a sequential writer's phase against the scan is worth more.
+        share = 0.1 if "sequential" in str(law) else 0.03
+        assert all((1 - share) * low - 0.1 <= result.total <= (1 + share) * high + 0.1 for result in results)
+        nearest = min(results, key=lambda result: abs(result.total - expected.total))
+        assert nearest.total == pytest.approx(expected.total, rel=share, abs=0.11)
+        assert nearest.transferred == pytest.approx(expected.transferred, rel=share)
+        assert nearest.downtime == pytest.approx(expected.downtime, abs=0.01)
+    elif expected.probability < 0.05:
+        assert all(result.verdict is not Verdict.CONVERGES for result in results)
+
+
+def test_the_result_counts_as_libvirt_and_as_the_hypervisor():
+    rules = Rules.qemu()
+    result = simulate(pages=PAGES, law=WriteLaw.idle(), link=Link(limit=64 * MIB), zero_pages=32_000, rules=rules)
+    assert result.total - result.hypervisor_total == pytest.approx(rules.begin)
+    assert result.rounds[0].start == 0
+
+
+def test_a_timeout_is_a_verdict():
+    law = WriteLaw.uniform(16384, 400 * 256)
+    result = simulate(pages=PAGES, law=law, link=Link(limit=64 * MIB), limits=Limits(timeout=20), zero_pages=32_000)
+    assert result.verdict is Verdict.TIMES_OUT
+    assert (result.total, result.downtime, result.transferred) == (None, None, None)
+
+
+def test_post_copy_by_rule_switches_after_the_syncs_it_names():
+    law = WriteLaw.uniform(16384, 400 * 256)
+    rules = Rules.qemu(post_copy=True, post_copy_after=3)
+    result = simulate(pages=PAGES, law=law, link=Link(limit=64 * MIB), rules=rules, zero_pages=32_000)
+    assert result.verdict is Verdict.CONVERGES
+    assert result.post_copied
+    assert len(result.rounds) == 3
+
+
+@pytest.mark.parametrize("option", [{"multifd": 2}, {"xbzrle_cache": 1e8}])
+def test_what_is_not_simulated_is_refused(option):
+    with pytest.raises(ConvergenceError, match="is not simulated"):
+        simulate(pages=10, law=WriteLaw.idle(), link=Link(limit=0), rules=Rules.qemu(**option))

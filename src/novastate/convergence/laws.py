@@ -38,6 +38,10 @@ _UNITS: Mapping[str, int] = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2
 _SIZE = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgt]?i?b)?(?:/s)?", re.IGNORECASE)
 
 
+#: Into how many classes the pages of a zipf law are put, and how many classes a curve may have.
+_GROUPS, _MOST = 26, 32
+
+
 class PageClass(NamedTuple):
     """*pages* pages that are together written *rate* times a second, at random or *ordered* one after the other."""
 
@@ -137,17 +141,18 @@ class WriteLaw:
         return cls((Part("sequential", pages, rate),))
 
     @classmethod
-    def from_classes(cls, classes: Iterable[tuple[float, float]]) -> WriteLaw:
-        """Independent classes of (pages, writes a second), as a dirty curve of classes has them."""
-        parts = [Part("uniform", max(1, round(pages)), rate) for pages, rate in classes if pages >= 0.5 and rate > 0]
-        return cls(tuple(parts))
+    def from_curve(cls, curve: DirtyCurve, busy: float = 0.0) -> WriteLaw:
+        """A law whose curve is *curve*: its classes, in whole pages."""
+        rows = [row for row in curve.classes if row.size >= 0.5 and row.rate > 0]
+        patterns: dict[bool, Pattern] = {True: "sequential", False: "uniform"}
+        return cls((Part(patterns[row.sequential], max(1, round(row.size)), row.rate) for row in rows), busy)
 
-    def with_background(self, hot: int = 65, slow: int = 85) -> WriteLaw:
-        """The same with what any running system writes besides: *hot* pages within 0.1 s, *slow* ones within some seconds.
-
-        The counts are those of an idle Linux guest; they decide whether small downtime limits are ever met.
+    def with_background(self) -> WriteLaw:
+        """The same with what any running system writes besides (timers, stacks, device rings): 190 pages within 4 s, 60 of them
+        within a tenth. It decides whether small downtime limits are ever met.
         """
-        return evolve(self, parts=(*self.parts, Part("uniform", hot, hot * 30.0), Part("uniform", slow, slow * 0.4)))
+        extra = tuple(Part("uniform", pages, rate) for pages, rate in ((60, 2400), (70, 175), (60, 42)))
+        return evolve(self, parts=(*self.parts, *extra))
 
     def __add__(self, other: WriteLaw) -> WriteLaw:
         return WriteLaw((*self.parts, *other.parts), max(self.busy, other.busy))
@@ -177,20 +182,16 @@ class WriteLaw:
             for pages, rate, ordered in self.classes()
         )
 
-    def share(self, throttle: float) -> float:
-        """Which share of its writes is left while *throttle* (0 to 1) of the vCPU time is withheld."""
-        return 1.0 if self.busy <= 0 else min(1.0, (1.0 - throttle) / self.busy)
-
     def curve(self, page_count: int) -> DirtyCurve:
         """The exact dirty curve, for a guest of *page_count* pages. Raises ConvergenceError if it has fewer than are written."""
-        from novastate.convergence.curve import DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
+        from novastate.convergence.curve import DirtyClass, DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
 
-        if page_count < max(1, self.pages):
+        if page_count < self.pages:
             raise ConvergenceError(
-                "page_count", page_count, f"must be at least {max(1, self.pages)}, the pages that are written"
+                "page_count", page_count, f"must be at least {self.pages}, the pages that are written"
             )
-        windows = [0.01 * 2**k for k in range(17)]
-        return DirtyCurve.from_windows({tau: self.written(tau) for tau in windows}, page_count=page_count)
+        rows = _merged(row for row in self.classes() if row.rate > 0)
+        return DirtyCurve(tuple(DirtyClass(row.pages, row.rate, row.ordered) for row in rows), page_count)
 
     # --- as text
 
@@ -255,17 +256,27 @@ def _number(value: float) -> str:
 
 
 def _zipf_classes(pages: int, rate: float, s: float) -> tuple[PageClass, ...]:
-    """Groups ranks whose rates differ by less than about a tenth; the sum over a group is an integral where it is long."""
-    edges = [1]
-    while edges[-1] <= pages:
-        edges.append(max(edges[-1] + 1, math.ceil(edges[-1] * 1.1)))
-    edges[-1] = pages + 1
+    """Groups ranks evenly in their logarithm; the sum over a group is an integral where it is long."""
+    edges = sorted({1, pages + 1, *(round((pages + 1) ** (step / _GROUPS)) for step in range(_GROUPS))})
     weights = [_power_sum(first, after, s) for first, after in pairwise(edges)]
     total = sum(weights)
     return tuple(
         PageClass(after - first, rate * weight / total)
         for (first, after), weight in zip(pairwise(edges), weights, strict=True)
     )
+
+
+def _merged(rows: Iterable[PageClass]) -> list[PageClass]:
+    """At most :data:`_MOST` classes: those whose pages are written most nearly alike are put together."""
+    found = sorted(rows, key=lambda row: (row.ordered, row.rate / row.pages))
+    while len(found) > _MOST:
+        near = [
+            math.inf if a.ordered or b.ordered else (b.rate / b.pages) / (a.rate / a.pages) for a, b in pairwise(found)
+        ]
+        at = near.index(min(near))
+        a, b = found[at : at + 2]
+        found[at : at + 2] = [PageClass(a.pages + b.pages, a.rate + b.rate, a.ordered)]
+    return found
 
 
 def _power_sum(first: int, after: int, s: float) -> float:

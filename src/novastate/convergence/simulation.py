@@ -1,20 +1,23 @@
-"""What a simulated migration is set up with, and what can be seen of it.
+"""What a simulated migration is set up with, what can be seen of it, and how it ended.
 
 Rules: times in seconds, sizes in bytes, rates in bytes a second, throttles as shares of vCPU time. Nothing here computes; the rules of
-QEMU are in `novastate.convergence.simulator`.
+QEMU are in `novastate.convergence.simulator`, and their constants in `novastate.convergence.rules`.
 """
 
 from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import Any, NamedTuple
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
+from novastate.convergence.guest import Limits, Link
 from novastate.convergence.laws import PAGE
+from novastate.convergence.precopy import Round, Verdict
+from novastate.convergence.rules import Rules
+from novastate.errors import ConvergenceError
 
-__all__ = ["Round", "SimulationSetup", "Statistics", "Status"]
+__all__ = ["SimulationResult", "SimulationSetup", "Statistics", "Status"]
 
 
 class Status(Enum):
@@ -35,57 +38,67 @@ class Status(Enum):
 
 @frozen
 class SimulationSetup:
-    """The numbers of one migration: times in s, sizes in bytes, rates in bytes a second, throttles as shares of vCPU time.
+    """The numbers of one migration.
 
-    *limit* 0 is none. *first*, *again*, *blank*: time to send a page that the destination touches first, one that it has already,
-    a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the measured one in the threshold, if not 0.
+    *quota*: bytes that go out in one slot, infinite without a limit. *first*, *again*, *blank*: s to send a page that the destination
+    touches first, one that it has already, a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the
+    measured one in the threshold, if not 0. *lost*, *wake*: what a throttle takes besides (shares of what is left, of vCPU time).
+    *post_copy*: permitted; *post_copy_after*: the switch comes by itself when more bitmaps than this were synced, 0: never.
     *slow_slots*: share of the slots that last 101 ms.
     """
 
-    limit: float = 0.0
+    quota: float = math.inf
     downtime: float = 0.3
     first: float = 10.5e-6
-    again: float = 1.8e-6
-    blank: float = 0.5e-6
+    again: float = 1.7e-6
+    blank: float = 0.45e-6
     device: float = 0.011
     auto_converge: bool = False
     throttle_initial: float = 0.20
     throttle_increment: float = 0.10
     throttle_max: float = 0.99
     throttle_trigger: float = 0.50
+    lost: float = 0.07
+    wake: float = 0.0075
     post_copy: bool = False
+    post_copy_after: int = 0
     switchover_bandwidth: float = 0.0
     wire: int = PAGE + 8
     wire_zero: int = 9
-    flush_pages: int = 32
+    turn_header: int = 18
     slot: float = 0.1
     turn: float = 0.05
     slow_slots: float = 0.04
 
     @classmethod
-    def of(cls, *, limit: float, line_rate: float, **rest: Any) -> SimulationSetup:
-        """The numbers for a link: a page takes at least the time that it takes on the wire at *line_rate*."""
-        least = (PAGE + 8) / line_rate
-        base = cls(limit=limit, **rest)
-        return evolve(base, first=max(base.first, least), again=max(base.again, least))
+    def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
+        """The numbers of a migration over *link* within *limits* by *rules*.
 
-    @property
-    def quota(self) -> float:
-        """Bytes that go out in one slot: whole flushes; infinite without a limit."""
-        if self.limit <= 0:
-            return math.inf
-        flush = self.flush_pages * self.wire
-        return math.ceil(self.limit * self.slot / flush) * flush
-
-
-class Round(NamedTuple):
-    """What lay between two syncs: *start* s, bytes *sent*, pages *dirtied* and then *remaining*, *throttle* after it."""
-
-    start: float
-    sent: int
-    dirtied: int
-    remaining: int
-    throttle: float
+        *post_copy_after* instead of the rules': 0 leaves the switch to a command. Raises ConvergenceError for
+        XBZRLE and multifd, which are not simulated.
+        """
+        if rules.xbzrle_cache or rules.multifd:
+            name = "xbzrle_cache" if rules.xbzrle_cache else "multifd"
+            raise ConvergenceError(name, getattr(rules, name), "is not simulated")
+        on_line = rules.wire() / link.line_rate
+        automatic = rules.post_copy_after if post_copy_after is None else post_copy_after
+        return cls(
+            # The quota of the rules counts the header of one turn; here each turn adds its own.
+            quota=rules.quota(link.limit) - 18 if link.limit else math.inf,
+            downtime=limits.downtime,
+            first=max(on_line, rules.first_touch),
+            again=max(on_line, rules.rewrite),
+            blank=rules.blank,
+            device=rules.device,
+            auto_converge=rules.auto_converge,
+            throttle_initial=rules.initial,
+            throttle_increment=rules.increment,
+            throttle_max=rules.most,
+            throttle_trigger=rules.trigger,
+            post_copy=rules.post_copy,
+            post_copy_after=automatic if rules.post_copy else 0,
+            switchover_bandwidth=rules.switchover_bandwidth or 0.0,
+        )
 
 
 @frozen
@@ -106,3 +119,22 @@ class Statistics:
     normal: int = 0
     constant: int = 0
     expected_downtime: float = field(default=0.3)
+
+
+@frozen
+class SimulationResult:
+    """How a simulated migration ended; the fields are those of a `Forecast`.
+
+    *total* s from the request, *downtime* s of pause, *transferred* bytes (None unless it converged), *syncs* as QEMU counts,
+    *throttle* the highest in percent, *rounds*. *hypervisor_total*: without what the management layer takes before QEMU starts.
+    """
+
+    verdict: Verdict
+    total: float | None
+    hypervisor_total: float | None
+    downtime: float | None
+    transferred: int | None
+    syncs: int
+    throttle: int
+    rounds: tuple[Round, ...] = field(repr=False)
+    post_copied: bool = False

@@ -11,6 +11,7 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 5. A sync sets the bit of each page written since the previous sync; one that is still unsent is not counted anew.
 6. Auto-converge: a period of more than 1 s, looked at in a sync, counts if more than half of the bytes sent were dirtied;
    every second one that counts raises the throttle. A throttled vCPU keeps the sync waiting.
+7. After the switch to post-copy, which is made as a turn begins, the rest goes out without the limit while the guest runs there.
 
 Time is seconds since QEMU's migration became active. Everything follows from the seed: two runs with equal arguments are equal.
 Cost: one sync is linear in the guest's pages (about 0.1 ms a GiB), one turn logarithmic in the unsent ones.
@@ -24,8 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import evolve
 
+from novastate.convergence.guest import Limits, Link
 from novastate.convergence.laws import PAGE, WriteLaw
-from novastate.convergence.simulation import Round, SimulationSetup, Statistics, Status
+from novastate.convergence.precopy import Round, Verdict
+from novastate.convergence.rules import Rules
+from novastate.convergence.simulation import SimulationResult, SimulationSetup, Statistics, Status
 from novastate.convergence.writers import Writer
 from novastate.errors import ConvergenceError
 
@@ -34,13 +38,19 @@ if TYPE_CHECKING:
 
     Pages = npt.NDArray[np.int64]
 
-__all__ = ["PreCopySimulation"]
+__all__ = ["PreCopySimulation", "simulate"]
+
+#: How long a migration without a timeout is followed before it counts as one that never ends, in simulated seconds.
+PATIENCE = 3600.0
+#: A migration slows a guest that never idles by this much.
+SLOWED = 0.98
 
 
 class PreCopySimulation:
     """One live migration, to be stepped: ``advance(1.5)``, look at :attr:`statistics`, ``set_downtime(0.5)``, ``advance(2)``.
 
-    *pages*, *zero_pages*: of the guest; *tail*: non-zero pages behind the zero block. The written pages lie before that block.
+    *pages*, *zero_pages*: of the guest; most zero pages lie in one block, behind which *tail_pages* non-zero and *tail_zero*
+    zero ones follow. The pages that *law* writes lie before that block.
     Raises ConvergenceError where the law writes more pages than there are.
     """
 
@@ -51,7 +61,8 @@ class PreCopySimulation:
         setup: SimulationSetup | None = None,
         *,
         zero_pages: int = 0,
-        tail: int = 3500,
+        tail_pages: int = 2800,
+        tail_zero: int = 215,
         seed: int = 0,
     ) -> None:
         if pages < 1:
@@ -63,12 +74,15 @@ class PreCopySimulation:
         self.setup = setup or SimulationSetup()
         self.pages, self.law = pages, law
         self._rng = np.random.default_rng(seed)
-        front = max(0, pages - zero_pages - tail)
+        tail_zero = min(tail_zero, zero_pages)
+        tail = min(tail_pages, pages - zero_pages)
+        front = pages - zero_pages - tail
         self._zero = np.zeros(pages, dtype=bool)
-        self._zero[front : front + zero_pages] = True
+        self._zero[front : front + zero_pages - tail_zero] = True
+        self._zero[pages - tail_zero :] = True
         self._sent_before = np.zeros(pages, dtype=bool)
         self._dirty = np.ones(pages, dtype=bool)
-        first = max(0, min(front, pages) - law.pages)
+        first = max(0, front - law.pages)
         self._writers: list[Writer] = []
         for part in law.parts:
             self._writers.append(Writer(part, first, self._rng))
@@ -83,7 +97,9 @@ class PreCopySimulation:
         self.finished_at: float | None = None
         #: The complete rounds so far.
         self.rounds: list[Round] = []
-        self.throttle = 0.0
+        #: The share of vCPU time that is withheld, and the highest that ever was.
+        self.throttle = self.highest = 0.0
+        #: Bitmap syncs so far, as QEMU counts them.
         self.syncs = 1
         self._speed = 1.0
         self._clock = self._now = self._slot_start = self._synced = self._period_start = 0.0
@@ -251,7 +267,7 @@ class PreCopySimulation:
         blank = int(np.count_nonzero(self._blank[start:stop]))
         self._constant += blank
         self._normal += len(gone) - blank
-        sent = int(self._bytes[stop] - self._bytes[start]) + 18
+        sent = int(self._bytes[stop] - self._bytes[start]) + self.setup.turn_header
         self._processed += sent
         self._next = stop
         self._cursor = int(gone[-1]) + 1
@@ -268,9 +284,11 @@ class PreCopySimulation:
         self._period_dirty += fresh
         if self._now > self._period_start + 1.0:
             self._look_at_period()
-        self.rounds.append(
-            Round(self._now - span, self._processed - self._round_sent, fresh, self._remaining, self.throttle)
-        )
+        self.highest = max(self.highest, self.throttle)
+        sent = self._processed - self._round_sent
+        self.rounds.append(Round(self._now - span, sent, fresh, self._remaining, round(100 * self.throttle)))
+        if self.setup.post_copy_after and self.syncs > self.setup.post_copy_after:
+            self.start_post_copy()
         self._round_sent = self._processed
 
     def _mark(self) -> int:
@@ -283,7 +301,7 @@ class PreCopySimulation:
         self._dirty[self._queue[: self._next]] = False
         self._sent_before[self._queue[: self._next]] = True
         unsent = self._remaining
-        share = self.law.share(self.throttle)
+        share = self._share()
         for writer in self._writers:
             written = writer.draw(span * share)
             self._dirty[written] = True
@@ -292,6 +310,14 @@ class PreCopySimulation:
         self._plan(np.roll(order, -int(np.searchsorted(order, self._cursor))))
         self.syncs += 1
         return len(order) - unsent
+
+    def _share(self) -> float:
+        """Which share of its writes the guest makes under the throttle."""
+        busy, setup = self.law.busy, self.setup
+        speed = SLOWED if busy > 0.9 else 1.0
+        if self.throttle <= 0 or busy <= 0:
+            return speed
+        return speed * min(1.0, max(0.0, (1 - self.throttle) * (1 - setup.lost) - setup.wake) / busy)
 
     def _plan(self, order: Pages) -> None:
         """The pages to be sent, in the order of the scan, with bytes and seconds summed up to each."""
@@ -353,3 +379,47 @@ class PreCopySimulation:
         self._next = len(self._queue)
         self.throttle = 0.0
         self.status = Status.COMPLETED
+
+
+def simulate(
+    *,
+    pages: int,
+    law: WriteLaw,
+    link: Link,
+    limits: Limits | None = None,
+    rules: Rules | None = None,
+    seed: int = 0,
+    zero_pages: int = 0,
+    tail_pages: int = 2800,
+    tail_zero: int = 215,
+) -> SimulationResult:
+    """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
+
+    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds. Pages are 4096 bytes.
+    Raises ConvergenceError for numbers that cannot be, and rules that are not simulated.
+
+    >>> link = Link(limit=64 * 2**20)
+    >>> result = simulate(pages=98304, law=WriteLaw.uniform(16384, 4096), link=link, zero_pages=32074, seed=1)
+    >>> result.verdict.value, 4.6 < result.total < 5.1, result.downtime < 0.05
+    ('converges', True, True)
+    """
+    limits, rules = limits or Limits(), rules or Rules.qemu()
+    setup = SimulationSetup.of(link, limits, rules)
+    run = PreCopySimulation(
+        pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
+    )
+    status = run.advance(PATIENCE if limits.timeout is None else limits.timeout - rules.begin)
+    done = status is Status.COMPLETED
+    verdict = Verdict.CONVERGES if done else Verdict.NEVER if limits.timeout is None else Verdict.TIMES_OUT
+    end = run.finished_at if done else None
+    return SimulationResult(
+        verdict=verdict,
+        total=None if end is None else end + rules.begin,
+        hypervisor_total=end,
+        downtime=run.downtime if done else None,
+        transferred=run.statistics.processed if done else None,
+        syncs=run.syncs,
+        throttle=round(100 * run.highest),
+        rounds=tuple(run.rounds),
+        post_copied=done and run.was_post_copy,
+    )

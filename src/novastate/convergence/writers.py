@@ -27,7 +27,8 @@ class Writer:
     def __init__(self, part: Part, first: int, rng: np.random.Generator) -> None:
         self._part, self._first, self._rng = part, first, rng
         self._carry = 0.0
-        self._at = 0
+        # Where it is in its round when the migration starts is chance.
+        self._at = int(rng.integers(part.pages)) if part.pattern == "sequential" else 0
         self._ranks: Pages | None = None
         if part.pattern == "zipf":
             weights = np.arange(1, part.pages + 1, dtype=np.float64) ** -part.s

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import Factory, define
 
 from novastate.convergence.laws import WriteLaw
 from novastate.drivers.base import JobType, Lifecycle, LifecycleEvent, LiveMigrationParams
@@ -42,7 +42,7 @@ ZERO_KEY = "novastate:zero_pages"
 class Memory:
     """What a guest's memory is like: it goes where the guest goes."""
 
-    law: WriteLaw = WriteLaw()
+    law: WriteLaw = Factory(WriteLaw)
     #: None: a third of the pages, or as many as are never written if that is less.
     zero_pages: int | None = None
 

@@ -426,7 +426,13 @@ class SimulatedDriver(ComputeDriver):
         domain = self._world.resident(self.host, uuid)
         memory = self.cloud.memory(uuid)
         pages = pages_of(domain.memory_mb)
-        return Guest(memory=pages * PAGE, zero_pages=memory.zero(pages), page_size=PAGE, curve=memory.law.curve(pages))
+        return Guest(
+            memory=pages * PAGE,
+            zero_pages=memory.zero(pages),
+            page_size=PAGE,
+            curve=memory.law.curve(pages),
+            busy=max(0.01, memory.law.busy),
+        )
 
     @_call
     def link(self, now: float, dest: str, params: LiveMigrationParams) -> Link:

@@ -17,16 +17,15 @@ from typing import NamedTuple
 
 from attrs import define, evolve, field
 
+from novastate.convergence.guest import Limits, Link
 from novastate.convergence.laws import WriteLaw
+from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import SimulationSetup, Status
 from novastate.convergence.simulator import PreCopySimulation
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.simulated.spec import Fault
 
-__all__ = ["BEGIN", "Job", "Step", "What"]
-
-#: Seconds that libvirt takes to begin and prepare before QEMU starts (interquartile range on a test bed: 0.29 to 0.32).
-BEGIN = 0.30
+__all__ = ["Job", "Step", "What"]
 
 
 class What(Enum):
@@ -54,6 +53,8 @@ class Job:
     dest: str
     params: LiveMigrationParams
     started: float
+    #: What libvirt takes to begin and prepare before QEMU starts.
+    begin: float = 0.0
     block_migration: bool = False
     disk_total: int = 0
     disk_rate: float = math.inf
@@ -92,13 +93,9 @@ class Job:
         seed: int,
     ) -> Job:
         """Begins one at time *at*. *disk*: bytes of local disk to copy first, None for no block migration."""
-        setup = SimulationSetup.of(
-            limit=limit,
-            line_rate=line_rate,
-            downtime=params.downtime / 1000,
-            auto_converge=params.auto_converge,
-            post_copy=params.post_copy,
-        )
+        rules = Rules.qemu(auto_converge=params.auto_converge, post_copy=params.post_copy)
+        limits = Limits(downtime=params.downtime / 1000)
+        setup = SimulationSetup.of(Link(limit, line_rate), limits, rules, post_copy_after=0)
         memory = PreCopySimulation(pages, law, setup, zero_pages=zero_pages, seed=seed)
         memory.set_running(running=running)
         return cls(
@@ -112,7 +109,8 @@ class Job:
             disk_rate=min(limit or math.inf, line_rate),
             memory=memory,
             ran=running,
-            disk_at=at + BEGIN,
+            begin=rules.begin,
+            disk_at=at + rules.begin,
         )
 
     # --- time
@@ -221,7 +219,7 @@ class Job:
             return self.ended
         assert self.memory is not None
         seen = self.memory.statistics
-        begun = now >= self.started + BEGIN
+        begun = now >= self.started + self.begin
         copied = int(self._disk_done)
         return JobStats(
             type=JobType.UNBOUNDED,
