@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from novastate.drivers import LiveMigrationParams, SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import VirtualClock
 from novastate.errors import DriverError
@@ -43,7 +45,7 @@ class World:
         self.specs = hosts or [host("alpha"), host("beta"), host("gamma")]
         self.clock = VirtualClock(1_800_000_000.0)
         self.cloud = SimulatedCloud(self.specs, clock=self.clock, faults=list(faults))
-        self.store = store or MemoryStore()
+        self.store = store or MemoryStore(clock=lambda: datetime.fromtimestamp(self.clock.now(), UTC))
         self.events = []
         self.runner = LocalRunner(self.store, self.cloud.drivers, self.clock, (self._listen,))
         for spec in self.specs:

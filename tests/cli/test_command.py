@@ -158,7 +158,7 @@ def test_a_corrupt_file_is_left_as_it_is(cloud, run):
 
 def test_a_file_of_a_newer_version_is_left_as_it_is(web, cloud, run):
     with sqlite3.connect(cloud) as db:
-        db.execute("UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+        db.execute("UPDATE novastate_meta SET value = '999' WHERE name = 'schema'")
     db.close()
     before = cloud.read_bytes()
     status, _, err = run("servers")

@@ -18,10 +18,11 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from novastate.drivers import SimulatedCloud, SimulatedHost
-from novastate.drivers.clock import RealClock, VirtualClock
+from novastate.drivers.clock import Clock, RealClock, VirtualClock
 from novastate.errors import InvalidField, StoreError, UnknownName
 from novastate.objects import ComputeNode, Instance
 from novastate.runners import Listener, LocalRunner
@@ -70,7 +71,7 @@ class Cloud:
 @contextmanager
 def open_store(path: str) -> Generator[Store]:
     """The records alone, for looking; a new cloud is made where there is none."""
-    with _opened(path) as store:
+    with _opened(path, RealClock()) as store:
         if not _has_cloud(store):
             with _lock(path):
                 _populate(store)
@@ -80,12 +81,13 @@ def open_store(path: str) -> Generator[Store]:
 @contextmanager
 def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Generator[Cloud]:
     """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
-    with _opened(path) as store, _lock(path):
+    clock = RealClock() if real_time else VirtualClock(time.time())
+    with _opened(path, clock) as store, _lock(path):
         if not _has_cloud(store):
             _populate(store)
         revision, saved = store.get_document(_DOCUMENT)
-        start = max(time.time(), float(saved.get("now", 0.0)))
-        clock = RealClock() if real_time else VirtualClock(start)
+        if not real_time:
+            clock.sleep(max(0.0, float(saved.get("now", 0.0)) - clock.now()))
         hypervisors = SimulatedCloud.from_dict(saved["hosts"], clock=clock)
 
         def keep() -> None:
@@ -98,8 +100,8 @@ def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener,
 
 
 @contextmanager
-def _opened(path: str) -> Generator[SqlStore]:
-    store = SqlStore(f"sqlite:///{Path(path).absolute()}")
+def _opened(path: str, clock: Clock) -> Generator[SqlStore]:
+    store = SqlStore(f"sqlite:///{Path(path).absolute()}", clock=lambda: datetime.fromtimestamp(clock.now(), UTC))
     try:
         yield store
     finally:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from typing import Any
 
 from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
+from novastate.cli.forecast import forecast_json
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
 from novastate.convergence import Forecast, Limits, Rules, forecast
@@ -152,7 +153,7 @@ def _live_migration(args: Namespace) -> int:
         )
         row = migration_row(migration)
     if args.json:
-        print(as_json({**row, "forecast": None if expected is None else _forecast_facts(expected)}))
+        print(as_json({**row, "forecast": None if expected is None else forecast_json(expected)}))
     else:
         print(f"{row['status']}: {server.display_name} on {row['destination' if _done(migration) else 'source']}")
     return 0 if _done(migration) else 1
@@ -160,18 +161,6 @@ def _live_migration(args: Namespace) -> int:
 
 def _done(migration: Migration) -> bool:
     return migration.status is MigrationStatus.COMPLETED
-
-
-def _forecast_facts(expected: Forecast) -> dict[str, Any]:
-    return {
-        "verdict": expected.verdict.value,
-        "probability": expected.probability,
-        "total_s": expected.total,
-        "total_interval": expected.total_interval,
-        "downtime_s": expected.downtime,
-        "transferred_bytes": expected.transferred,
-        "reason": expected.reason,
-    }
 
 
 def _forecast(

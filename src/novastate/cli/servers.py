@@ -9,6 +9,7 @@ from uuid import uuid4
 from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
 from novastate.cli.view import as_json, columns, pairs, plain, show
 from novastate.convergence.laws import WriteLaw
+from novastate.drivers.simulated import LAW_KEY, ZERO_KEY
 from novastate.errors import AlreadyExists
 from novastate.flows import build
 from novastate.machines import TaskState, VMState, server_status
@@ -130,9 +131,19 @@ def _show(args: Namespace) -> int:
 
 
 def boot(
-    name: str, law: str, *, vcpus: int = 1, memory_mb: int = 512, root_gb: int = 1, host: str | None = None
+    name: str,
+    law: str,
+    *,
+    vcpus: int = 1,
+    memory_mb: int = 512,
+    root_gb: int = 1,
+    host: str | None = None,
+    zero_pages: int | None = None,
 ) -> tuple[Instance, RequestSpec]:
-    """The two records of a new server, not stored yet. *law* is how its guest writes memory. Raises InvalidField."""
+    """The two records of a new server, not stored yet. Raises InvalidField.
+
+    *law* is how its guest writes memory; *zero_pages* how many of its pages are zero (default: a third of those it never writes).
+    """
     WriteLaw.parse(law)
     uuid = str(uuid4())
     flavor = Flavor(
@@ -157,7 +168,7 @@ def boot(
         vm_state=VMState.BUILDING,
         task_state=TaskState.SCHEDULING,
         locked=False,
-        metadata={"novastate:law": law},
+        metadata={LAW_KEY: law} | ({} if zero_pages is None else {ZERO_KEY: str(zero_pages)}),
     )
     spec = RequestSpec(
         instance_uuid=uuid, flavor=flavor, num_instances=1, is_bfv=False, force_hosts=[host] if host else None

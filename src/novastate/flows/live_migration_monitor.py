@@ -79,6 +79,7 @@ def monitor(
                 raise
             continue
         if stats.type in _ENDS:
+            yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
         if stats.type is JobType.NONE:
             silent += options.poll
