@@ -3,13 +3,13 @@
 Rules of this file:
 
 1. A picture is computed from the rows each time, so it cannot drift from the code.
-2. It is readable in black and white: direction is an arrow, a way back is dashed, a final state has a
-   double frame.
+2. It is readable in black and white, and no two labels can overlap.
 3. A trigger that is defined nearly everywhere is drawn from one node (``any but deleted``), once.
 
-Theory. The SVG is a layered drawing: a state's column is its distance from the initial states, forward edges
-run to the right, edges back bow below. It needs no program; for a better layout give the ``dot`` text to
-Graphviz.
+Theory. A graph of forty states and three hundred edges cannot be laid out so that it can be read. The SVG is
+therefore no graph but a table of lanes: a column for each state, a line for each trigger, from the states
+that it may be fired in to the one that it leads to. It needs no other program. For a graph give the
+``dot`` text to Graphviz, or the Mermaid text to whatever shows it.
 """
 
 from __future__ import annotations
@@ -133,107 +133,65 @@ def _table(machine: type[Machine[Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- SVG
+# --- SVG: a lane for each state, a line for each trigger
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 150, 26, 150, 22
+_LANE, _LINE, _LABEL = 30, 20, 170
 
 
-def _columns(graph: _Graph) -> list[list[str]]:
-    """The nodes by their distance from the initial ones; what stands for many comes last."""
-    columns: list[list[str]] = []
-    placed: set[str] = set()
-    layer = list(graph.initial)
-    while layer:
-        columns.append(layer)
-        placed.update(layer)
-        ahead = [a.dest for a in graph.arrows if a.source in layer]
-        layer = [n for n in graph.nodes if n in ahead and n not in placed]
-    rest = [n for n in graph.nodes if n not in placed and n not in graph.many]
-    columns += [rest] if rest else []
-    columns += [[n for n in graph.nodes if n in graph.many]] if graph.many else []
-    return columns
+def _lanes(graph: _Graph) -> list[str]:
+    """The states from left to right: initial ones, the others in the order of their enum, final ones."""
+    states = [n for n in graph.nodes if n not in graph.many]
+    return sorted(states, key=lambda n: 0 if n in graph.initial else 2 if n in graph.final else 1)
 
 
 def draw_svg(machine: type[Machine[Any]]) -> str:
-    """The machine as an SVG picture, laid out without any other program."""
+    """The machine as an SVG picture: each line leads from the dots, where the trigger may be fired, to an arrow head.
+
+    A ring is a trigger that keeps the state. A black mark below a state's name: it is initial; two bars:
+    it is final.
+    """
     graph = _graph(machine)
-    columns = _columns(graph)
-    tallest = max(map(len, columns))
-    place: dict[str, tuple[float, float]] = {}
-    for across, column in enumerate(columns):
-        spread = tallest / len(column)
-        for down, node in enumerate(column):
-            place[node] = (20 + across * (_WIDTH + _GAP_X), 20 + (down + 0.5) * spread * (_HEIGHT + _GAP_Y))
-    width = 40 + len(columns) * (_WIDTH + _GAP_X) - _GAP_X
-    height = 60 + tallest * (_HEIGHT + _GAP_Y)
+    lanes = {name: _LABEL + 20 + at * _LANE for at, name in enumerate(_lanes(graph))}
+    lines = _table_lines(machine)
+    head = 40 + 5 * max(map(len, lanes))
+    width = _LABEL + 20 + len(lanes) * _LANE + 80
+    bottom = head + 12 + len(lines) * _LINE
     parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-            f'font-family="sans-serif" font-size="11" role="img"><title>{escape(machine.__name__)}</title>'
-        ),
-        (
-            '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
-            'orient="auto"><path d="M0 0 8 4 0 8z"/></marker></defs>'
-        ),
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom + 10}" role="img"',
+        f'viewBox="0 0 {width} {bottom + 10}" font-family="sans-serif" font-size="11">',
+        f"<title>{escape(machine.__name__)}</title>",
+        f'<rect width="{width}" height="{bottom + 10}" fill="white"/>',
     ]
-    labels: list[str] = []
-    for at, arrow in enumerate(graph.arrows):
-        line, label = _svg_arrow(arrow, place, at)
-        parts.append(line)
-        labels.append(label)
-    parts += labels
-    for node, (x, y) in place.items():
-        top = y - _HEIGHT / 2
-        dash = ' stroke-dasharray="4 3"' if node in graph.many else ""
-        parts.append(
-            f'<rect x="{x}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="white" stroke="black"{dash}/>'
-        )
-        if node in graph.final:
-            parts.append(
-                f'<rect x="{x + 3}" y="{top + 3}" width="{_WIDTH - 6}" height="{_HEIGHT - 6}" rx="6" fill="none" '
-                'stroke="black"/>'
-            )
-        if node in graph.initial:
-            parts.append(f'<circle cx="{x - 8}" cy="{y}" r="5"/>')
-        size = 11 if len(node) <= 24 else 11 * 24 / len(node)
-        parts.append(
-            f'<text x="{x + _WIDTH / 2}" y="{y + 4}" text-anchor="middle" font-size="{size:.1f}">{escape(node)}</text>'
-        )
+    for name, x in lanes.items():
+        parts.append(f'<path d="M{x} {head}V{bottom}" stroke="black" stroke-width="0.4" stroke-dasharray="1 3"/>')
+        parts.append(f'<text transform="translate({x + 4} {head - 14})rotate(-50)">{escape(name)}</text>')
+        if name in graph.initial:
+            parts.append(f'<circle cx="{x}" cy="{head - 5}" r="4"/>')
+        if name in graph.final:
+            parts.append(f'<path d="M{x - 6} {head - 8}h12M{x - 6} {head - 4}h12" stroke="black"/>')
+    for at, (trigger, sources, dest) in enumerate(lines):
+        y = head + 16 + at * _LINE
+        title = escape(f"{_sources(machine, sources)} → {dest}: {trigger}")
+        parts.append(f'<g><title>{title}</title><text x="{_LABEL}" y="{y + 4}" text-anchor="end">{trigger}</text>')
+        parts += _svg_line([lanes[str(source)] for source in sources], lanes[str(dest)], y)
+        parts.append("</g>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _svg_arrow(arrow: _Arrow, place: Mapping[str, tuple[float, float]], at: int) -> tuple[str, str]:
-    """The curve and its label; labels sit at different places along the curves, so that few overlap."""
-    (x1, y1), (x2, y2) = place[arrow.source], place[arrow.dest]
-    forward = x2 > x1
-    if forward:
-        start, end = (x1 + _WIDTH, y1), (x2, y2)
-        c1, c2 = (start[0] + _GAP_X / 2, y1), (x2 - _GAP_X / 2, y2)
-    elif x1 == x2:  # the same column, or a loop
-        start, end = (x1 + _WIDTH, y1 - 4), (x2 + _WIDTH, y2 + 4)
-        bow = 30 + abs(y2 - y1) / 4
-        c1, c2 = (start[0] + bow, y1 - 8), (end[0] + bow, y2 + 8)
-    else:
-        start, end = (x1, y1 + 5), (x2 + _WIDTH, y2 + 5)
-        c1, c2 = (x1 - _GAP_X / 2, y1 + 40), (end[0] + _GAP_X / 2, y2 + 40)
-    t = (0.3, 0.42, 0.54, 0.66)[at % 4]
-    weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
-    lx, ly = (sum(w * p[axis] for w, p in zip(weights, (start, c1, c2, end), strict=True)) for axis in (0, 1))
-    dash = "" if forward else ' stroke-dasharray="5 3"'
-    title = escape(f"{arrow.source} → {arrow.dest}: {arrow.label}")
-    text = arrow.label if len(arrow.label) <= 34 else arrow.label[:33] + "…"
-    return (
-        (
-            f'<path d="M{start[0]:.0f} {start[1]:.0f}C{c1[0]:.0f} {c1[1]:.0f} {c2[0]:.0f} {c2[1]:.0f} {end[0]:.0f} '
-            f'{end[1]:.0f}" fill="none" stroke="black" stroke-width="0.8" marker-end="url(#arrow)"{dash}>'
-            f"<title>{title}</title></path>"
-        ),
-        (
-            f'<text x="{lx:.0f}" y="{ly:.0f}" text-anchor="middle" font-size="9" stroke="white" stroke-width="3" '
-            f'paint-order="stroke">{escape(text)}</text>'
-        ),
-    )
+def _table_lines(machine: type[Machine[Any]]) -> list[tuple[str, list[State], State]]:
+    return [(t, sources, dest) for t in machine.triggers for dest, sources in _by_dest(machine, t).items()]
+
+
+def _svg_line(sources: list[int], dest: int, y: int) -> list[str]:
+    """One line: dots at the *sources*, a head at *dest* for each side that it is reached from, a ring for a loop."""
+    parts = [f'<circle cx="{x}" cy="{y}" r="3"/>' for x in sources if x != dest]
+    for far, side in ((min(sources), -1), (max(sources), 1)):
+        if (far - dest) * side > 0:
+            parts.append(f'<path d="M{far} {y}H{dest + side * 2}" stroke="black" fill="none"/>')
+            parts.append(f'<path d="M{dest} {y}l{side * 8} -4v8z"/>')
+    if dest in sources:
+        parts.append(f'<circle cx="{dest}" cy="{y}" r="5" stroke="black" fill="none"/>')
+    return parts
 
 
 def draw_html(machine: type[Machine[Any]]) -> str:

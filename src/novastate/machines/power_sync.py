@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 from novastate.machines.migration import MigrationStatus
 from novastate.machines.power import PowerState
+from novastate.machines.table import State
 from novastate.machines.task import TaskState
 from novastate.machines.vm import VMState
 
@@ -125,7 +126,7 @@ def sync_power(
     return action
 
 
-class GuestEvent(Enum):
+class GuestEvent(State):
     """What a hypervisor tells without being asked; the numbers are Nova's (nova/virt/event.py)."""
 
     STARTED = 0
@@ -136,7 +137,8 @@ class GuestEvent(Enum):
     POSTCOPY_STARTED = 5
     MIGRATION_COMPLETED = 6
 
-    __hash__ = object.__hash__
+    def __str__(self) -> str:
+        return self.name.lower()
 
 
 #: The power state that each event tells of.
