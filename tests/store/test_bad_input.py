@@ -192,13 +192,16 @@ def test_a_missing_store_is_only_made_if_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["with space.db", "100%41#.db", "a'b\";--.db", "ü.db", "\udcff.db", "file:x&mode=memory"]
+    "name", ["with space.db", "100%41#.db", "a'b\";--.db", "ü.db", "\udcff.db", "file:x&mode=memory", "two\nlines.db"]
 )
 def test_a_path_may_hold_any_character(name, tmp_path):
     with closing(SqlStore(f"sqlite:///{tmp_path}/{name}")) as store:
         store.put_document("here", {}, 0)
     assert [p.name for p in tmp_path.iterdir()] == [name]
-    with refused("embedded null byte"):
+    (tmp_path / name).write_text("no database")
+    with refused("is not an SQLite database"):
+        SqlStore(f"sqlite:///{tmp_path}/{name}")
+    with refused("a path holds no NUL character"):
         SqlStore(f"sqlite:///{tmp_path}/\0.db")
 
 

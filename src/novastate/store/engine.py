@@ -81,7 +81,10 @@ def parse(url: str) -> Target:
             return Target(":memory:")
         if not rest.startswith("/") or "?" in rest:
             raise StoreError("an SQLite URL has a path and nothing else (with three slashes: sqlite:///PATH)")
-        return Target(rest[1:], path=Path(rest[1:]))
+        path = rest[1:]
+        if "\0" in path:
+            raise StoreError("a path holds no NUL character")
+        return Target(path if path.isprintable() else repr(path), path=Path(path))
     if scheme not in {"postgresql", "postgresql+psycopg"}:
         raise StoreError(f"unknown URL scheme {scheme!r}; {known}")
     try:
@@ -95,7 +98,7 @@ def parse(url: str) -> Target:
 def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
     """An engine on a database that is known to be ours; it is made if there is none and *create* says so."""
     if target.path is not None:
-        return _open_file(target.path, create=create, timeout=timeout)
+        return _open_file(target.path, target.where, create=create, timeout=timeout)
     if target.server is None and not create:
         raise StoreError(f"{target.where}: there is nothing in a new database in memory, and create is False")
     with translated(target.where, timeout):
@@ -106,13 +109,13 @@ def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
         return _checked(engine, target.where, create=create)
 
 
-def _open_file(path: Path, *, create: bool, timeout: float) -> Engine:
-    fresh = _inspect_path(path, create=create)
+def _open_file(path: Path, where: str, *, create: bool, timeout: float) -> Engine:
+    fresh = _inspect_path(path, where, create=create)
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if fresh else 'rw'}"
     try:
-        with translated(str(path), timeout):
+        with translated(where, timeout):
             engine = _sqlite(lambda: _connect(uri, timeout), QueuePool, pool_timeout=timeout)
-            return _checked(engine, str(path), create=create)
+            return _checked(engine, where, create=create)
     except StoreError as error:
         # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away;
         # but not from under another process that is making it.
@@ -152,7 +155,7 @@ def _one_line(error: BaseException | None) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _inspect_path(path: Path, *, create: bool) -> bool:
+def _inspect_path(path: Path, where: str, *, create: bool) -> bool:
     """Whether the file is to be made; raises what can be said of the path by looking at it.
 
     The file is not opened: closing it again would take away the locks that another store of this process holds.
@@ -161,8 +164,8 @@ def _inspect_path(path: Path, *, create: bool) -> bool:
         mode = path.stat().st_mode
     except FileNotFoundError:
         mode = None
-    except (OSError, ValueError) as error:  # the latter for a NUL in the path
-        raise StoreError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise StoreError(f"{where}: {error.strerror}") from error
     home = path.absolute().parent
     problem = None
     if mode is not None and stat.S_ISDIR(mode):
@@ -178,7 +181,7 @@ def _inspect_path(path: Path, *, create: bool) -> bool:
     elif (mode is not None and not _may(path, os.W_OK)) or not _may(home, os.W_OK | os.X_OK):
         problem = "cannot be written: the file or its directory is read-only"
     if problem:
-        raise StoreError(f"{path}: {problem}")
+        raise StoreError(f"{where}: {problem}")
     return mode is None
 
 
