@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from novastate.convergence.curve import DirtyClass, DirtyCurve
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
+    from novastate.convergence.laws import WriteLaw
     from novastate.convergence.policy import Advice, FixedPolicy, NovaPolicy, Policy, Situation, data_gb
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
     from novastate.convergence.rules import Rules
+    from novastate.convergence.simulation import SimulationResult, SimulationSetup
+    from novastate.convergence.simulator import PreCopySimulation, simulate
 
 __all__ = [
     "Advice",
@@ -30,24 +33,32 @@ __all__ = [
     "Link",
     "NovaPolicy",
     "Policy",
+    "PreCopySimulation",
     "Recording",
     "Round",
     "Rules",
+    "SimulationResult",
+    "SimulationSetup",
     "Situation",
     "Verdict",
+    "WriteLaw",
     "data_gb",
     "evaluate",
     "forecast",
+    "simulate",
 ]
 
 _HOMES = {
     "curve": ("DirtyClass", "DirtyCurve"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
+    "laws": ("WriteLaw",),
     "policy": ("Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
     "rules": ("Rules",),
+    "simulation": ("SimulationResult", "SimulationSetup"),
+    "simulator": ("PreCopySimulation", "simulate"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar
 from attrs import frozen
 
 from novastate.errors import NotSupported
-from novastate.machines import PowerState, State
+from novastate.machines import GuestEvent, PowerState, State
 
 if TYPE_CHECKING:
     from novastate.convergence import Guest, Link
@@ -80,19 +80,8 @@ class GuestInfo:
     incoming: bool = False
 
 
-class Lifecycle(State):
-    """What happened to a guest (``nova/virt/event.py``)."""
-
-    STARTED = 0
-    STOPPED = 1
-    PAUSED = 2
-    RESUMED = 3
-    SUSPENDED = 4
-    POSTCOPY_STARTED = 5
-    MIGRATION_COMPLETED = 6
-
-    def __str__(self) -> str:
-        return self.name.lower()
+#: What happened to a guest: one enum for what hypervisors tell and what is made of it.
+Lifecycle = GuestEvent
 
 
 @frozen
