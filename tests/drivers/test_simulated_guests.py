@@ -1,0 +1,318 @@
+"""Guests of the simulated driver: power, resources, disks, and every call made twice."""
+
+from __future__ import annotations
+
+import pytest
+from drivers_world import OTHER, UUID, make_cloud, make_instance
+
+from novastate.drivers import Lifecycle, SimulatedCloud, SimulatedHost
+from novastate.errors import AlreadyExists, ConvergenceError, DriverError, GuestNotFound, InvalidField, UnknownName
+from novastate.machines import PowerMachine, PowerState
+
+
+@pytest.fixture
+def cloud():
+    return make_cloud()
+
+
+@pytest.fixture
+def driver(cloud):
+    return cloud.driver("a")
+
+
+@pytest.fixture
+def events(driver):
+    seen = []
+    driver.subscribe(lambda event: seen.append(event.transition))
+    return seen
+
+
+def power(driver, uuid=UUID):
+    return driver.get_info(uuid).power_state
+
+
+# --- power
+
+
+def test_a_spawned_guest_runs(driver, events):
+    info = driver.spawn(make_instance())
+    assert info.power_state is PowerState.RUNNING
+    assert (info.uuid, info.name, info.memory_mb, info.vcpus) == (UUID, "web", 256, 1)
+    assert driver.list_guests() == [info]
+    assert events == [Lifecycle.STARTED]
+
+
+#: A way into each power state, and from each state what each call leads to (None: refused).
+WAYS = {
+    PowerState.RUNNING: [],
+    PowerState.PAUSED: ["pause"],
+    PowerState.SHUTDOWN: ["power_off"],
+    PowerState.SUSPENDED: ["suspend"],
+}
+R, P, O, S = PowerState.RUNNING, PowerState.PAUSED, PowerState.SHUTDOWN, PowerState.SUSPENDED
+LEADS = {
+    "power_on": {R: R, P: R, O: R, S: R},
+    "power_off": {R: O, P: O, O: O, S: O},
+    "reboot": {R: R, P: None, O: None, S: None},
+    "hard reboot": {R: R, P: R, O: R, S: R},
+    "pause": {R: P, P: P, O: None, S: None},
+    "unpause": {R: R, P: R, O: None, S: None},
+    "suspend": {R: S, P: S, O: None, S: S},
+    "resume": {R: R, P: None, O: None, S: R},
+}
+
+
+def do(driver, call):
+    if call == "hard reboot":
+        return driver.reboot(UUID, hard=True)
+    return getattr(driver, call)(UUID)
+
+
+@pytest.mark.parametrize("state", WAYS)
+@pytest.mark.parametrize("call", LEADS)
+def test_every_call_from_every_power_state_once_and_twice(driver, events, call, state):
+    driver.spawn(make_instance())
+    for step in WAYS[state]:
+        do(driver, step)
+    assert power(driver) is state
+    del events[:]
+    wanted = LEADS[call][state]
+    if wanted is None:
+        with pytest.raises(DriverError):
+            do(driver, call)
+        assert power(driver) is state
+        assert events == []
+        return
+    do(driver, call)
+    assert power(driver) is wanted
+    told = list(events)
+    if call != "hard reboot":  # two restarts are two restarts
+        do(driver, call)
+        assert power(driver) is wanted
+        assert events == told, "the second call told of something"
+        assert bool(told) == (wanted is not state and (state, wanted) != (S, O))
+
+
+@pytest.mark.parametrize("call", LEADS)
+def test_a_guest_that_is_not_there_is_not_found(driver, call):
+    with pytest.raises(GuestNotFound) as refused:
+        do(driver, call)
+    assert refused.value.host == "a"
+
+
+def test_events_lead_along_rows_of_the_power_machine(driver):
+    """What a subscriber hears is a walk that the machine of power allows."""
+    driver.spawn(make_instance())
+    walk = [PowerState.NOSTATE, PowerState.RUNNING]
+    for call in ("pause", "unpause", "suspend", "resume", "power_off", "power_on"):
+        do(driver, call)
+        walk.append(power(driver))
+    for old, new in zip(walk, walk[1:], strict=False):
+        assert new in PowerMachine.edges[old]
+
+
+# --- being there or not
+
+
+def test_spawning_twice_is_spawning_once(driver, events):
+    first = driver.spawn(make_instance())
+    state = driver.host_state()
+    assert driver.spawn(make_instance()) == first
+    assert driver.host_state() == state
+    assert events == [Lifecycle.STARTED]
+
+
+def test_spawning_what_is_there_starts_it(driver):
+    driver.spawn(make_instance())
+    driver.power_off(UUID)
+    assert driver.spawn(make_instance()).power_state is PowerState.RUNNING
+
+
+def test_destroying_takes_everything_and_twice_is_once(cloud, driver, events):
+    empty = driver.host_state()
+    driver.spawn(make_instance())
+    driver.destroy(UUID)
+    assert driver.list_guests() == []
+    assert driver.host_state() == empty
+    assert cloud.complete_disks(UUID) == []
+    told = list(events)
+    driver.destroy(UUID)
+    assert events == told == [Lifecycle.STARTED, Lifecycle.STOPPED]
+
+
+def test_guests_are_listed_by_uuid(driver):
+    driver.spawn(make_instance(UUID))
+    driver.spawn(make_instance(OTHER))
+    assert [guest.uuid for guest in driver.list_guests()] == [OTHER, UUID]
+
+
+def test_ending_a_subscription_ends_it(driver, events):
+    heard = []
+    end = driver.subscribe(heard.append)
+    end()
+    end()
+    driver.spawn(make_instance())
+    assert heard == []
+    assert events
+
+
+def test_events_of_one_host_are_not_told_to_another(cloud):
+    heard = []
+    cloud.driver("b").subscribe(heard.append)
+    cloud.driver("a").spawn(make_instance())
+    assert heard == []
+
+
+# --- room
+
+
+@pytest.mark.parametrize(
+    ("instance", "resource"),
+    [
+        (make_instance(memory_mb=4096), "MEMORY_MB"),
+        (make_instance(root_gb=11), "DISK_GB"),
+        (make_instance(vcpus=65), "VCPU"),
+    ],
+)
+def test_a_guest_that_has_no_room_is_refused_and_leaves_nothing(driver, instance, resource):
+    before = driver.host_state()
+    with pytest.raises(DriverError, match=resource):
+        driver.spawn(instance)
+    assert driver.host_state() == before
+    assert driver.list_guests() == []
+
+
+def test_a_guest_that_is_off_holds_disk_and_no_memory(driver):
+    driver.spawn(make_instance())
+    driver.power_off(UUID)
+    state = driver.host_state()
+    assert (state.vcpus_used, state.memory_mb_used, state.disk_gb_used) == (0, 0, 1)
+
+
+def test_a_guest_that_was_off_starts_only_where_there_is_room(driver):
+    driver.spawn(make_instance(memory_mb=1500))
+    driver.power_off(UUID)
+    driver.spawn(make_instance(OTHER, memory_mb=1500))
+    with pytest.raises(DriverError, match="no room"):
+        driver.power_on(UUID)
+    assert power(driver) is PowerState.SHUTDOWN
+
+
+# --- laws L1 and L2
+
+
+def test_on_shared_storage_a_second_start_is_refused():
+    cloud = make_cloud(storage="pool")
+    cloud.driver("a").spawn(make_instance())
+    with pytest.raises(DriverError, match="locked by a"):
+        cloud.driver("b").spawn(make_instance())
+    assert cloud.running(UUID) == ["a"]
+    assert cloud.violations == []
+
+
+def test_on_local_storage_a_second_start_is_seen_as_a_violation(cloud):
+    cloud.driver("a").spawn(make_instance())
+    cloud.driver("b").spawn(make_instance())
+    assert cloud.running(UUID) == ["a", "b"]
+    assert "L1" in cloud.violations[0]
+
+
+def test_destroying_on_one_host_keeps_the_shared_disk_of_another():
+    cloud = make_cloud(storage="pool")
+    cloud.driver("a").spawn(make_instance())
+    cloud.driver("b").destroy(UUID)
+    assert cloud.complete_disks(UUID) == ["shared:pool"]
+    cloud.driver("a").destroy(UUID)
+    assert cloud.complete_disks(UUID) == []
+
+
+# --- hosts
+
+
+def test_a_host_that_is_down_answers_nothing(cloud, driver):
+    driver.spawn(make_instance())
+    cloud.fail_host("a")
+    cloud.fail_host("a")
+    for call in (driver.host_state, driver.list_guests, lambda: driver.get_info(UUID), lambda: driver.destroy(UUID)):
+        with pytest.raises(DriverError, match="down"):
+            call()
+    assert cloud.running(UUID) == []
+
+
+def test_a_host_comes_back_with_its_guests_off(cloud, driver):
+    driver.spawn(make_instance())
+    cloud.fail_host("a")
+    cloud.restore_host("a")
+    cloud.restore_host("a")
+    assert power(driver) is PowerState.SHUTDOWN
+    assert cloud.complete_disks(UUID) == ["local:a"]
+    driver.power_on(UUID)
+    assert cloud.running(UUID) == ["a"]
+
+
+def test_a_misspelt_host_is_named_with_the_near_ones():
+    with pytest.raises(UnknownName) as refused:
+        SimulatedCloud(["alpha", "beta"]).driver("alfa")
+    assert refused.value.near == ("alpha",)
+
+
+def test_two_hosts_of_one_name_are_refused():
+    with pytest.raises(AlreadyExists):
+        SimulatedCloud(["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: SimulatedHost(""), "host"),
+        (lambda: SimulatedHost("a", vcpus=0), "vcpus"),
+        (lambda: SimulatedHost("a", memory_mb=-1), "memory_mb"),
+        (lambda: SimulatedHost("a", line_rate=float("nan")), "line_rate"),
+        (lambda: SimulatedHost("a", bandwidth=-1), "bandwidth"),
+    ],
+)
+def test_impossible_hosts_are_refused(make, field):
+    with pytest.raises(InvalidField) as refused:
+        make()
+    assert refused.value.field == field
+
+
+# --- what the guest writes
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"law": "nonsense"}, {"law": "uniform wss=10GiB rate=1"}, {"novastate:zero_pages": "many"}]
+)
+def test_metadata_that_cannot_be_is_refused_and_leaves_nothing(driver, metadata):
+    with pytest.raises(DriverError):
+        driver.spawn(make_instance(**metadata))
+    assert driver.list_guests() == []
+    assert driver.host_state().disk_gb_used == 0
+
+
+def test_the_guest_is_measured_as_its_law_says(cloud, driver):
+    driver.spawn(make_instance(law="uniform pages=4096 rate=1024", **{"novastate:zero_pages": "20000"}))
+    guest = driver.measure(UUID)
+    assert guest.memory == 256 << 20
+    assert guest.zero_pages == 20000
+    assert guest.curve.pages(1.0) == pytest.approx(906, abs=2)
+    cloud.set_law(UUID, "uniform pages=4096 rate=2048")
+    assert driver.measure(UUID).curve.pages(1.0) == pytest.approx(1612, abs=2)
+    assert driver.measure(UUID).zero_pages == 20000
+
+
+def test_a_law_of_more_pages_than_the_guest_has_is_refused(cloud, driver):
+    driver.spawn(make_instance())
+    with pytest.raises(ConvergenceError, match="65536 pages"):
+        cloud.set_law(UUID, "uniform wss=1GiB rate=1")
+    assert driver.measure(UUID).curve.page_count == 65536
+
+
+def test_laws_may_be_given_by_a_function():
+    from novastate.convergence import WriteLaw
+
+    cloud = make_cloud(laws=lambda instance: WriteLaw.uniform(100, 1e6) if instance.uuid == UUID else None)
+    cloud.driver("a").spawn(make_instance())
+    cloud.driver("a").spawn(make_instance(OTHER))
+    assert cloud.driver("a").measure(UUID).curve.pages(1) == pytest.approx(100)
+    assert cloud.driver("a").measure(OTHER).curve.pages(1000) == pytest.approx(4096, rel=0.01)
