@@ -289,6 +289,8 @@ class Recording:
         given = self.data.get("given")
         if isinstance(given, dict) and given.get("zero_pages") is not None:
             zero = self._number("given", "zero_pages")
+            if not 0 <= zero <= self.pages:
+                raise ConvergenceError("given.zero_pages", zero, f"must be 0 to {self.pages}, the guest's pages")
             return zero, 0.0 if source == "law" else 0.01 * self.pages
         if source == "law":
             counted = [
@@ -321,7 +323,12 @@ class Recording:
                 points[float(tau)] = float(pages)  # type: ignore[arg-type]
             except (TypeError, ValueError):
                 raise ConvergenceError(f"pre.guest_truth.W_unique_pages.{tau}", pages, "must be a number") from None
-        return DirtyCurve.from_windows(points, self.pages)
+        try:
+            return DirtyCurve.from_windows(points, self.pages)
+        except ConvergenceError as error:
+            raise ConvergenceError(
+                f"pre.guest_truth.W_unique_pages: {error.field}", error.value, error.problem
+            ) from None
 
     def _sampled(self, busy: float | None) -> DirtyCurve:
         pre = self._part("pre")
@@ -339,7 +346,10 @@ class Recording:
             raise ConvergenceError(
                 "pre.qmp_page_sampling", None, "holds no dirty rate, nor does libvirt_page_sampling_1s"
             )
-        curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
+        try:
+            curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
+        except ConvergenceError as error:
+            raise ConvergenceError(f"pre.qmp_page_sampling: {error.field}", error.value, error.problem) from None
         blind = _BLIND_BUSY if busy is None or busy > 0.9 else _BLIND
         return attrs.evolve(curve, spread=math.hypot(curve.spread, blind))
 

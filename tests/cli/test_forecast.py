@@ -1,0 +1,79 @@
+"""``novastate forecast`` and ``evaluate`` print one object or a table, and raise one clear error."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+
+from novastate.cli import forecast
+from novastate.errors import ConvergenceError
+
+RECORDINGS = Path(__file__).parents[2] / "examples" / "recordings"
+
+
+@pytest.fixture
+def run(capsys):
+    parser = ArgumentParser()
+    forecast.register(parser.add_subparsers(required=True))
+
+    def call(*words):
+        args = parser.parse_args([str(word) for word in words])
+        assert args.run(args) == 0
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_forecast_prints_the_whole_contract_as_one_object(run):
+    found = json.loads(run("forecast", RECORDINGS / "06-uni64-r6.json", "--from", "law", "--json"))
+    assert found["verdict"] == "converges"
+    assert {
+        "total_s",
+        "total_interval",
+        "downtime_s",
+        "transferred_bytes",
+        "syncs",
+        "throttle",
+        "probability",
+        "reason",
+    } < set(found)
+    assert found["total_interval"][0] <= found["total_s"] <= found["total_interval"][1]
+
+
+def test_numbers_are_null_where_the_verdict_leaves_none(run):
+    found = json.loads(run("forecast", RECORDINGS / "110-boundary-hotcold.json", "--from", "law", "--json"))
+    assert found["verdict"] == "never"
+    assert [found[key] for key in ("total_s", "total_interval", "downtime_s", "transferred_bytes")] == [None] * 4
+
+
+def test_forecast_tells_a_reader_what_and_why(run):
+    text = run("forecast", RECORDINGS / "06-uni64-r6.json", "--from", "law")
+    assert text.startswith("It converges after")
+    assert "it took        4.56 s" in text
+
+
+def test_evaluate_sums_up_all_and_the_plain_ones(run):
+    found = json.loads(run("evaluate", RECORDINGS, "--from", "law", "--json"))
+    assert found["plain"]["verdicts"] == {"aborted/never": 1, "completed/converges": 3}
+    assert found["plain"]["total_error"]["median"] < 0.04
+    assert len(found["files"]) == 5
+    assert found["skipped"][0]["name"] == "218-memcached-w90-b100"
+
+
+def test_evaluate_names_files_that_cannot_be_read_and_goes_on(run, tmp_path):
+    (tmp_path / "good.json").write_bytes((RECORDINGS / "06-uni64-r6.json").read_bytes())
+    (tmp_path / "cut.json").write_bytes(b'{"config": ')
+    text = run("evaluate", tmp_path, "--from", "law")
+    assert "good" in text
+    assert "skipped cut: file: ends too early" in text
+
+
+@pytest.mark.parametrize("word", ["forecast", "evaluate"])
+def test_a_place_where_nothing_is_gets_one_clear_error(run, word, tmp_path):
+    with pytest.raises(ConvergenceError):
+        run(word, tmp_path / "nowhere")
+    with pytest.raises(ConvergenceError):
+        run("evaluate", tmp_path)

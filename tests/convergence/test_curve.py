@@ -1,0 +1,127 @@
+"""The dirty curve is increasing and concave, whatever it was made from, and says when it cannot be."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from novastate.convergence import DirtyClass, DirtyCurve
+from novastate.errors import ConvergenceError
+
+MIB = 1 << 20
+TAUS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+@st.composite
+def laws(draw):
+    """A mixture of classes, as {tau: pages} and as a function."""
+    rows = [
+        (draw(st.floats(200, 30_000)), draw(st.floats(0.02, 20)))
+        for _ in range(draw(st.integers(1, 3)))
+    ]  # fmt: skip
+
+    def w(tau):
+        return sum(size * -math.expm1(-rate * tau) for size, rate in rows)
+
+    return w
+
+
+@settings(max_examples=60, deadline=None)
+@given(laws())
+def test_a_curve_is_increasing_concave_and_goes_through_its_points(w):
+    curve = DirtyCurve.from_windows({tau: w(tau) for tau in TAUS}, page_count=200_000)
+    grid = [0.02 * 1.3**i for i in range(30)]
+    pages = [curve.pages(tau) for tau in grid]
+    rates = [curve.rate(tau) for tau in grid]
+    assert curve.pages(0) == 0
+    assert all(a <= b * (1 + 1e-12) for a, b in itertools.pairwise(pages))
+    assert all(a >= b * (1 - 1e-12) for a, b in itertools.pairwise(rates))
+    assert max(pages) <= 200_000
+    for tau in TAUS:
+        assert curve.pages(tau) == pytest.approx(w(tau), rel=0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(laws())
+def test_five_windows_tell_the_tenth_of_a_second_within_a_few_percent(w):
+    curve = DirtyCurve.from_windows({tau: w(tau) for tau in TAUS}, page_count=200_000)
+    # A tenth is not measured: W there lies between the chord (concave, from 0) and the first point.
+    assert w(0.25) * 0.4 * 0.97 <= curve.pages(0.1) <= w(0.25) * 1.02
+
+
+def test_a_guest_that_writes_in_sequence_is_known_by_its_straight_curve():
+    curve = DirtyCurve.from_windows({0.25: 4095, 0.5: 8190, 1: 16362, 2: 16384, 4: 16384}, page_count=98304)
+    (only,) = curve.classes
+    assert only.sequential
+    assert only.size == 16384
+    assert curve.pages(0.1) == pytest.approx(1638)
+
+
+def test_an_idle_guest_has_an_empty_curve():
+    curve = DirtyCurve.from_windows({1: 0, 2: 0}, page_count=1000)
+    assert curve.classes == ()
+    assert curve.pages(100) == 0
+    assert curve.rate(0) == 0
+
+
+def test_dirty_rates_are_windows_divided_by_their_time():
+    truth = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
+    rates = [(tau, round(truth.rate(tau) * 4096 / MIB) * MIB) for tau in (0.25, 0.5, 1.0, 2.0)]
+    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB)
+    assert curve.pages(1.0) == pytest.approx(9003, rel=0.03)
+    assert curve.spread >= 0.03
+    assert curve.lower.pages(1.0) < curve.pages(1.0) < curve.upper.pages(1.0)
+
+
+def test_measurements_that_disagree_make_a_wider_curve():
+    calm = DirtyCurve.from_dirty_rates([(1, 50 * MIB), (1, 51 * MIB), (2, 40 * MIB)], memory=384 * MIB)
+    wild = DirtyCurve.from_dirty_rates([(1, 10 * MIB), (1, 91 * MIB), (2, 40 * MIB)], memory=384 * MIB)
+    assert wild.spread > 2 * calm.spread
+
+
+def test_more_classes_take_only_the_room_that_is_left():
+    curve = DirtyCurve.from_windows({1: 900, 2: 990}, page_count=1000)
+    fuller = curve.with_classes(DirtyClass(10_000, 500), DirtyClass(10, 1))
+    assert sum(row.size for row in fuller.classes) <= 1000 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("windows", "field"),
+    [
+        ({}, "windows"),
+        ({math.nan: 1}, "tau"),
+        ({0: 1}, "tau"),
+        ({-1: 1}, "tau"),
+        ({1: math.nan}, r"windows\[1\]"),
+        ({1: math.inf}, r"windows\[1\]"),
+        ({1: -1}, r"windows\[1\]"),
+        ({1: "many"}, r"windows\[1\]"),
+        ({1: 5000}, r"windows\[1"),
+        ({1: 100, 2: 250}, r"windows\[2.0\]: is not concave"),
+        ({1: 900, 2: 400}, r"windows\[2.0\]: must not fall"),
+    ],
+)
+def test_windows_that_no_curve_can_have_are_refused_by_name(windows, field):
+    with pytest.raises(ConvergenceError, match=field):
+        DirtyCurve.from_windows(windows, page_count=4096)
+
+
+@pytest.mark.parametrize(
+    ("rates", "memory", "field"),
+    [([], MIB, "rates"), ([(1, math.nan)], MIB, "rates"), ([(1, 1)], 0, "memory"), ([(1, 9 * MIB)], MIB, "rates"),
+     ([(0, 1)], MIB, "tau"), ([(1, 10 * MIB), (2, 90 * MIB)], 1024 * MIB, "not concave")],
+)  # fmt: skip
+def test_dirty_rates_that_no_guest_can_have_are_refused_by_name(rates, memory, field):
+    with pytest.raises(ConvergenceError, match=field):
+        DirtyCurve.from_dirty_rates(rates, memory)
+
+
+@pytest.mark.parametrize("tau", [-1, math.nan, math.inf])
+def test_a_window_that_is_no_time_is_refused(tau):
+    curve = DirtyCurve.from_windows({1: 10}, page_count=100)
+    with pytest.raises(ConvergenceError, match="tau"):
+        curve.pages(tau)

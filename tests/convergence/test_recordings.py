@@ -1,0 +1,175 @@
+"""Recordings are read or refused with the place named; what they show is forecast."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from novastate.convergence import Recording, Verdict, evaluate
+from novastate.convergence.recordings import load_all
+from novastate.errors import ConvergenceError
+
+RECORDINGS = Path(__file__).parents[2] / "examples" / "recordings"
+PLAIN = RECORDINGS / "31-zipf-r128.json"
+
+
+def known_before(data):
+    return {key: data[key] for key in ("config", "versions", "pre", "link", "given") if key in data}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return json.loads(PLAIN.read_text())
+
+
+def test_all_six_examples_are_forecast_both_ways():
+    found, broken = load_all(RECORDINGS)
+    assert len(found) == 6
+    assert broken == []
+    law = evaluate(found, "law")
+    assert [row.right for row in law.rows] == [True] * 5
+    assert [name for name, _ in law.skipped] == ["218-memcached-w90-b100"]
+    host = evaluate(found, "host")
+    assert len(host.rows) == 6
+    assert host.as_json()["verdicts_wrong_decided"] == []
+
+
+def test_with_the_law_known_the_total_is_right_within_three_percent():
+    law = evaluate(load_all(RECORDINGS)[0], "law")
+    for row in law.rows:
+        if row.outcome.completed:
+            assert abs(row.total_error) < 0.035, row.name
+            assert abs(row.hypervisor_error) < 0.03, row.name
+            assert abs(row.bytes_error) < 0.02, row.name
+            assert row.covered, row.name
+    plain = law.only(plain=True).as_json()
+    assert plain["recordings"] == 4
+    assert plain["total_error"]["p90"] < plain["textbook_error"]["p90"]
+
+
+def test_a_forecast_uses_only_what_was_known_before(data):
+    whole = Recording("whole", data)
+    part = Recording("part", known_before(data))
+    assert part.outcome is None
+    first, second = whole.forecast("host"), part.forecast("host")
+    assert (first.total, first.probability) == (second.total, second.probability)
+    # Whatever else the file says does not matter.
+    spoilt = dict(data, samples=[], events=[], qemu_trace=[], final={"completed_stats": {"time_elapsed": 1}})
+    assert Recording("spoilt", spoilt).forecast("host").total == first.total
+
+
+def test_given_zero_pages_stand_in_for_those_that_were_counted(data):
+    part = known_before(data)
+    with pytest.raises(ConvergenceError, match=r"given\.zero_pages"):
+        Recording("part", part).forecast("law")
+    given = Recording("part", dict(part, given={"zero_pages": 31988}))
+    assert given.forecast("law").total == Recording("whole", data).forecast("law").total
+    low, high = given.forecast("host").total_interval
+    wide_low, wide_high = Recording("part", part).forecast("host").total_interval
+    assert high - low <= wide_high - wide_low
+
+
+def test_recorded_options_become_rules(data):
+    changed = copy.deepcopy(data)
+    changed["config"].update(
+        auto_converge=True, ac_initial=50, postcopy="yes", postcopy_after_iter=2, xbzrle=16, multifd=2
+    )
+    rules = Recording("x", changed).rules
+    assert (rules.name, rules.auto_converge, rules.initial) == ("qemu-10.0", True, 0.5)
+    assert (rules.post_copy, rules.post_copy_after, rules.xbzrle_cache, rules.multifd) == (True, 2, 16 << 20, 2)
+    assert not Recording("x", changed).plain
+    assert Recording("x", data).plain
+
+
+def test_a_recording_saved_is_the_recording_loaded(tmp_path):
+    first = Recording.load(PLAIN)
+    first.save(tmp_path / "copy.json")
+    assert Recording.load(tmp_path / "copy.json").data == first.data
+    assert list(tmp_path.iterdir()) == [tmp_path / "copy.json"]
+
+
+def test_a_truncated_file_is_refused_with_the_byte(tmp_path):
+    path = tmp_path / "cut.json"
+    raw = PLAIN.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(ConvergenceError, match=rf"at byte \d+ of {len(raw) // 2}"):
+        Recording.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "ends too early"),
+        (b"[]", "one JSON object"),
+        (b"\xff{}", "UTF-8"),
+        (b"{} {}", "byte 3"),
+        (b"[" * 100_000, "file"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path, content, text):
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(ConvergenceError, match=text):
+        Recording.load(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConvergenceError, match="cannot be read"):
+        Recording.load(tmp_path / "none.json")
+    with pytest.raises(ConvergenceError, match="no directory"):
+        load_all(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "source"),
+    [
+        ("config", None, "host"),
+        ("config.mem_mb", "384", "host"),
+        ("config.mem_mb", -1, "host"),
+        ("config.bandwidth", float("nan"), "host"),
+        ("config.downtime_ms", None, "host"),
+        ("config.abort_s", True, "host"),
+        ("versions.qemu", None, "host"),
+        ("pre", 7, "host"),
+        ("pre.guest_truth", None, "law"),
+        ("pre.guest_truth.W_unique_pages", {"0.25": {"mean_pages": -1}}, "law"),
+        ("pre.guest_truth.W_unique_pages", {"0.25": {}}, "law"),
+        ("given.zero_pages", "many", "law"),
+        ("given.zero_pages", -5, "host"),
+        ("link.line_rate.mib_s", 0, "host"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(data, place, value, source):
+    wrong = copy.deepcopy(data)
+    where = wrong
+    *parents, last = place.split(".")
+    for name in parents:
+        where = where.setdefault(name, {})
+    where[last] = value
+    with pytest.raises(ConvergenceError) as caught:
+        Recording("wrong", wrong).forecast(source)
+    assert caught.value.field.startswith(place)
+
+
+def test_page_sampling_that_measured_nothing_is_refused(data):
+    wrong = copy.deepcopy(data)
+    wrong["pre"].update(qmp_page_sampling=[{"status": "unstarted"}], libvirt_page_sampling_1s=[])
+    with pytest.raises(ConvergenceError, match="qmp_page_sampling"):
+        Recording("wrong", wrong).forecast()
+
+
+def test_a_guest_that_never_idles_is_trusted_less(data):
+    busy = copy.deepcopy(data)
+    busy["pre"].update(dominfo=[1, 1, 1, 1, 0], t_measure_start=0.0, t_measure_end=10.0, cpu_time_ns=10_000_000_000)
+    idle = copy.deepcopy(busy)
+    idle["pre"]["cpu_time_ns"] = 500_000_000
+    spread = {name: Recording(name, part).guest("host").curve.spread for name, part in (("busy", busy), ("idle", idle))}
+    assert spread["busy"] > 2 * spread["idle"]
+
+
+def test_the_aborted_example_is_forecast_never_to_converge():
+    result = Recording.load(RECORDINGS / "110-boundary-hotcold.json").forecast("law")
+    assert result.verdict is Verdict.NEVER
