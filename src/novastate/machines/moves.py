@@ -181,6 +181,9 @@ def _actions() -> Iterator[Move]:
             yield Move(str(action), "user", Pattern(vms, tasks, status=status), task=trigger)
     evacuate = ACTIONS[Action.EVACUATE]
     yield Move("evacuate", "user", Pattern(evacuate.vm_states), task="evacuate", new=_KIND.EVACUATION)
+    # With its record, in one write; Nova's two writes are the action above and a step below.
+    live = Pattern(ACTIONS[Action.LIVE_MIGRATE].vm_states, status=_RESTING)
+    yield Move("live_migrate", "user", live, task="live_migrate", new=_KIND.LIVE_MIGRATION)
     resized, idle = frozenset({_VM.RESIZED}), frozenset({_TASK.IDLE})
     yield Move("revert_resize", "user", Pattern(resized, idle), task="revert_resize", status="revert")
     yield Move("confirm_resize", "user", Pattern(resized, idle), status="confirm")
