@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "tables",  # _ext/tables.py: pages from the tables themselves, written before the build reads its sources
+    "transcripts",  # _ext/transcripts.py: the commands of the tutorial, run
 ]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from attrs import evolve
 
@@ -11,6 +13,7 @@ from novastate.drivers import Fault
 from novastate.errors import NovastateError
 from novastate.flows import build, live_migrate, recover
 from novastate.machines import MigrationStatus, VMState
+from novastate.store import SqlStore
 from novastate.testing.explore import Interference, interfere, places
 
 SCENARIOS = {
@@ -62,6 +65,32 @@ def test_live_migration_interfered_with_anywhere(scenario, how):
             assert isinstance(outcome.error, NovastateError | None)
         except Exception as error:
             raise AssertionError(f"{where}: {error}") from error
+        reached += 1
+    assert reached > 15
+
+
+@pytest.mark.parametrize("how", [Interference.CRASH_BEFORE, Interference.CRASH_AFTER], ids=lambda how: how.name.lower())
+def test_live_migration_crashed_anywhere_on_a_database(how, tmp_path):
+    """The same on SQLite; the store that recovery sees is opened anew, as by another process."""
+    attempts = itertools.count()
+    worlds = []
+
+    def attempt(place):
+        path = tmp_path / f"{next(attempts)}.sqlite"
+        world = World(store=SqlStore(f"sqlite:///{path}"))
+        world.boot()
+        worlds.append((world, path))
+        return interfere(world.runner, live_migrate(UUID, options=evolve(FAST, poll=2.0)), place, how)
+
+    reached = 0
+    for outcome in places(attempt):
+        world, path = worlds[-1]
+        world.store.close()
+        world.store = world.runner.store = SqlStore(f"sqlite:///{path}", create=False)
+        world.run(recover(UUID, now=True))
+        world.check_laws()
+        world.store.close()
+        assert outcome.error is None
         reached += 1
     assert reached > 15
 

@@ -166,8 +166,8 @@ def _done(migration: Migration) -> bool:
 def _forecast(
     runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions
 ) -> Forecast | None:
-    """The forecast, or None where the guest cannot be measured: that must not keep it from moving."""
-    if not server.host or server.host not in runner.drivers:
+    """The forecast, or None where there is nothing to forecast or the guest cannot be measured: that keeps nothing from moving."""
+    if not server.host or server.host not in runner.drivers or dest == server.host:
         return None
     driver = runner.drivers[server.host]
     dest = dest or next(host for host in runner.drivers if host != server.host)
