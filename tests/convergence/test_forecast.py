@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from novastate._native import NATIVE
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.errors import ConvergenceError
 
@@ -43,7 +44,7 @@ def any_guest(draw):
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120 if NATIVE else 25, deadline=None)
 @given(
     any_guest(),
     st.sampled_from([None, 0, 1e3, 1e7, 1e9, 1e12]),

@@ -109,10 +109,19 @@ class DirtyCurve:
         object.__setattr__(self, "rows", rows)
 
     @classmethod
-    def from_windows(cls, windows: Mapping[float, float], page_count: int, *, noise: float = 0.05) -> DirtyCurve:
+    def from_windows(
+        cls,
+        windows: Mapping[float, float],
+        page_count: int,
+        *,
+        write_rate: float | None = None,
+        noise: float = 0.05,
+    ) -> DirtyCurve:
         """The curve through measured windows: {tau in s: distinct pages written}.
 
-        *noise* is the relative error a point may have before it counts as wrong.
+        *write_rate*, writes a second (to pages written before or not), is the slope of W at 0; where it is known
+        it tells how W runs below the shortest window. *noise* is the relative error a point may have before
+        it counts as wrong.
         Raises `ConvergenceError` for NaN, a negative number, more pages than *page_count*, and for points
         that no increasing, concave curve comes near to.
         """
@@ -127,7 +136,8 @@ class DirtyCurve:
         _check_shape(points, noise)
         taus = np.array([tau for tau, _ in points])
         counts = np.array([w for _, w in points])
-        return cls(_fit(taus, counts, np.maximum(counts, 1.0), page_count), page_count)
+        slope = None if write_rate is None else _finite("write_rate", write_rate)
+        return cls(_fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count)
 
     @classmethod
     def from_dirty_rates(
@@ -225,20 +235,26 @@ def _check_shape(points: list[tuple[float, float]], noise: float, slack: float =
             )
 
 
-def _fit(taus: _Floats, pages: _Floats, errors: _Floats, page_count: int) -> tuple[DirtyClass, ...]:
-    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*."""
+def _fit(
+    taus: _Floats, pages: _Floats, errors: _Floats, page_count: int, slope: float | None = None
+) -> tuple[DirtyClass, ...]:
+    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*, and to *slope* at 0."""
     most = float(pages.max())
     if most <= 0.0 or page_count <= 0:
         return ()
     straight = _straight(taus, pages, page_count)
     if straight is not None:
         return (straight,)
-    low, high = 0.02 / float(taus[-1]), 12.0 / float(taus[0])
+    low, high = 0.02 / float(taus[-1]), (300.0 if slope else 12.0) / float(taus[0])
     rates: _Floats = np.geomspace(low, high, max(2, math.ceil(_RATES_PER_DECADE * math.log10(high / low))))
     basis = -np.expm1(-np.outer(taus, rates)) / errors[:, None]
     # One more row, of little weight: of the sizes that fit equally, the smaller sum.
     basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
-    sizes = _nnls(basis, np.append(pages / errors, 0.0))
+    target = np.append(pages / errors, 0.0)
+    if slope:
+        basis = np.vstack([basis, rates / slope])
+        target = np.append(target, 1.0)
+    sizes = _nnls(basis, target)
     if sizes.sum() > page_count:
         sizes *= page_count / sizes.sum()
     kept = sizes > 1e-6

@@ -169,7 +169,7 @@ class Recording:
         if line:
             options["first_touch"] = (_PAGE + 8) / line
         if self._params().get("write") == "page":
-            options["xbzrle_delta"] = 0.6 * _PAGE
+            options["xbzrle_delta"] = 0.88 * _PAGE
         return Rules.qemu(
             number,
             auto_converge=bool(config.get("auto_converge")),
@@ -314,6 +314,8 @@ class Recording:
     def _law(self) -> DirtyCurve:
         truth = self._part("pre").get("guest_truth")
         windows = truth.get("W_unique_pages") if isinstance(truth, dict) else None
+        slope = truth.get("rate_pps_last_s") if isinstance(truth, dict) else None
+        rate = float(slope) if isinstance(slope, int | float) and slope > 0 else None
         if not isinstance(windows, dict) or not windows:
             raise ConvergenceError("pre.guest_truth", truth, "holds no write law; forecast from the host's view")
         points: dict[float, float] = {}
@@ -324,7 +326,7 @@ class Recording:
             except (TypeError, ValueError):
                 raise ConvergenceError(f"pre.guest_truth.W_unique_pages.{tau}", pages, "must be a number") from None
         try:
-            return DirtyCurve.from_windows(points, self.pages)
+            return DirtyCurve.from_windows(points, self.pages, write_rate=rate)
         except ConvergenceError as error:
             raise ConvergenceError(
                 f"pre.guest_truth.W_unique_pages: {error.field}", error.value, error.problem

@@ -13,7 +13,7 @@ QEMU (migration/migration.c, migration/ram.c, migration/multifd.c, migration/xbz
 - post-copy sends what remains without the limit, while the guest runs on the destination.
 
 Stated approximations: XBZRLE sends a page as a difference once it was sent a second time and is in the cache;
-multifd sends packets of 128 pages and overshoots the quota by about one of them.
+multifd sends packets of 128 pages and overshoots the quota by one or two of them.
 
 The host's constants (what a page costs to receive, the fixed pause) were measured between two hosts without a
 hardware-accelerated network; they are fields, to be set from one's own migrations.
@@ -64,7 +64,7 @@ class Rules:
     device: float = 0.011
     first_touch: float = 10.5e-6
     rewrite: float = 1.7e-6
-    blank: float = 0.45e-6
+    blank: float = 0.25e-6
 
     def __attrs_post_init__(self) -> None:
         """Checks every field."""
@@ -119,7 +119,7 @@ class Rules:
             return 0.0
         if self.multifd:
             packet = _PACKET * page_size + 1344
-            return (math.ceil(limit * 0.1 / packet) + 1.3) * packet
+            return (math.ceil(limit * 0.1 / packet) + 1.5) * packet
         flush = _FLUSH * (page_size + _HEADER)
         return float(math.ceil(limit * 0.1 / flush) * flush + 2 * _ZERO)
 
