@@ -183,6 +183,54 @@ its reason. A test holds this list against the edges read from Nova's source.
 {table(["machine", "edge", "from", "to", "answers", "reason"], rows)}"""
 
 
+def recoveries_page() -> str:
+    """The joint states that must not last, how long they may, and the way out."""
+
+    def cell(states: frozenset[Any] | None, enum: Iterable[Any]) -> str:
+        everything = [None, *enum]
+        if states is None or len(states) == len(everything):
+            return "any"
+        known = ordered(states, everything)
+        if len(known) > 6:
+            return "any but " + ", ".join(f"`{state or 'none'}`" for state in everything if state not in states)
+        return ", ".join(f"`{state or 'none'}`" if state is None else f"`{state}`" for state in known)
+
+    def waits(seconds: float) -> str:
+        return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
+
+    rows = []
+    for row in machines.RECOVERIES:
+        when, what = row.when, row.recovery
+        seen = "; ".join(f"{where.value}: {way.value}" for where, way in what.seen.items())
+        kinds = ", ".join(str(kind) for kind in ordered(when.kind or (), machines.MigrationType))
+        rows.append(
+            [
+                cell(when.vm, machines.VMState),
+                cell(when.task, machines.TaskState),
+                cell(when.power, machines.PowerState),
+                f"{kinds} {cell(when.status, machines.MigrationStatus)}".strip(),
+                waits(what.deadline),
+                seen or what.way.value,
+                what.reason,
+            ]
+        )
+    stable = sum(map(machines.JOINT.stable, machines.JOINT.reachable))
+    invariants = "".join(f"- {invariant.name}\n" for invariant in machines.INVARIANTS)
+    return f"""\
+# Recovery
+
+From a new server {len(machines.JOINT.reachable):,} joint states (`vm_state`, `task_state`, `power_state`, migration)
+can be reached. In {stable} of them nobody has to do anything; each of the others matches a row below, the first that
+fits: after its deadline, counted from the last write of the record, {{func}}`novastate.machines.recovery` says which way
+out to take. *on* does the rest of what was begun, *back* undoes it, *error* leaves it to a hand; where the record
+cannot tell, the hypervisors are asked where the guest is. A test walks all of them.
+
+{table(["vm_state", "task_state", "power_state", "migration", "deadline", "way", "because"], rows)}
+In every reachable state these hold:
+
+{invariants}"""
+
+
 def api_page(part: str) -> str:
     """The reference of one public part, and of the modules among its public names, from their docstrings."""
     package = importlib.import_module(f"novastate.{part}")
@@ -200,6 +248,7 @@ def generate(app: Sphinx) -> None:
         "power_sync.md": power_sync_page(),
         "recovery.md": recovery_page(),
         "deviations.md": deviations_page(),
+        "recoveries.md": recoveries_page(),
     }
     drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
     drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]
