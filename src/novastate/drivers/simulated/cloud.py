@@ -130,7 +130,7 @@ class SimulatedCloud:
 
     @property
     def violations(self) -> list[str]:
-        """Every breach of the laws L1 (one host) and L2 (no disk lost) so far, in words; empty is right."""
+        """Every time that a guest came to run on two hosts (law L1), in words; empty is right."""
         with self.at_work():
             return list(self.world.violations)
 

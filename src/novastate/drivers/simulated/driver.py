@@ -147,7 +147,7 @@ class SimulatedDriver(ComputeDriver):
             self._world.remove(self.host, uuid)
         store = self.spec.store
         if not any(self._world.hosts[other.host].store == store for other in self._world.of(uuid)):
-            self._world.delete_disk(uuid, store, asked=True, at=now)
+            self._world.delete_disk(uuid, store, asked=True)
 
     @_call
     def power_on(self, now: float, uuid: str) -> None:
@@ -372,12 +372,12 @@ class SimulatedDriver(ComputeDriver):
 
     @_call
     def post_live_migration_at_source(self, now: float, instance: Instance, data: LibvirtLiveMigrateData) -> None:
-        del data
+        del now, data
         uuid = instance.uuid
         if (self.host, uuid) in self._world.domains:
             raise DriverError(f"guest {uuid} is here still", host=self.host)
         if not any(self._world.hosts[other.host].store == self.spec.store for other in self._world.of(uuid)):
-            self._world.delete_disk(uuid, self.spec.store, asked=False, at=now)
+            self._world.delete_disk(uuid, self.spec.store, asked=False)
         self._forget_job(uuid)
 
     @_call
@@ -414,7 +414,7 @@ class SimulatedDriver(ComputeDriver):
         disk = world.disks.get((uuid, store))
         shared = any(world.hosts[other.host].store == store for other in world.of(uuid))
         if disk is not None and not disk.current and not shared:
-            world.delete_disk(uuid, store, asked=False, at=now)
+            world.delete_disk(uuid, store, asked=False)
 
     # --- what the estimator needs
 

@@ -14,13 +14,13 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from attrs import asdict, evolve, fields
+from attrs import asdict, evolve
 
 from novastate.convergence.laws import WriteLaw
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job
-from novastate.drivers.simulated.spec import Fault, SimulatedHost
+from novastate.drivers.simulated.spec import Fault, SimulatedHost, plain, read
 from novastate.drivers.simulated.world import Disk, Domain, World
 from novastate.errors import ConvergenceError, InvalidField
 from novastate.machines import PowerState
@@ -81,17 +81,20 @@ def load(cls: type[SimulatedCloud], data: Mapping[str, Any], clock: Clock | None
     world = cloud.world
     names = set(world.hosts)
     for name in _take(data, "down", list):
-        world.down.add(_known("down", name, names))
+        world.down.add(_known("down", str(name), names))
     for guest in _take(data, "guests", list):
         domain = _guest(_mapping("guests", guest))
         world.domains[_known("guests.host", domain.host, names), domain.uuid] = domain
     for row in _take(data, "disks", list):
-        disk = cast("Disk", _record(Disk, "disks", _mapping("disks", row)))
+        disk = read(Disk, "disks", _mapping("disks", row))
         world.disks[disk.uuid, disk.store] = disk
-    world.probes = {(str(store), str(file)) for store, file in _take(data, "probes", list)}
+    for probe in _take(data, "probes", list):
+        if not isinstance(probe, list) or len(cast("list[object]", probe)) != 2:
+            raise InvalidField("probes", probe, "must be a store and a file")
+        world.probes.add((str(probe[0]), str(probe[1])))
     world.violations = [str(text) for text in _take(data, "violations", list)]
     for uuid, memory in _take(data, "memories", dict).items():
-        row = _mapping("memories", memory)
+        row = _mapping(f"memories.{uuid}", memory)
         try:
             law = WriteLaw.parse(_take(row, "law", str))
         except ConvergenceError as error:
@@ -102,7 +105,10 @@ def load(cls: type[SimulatedCloud], data: Mapping[str, Any], clock: Clock | None
     for row in _take(data, "jobs", list):
         job = _job(_mapping("jobs", row))
         cloud.jobs[_known("jobs.source", job.source, names), job.uuid] = job
-    cloud.calls.update(_take(data, "calls", dict))
+    for name, count in _take(data, "calls", dict).items():
+        if not plain(count, "int"):
+            raise InvalidField(f"calls.{name}", count, "must be int")
+        cloud.calls[str(name)] = count
     return cloud
 
 
@@ -149,7 +155,7 @@ def _guest(row: Mapping[str, Any]) -> Domain:
         state = PowerState(row.get("power_state"))
     except ValueError:
         raise InvalidField("guests.power_state", row.get("power_state"), "is no power state", PowerState) from None
-    return cast("Domain", _record(Domain, "guests", {**row, "power_state": state}))
+    return read(Domain, "guests", {**row, "power_state": state})
 
 
 def _job(row: Mapping[str, Any]) -> Job:
@@ -158,34 +164,15 @@ def _job(row: Mapping[str, Any]) -> Job:
         ended["type"] = JobType(ended.get("type"))
     except ValueError:
         raise InvalidField("jobs.ended.type", ended.get("type"), "is no type of job", JobType) from None
-    params = _record(LiveMigrationParams, "jobs.params", _mapping("jobs.params", row.get("params")))
-    whole = {**row, "params": params, "ended": _record(JobStats, "jobs.ended", ended)}
-    return cast("Job", _record(Job, "jobs", whole))
-
-
-_PLAIN: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
-
-
-def _record(cls: type[Any], path: str, row: Mapping[str, Any]) -> object:
-    """An attrs object of *row*: no field unknown, none missing, plain fields of the right type."""
-    known = {f.name: f for f in fields(cls) if f.init}
-    for name in row:
-        if name not in known:
-            raise InvalidField(f"{path}.{name}", row[name], "is no field", known)
-    for name, attribute in known.items():
-        plain = _PLAIN.get(str(attribute.type))
-        if name in row and plain is not None and not isinstance(row[name], plain):
-            raise InvalidField(f"{path}.{name}", row[name], f"must be {attribute.type}")
-    try:
-        return cls(**row)
-    except TypeError as error:
-        raise InvalidField(path, dict(row), str(error)) from None
+    params = read(LiveMigrationParams, "jobs.params", _mapping("jobs.params", row.get("params")))
+    whole = {**row, "params": params, "ended": read(JobStats, "jobs.ended", ended)}
+    return read(Job, "jobs", whole)
 
 
 def _take(data: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     value = data.get(name)
-    right = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
-    if not right or (kind in {int, float} and isinstance(value, bool)):
+    right = plain(value, kind.__name__) if kind in {int, float, str} else isinstance(value, kind)
+    if not right:
         raise InvalidField(name, value, f"must be {kind.__name__}" if name in data else "is missing")
     return value
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar
 
-from attrs import asdict, field, fields, frozen
+from attrs import NOTHING, AttrsInstance, asdict, field, fields, frozen
 
 from novastate.errors import InvalidField
 
-__all__ = ["Fault", "SimulatedHost"]
+__all__ = ["Fault", "SimulatedHost", "plain", "read"]
+
+T = TypeVar("T", bound=AttrsInstance)
 
 
 def _at_least(least: float) -> Any:
@@ -62,7 +64,7 @@ class SimulatedHost:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SimulatedHost:
         """The opposite of `to_dict`. Raises InvalidField."""
-        return cast("SimulatedHost", _read(cls, data))
+        return read(cls, "hosts", data)
 
 
 FaultKind = Literal["error", "timeout", "lose_reply", "crash_host", "fail", "stall", "link_slow"]
@@ -97,7 +99,7 @@ class Fault:
         kinds = JOB_KINDS if self.method == "job" else CALL_KINDS
         if self.kind not in kinds:
             raise InvalidField("kind", self.kind, f"is no fault of {self.method}", kinds)
-        if self.when not in {"before", "after"}:
+        if self.when not in ("before", "after"):
             raise InvalidField("when", self.when, "is unknown", ("before", "after"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,15 +109,39 @@ class Fault:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Fault:
         """The opposite of `to_dict`. Raises InvalidField."""
-        return cast("Fault", _read(cls, data))
+        return read(cls, "faults", data)
 
 
-def _read(cls: type[Any], data: Mapping[str, Any]) -> object:
-    known = [f.name for f in fields(cls)]
+#: What plain values a field of this type may have.
+_PLAIN: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "bool": (bool,),
+    "float": (int, float),
+}
+
+
+def plain(value: object, kind: str) -> bool:
+    """Whether *value* can be held by a field of type *kind*, a plain one: no NaN, no endless number, no bool for a number."""
+    if isinstance(value, bool) and kind != "bool":
+        return False
+    if isinstance(value, (int, float)) and kind != "bool" and not -(2.0**63) < value < 2.0**63:
+        return False
+    return isinstance(value, _PLAIN[kind])
+
+
+def read(cls: type[T], path: str, data: Mapping[str, Any]) -> T:
+    """An attrs object of plain *data*: no field unknown, none missing, plain ones of their type. Raises InvalidField."""
+    known = {f.name: f for f in fields(cls) if f.init}
     for name in data:
         if name not in known:
-            raise InvalidField(f"{cls.__name__}.{name}", data[name], "is no field", known)
-    try:
-        return cls(**data)
-    except TypeError as error:
-        raise InvalidField(cls.__name__, dict(data), str(error)) from None
+            raise InvalidField(f"{path}.{name}", data[name], "is no field", known)
+    for name, attribute in known.items():
+        kind = str(attribute.type)
+        if name not in data:
+            if attribute.default is NOTHING:
+                raise InvalidField(f"{path}.{name}", None, "is missing")
+        elif kind in _PLAIN and not plain(data[name], kind):
+            raise InvalidField(f"{path}.{name}", data[name], f"must be {kind}")
+    return cls(**data)

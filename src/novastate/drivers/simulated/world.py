@@ -5,9 +5,8 @@ Rules:
 1. A guest is a *domain* on a host. During a live migration there are two: one that runs, and one that is *incoming* and never runs.
 2. Disks lie on stores (a host's own, or a shared one). At most one copy of a disk is current while its guest runs. A disk is deleted
    only when a current copy is held elsewhere, or its owner asked for it; anything else is refused.
-3. What breaks law L1 (a guest running on two hosts) or L2 (a current disk lost unasked) is written down in :attr:`World.violations`.
-   A hypervisor knows nothing of other hosts, so a wrong control plane *can* start a guest twice on local storage; on shared
-   storage the image lock refuses it.
+3. A guest that runs on two hosts (law L1) is written down in :attr:`World.violations`. A hypervisor knows nothing of other hosts,
+   so a wrong control plane *can* start a guest twice on local storage; on shared storage the image lock refuses it.
 4. Every change that a hypervisor would tell of goes to :attr:`World.told`, in order, with its time.
 """
 
@@ -199,7 +198,7 @@ class World:
             if same and other.runs and other.host not in self.down:
                 raise DriverError(f"guest {uuid}: its disk is locked by {other.host}, where it runs", host=host)
 
-    def delete_disk(self, uuid: str, store: str, *, asked: bool, at: float) -> None:
+    def delete_disk(self, uuid: str, store: str, *, asked: bool) -> None:
         """Deletes a disk; not there: nothing. Raises DriverError unless its owner *asked*, or a current copy is held elsewhere."""
         disk = self.disks.get((uuid, store))
         if disk is None:
@@ -207,9 +206,5 @@ class World:
         elsewhere = any(d.current for key, d in self.disks.items() if key[0] == uuid and key[1] != store)
         if disk.current and not asked and not elsewhere:
             raise DriverError(f"guest {uuid}: its disk on {store} is the only complete copy")
-        if not asked and not elsewhere:
-            self.violations.append(
-                f"L2 at {at:g} s: the last trace of the disk of guest {uuid} is deleted from {store}"
-            )
         self.changed = True
         del self.disks[uuid, store]
