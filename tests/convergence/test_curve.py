@@ -70,7 +70,7 @@ def test_an_idle_guest_has_an_empty_curve():
 
 def test_dirty_rates_are_windows_divided_by_their_time():
     truth = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
-    rates = [(tau, round(truth.rate(tau) * 4096 / MIB) * MIB) for tau in (0.25, 0.5, 1.0, 2.0)]
+    rates = [(tau, int(truth.rate(tau) * 4096 / MIB) * MIB) for tau in (0.25, 0.5, 1.0, 2.0)]
     curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB)
     assert curve.pages(1.0) == pytest.approx(9003, rel=0.03)
     assert curve.spread >= 0.03
@@ -125,3 +125,20 @@ def test_a_window_that_is_no_time_is_refused(tau):
     curve = DirtyCurve.from_windows({1: 10}, page_count=100)
     with pytest.raises(ConvergenceError, match="tau"):
         curve.pages(tau)
+
+
+def test_slow_classes_that_would_not_fit_into_memory_do_not_crowd_out_the_fast_ones():
+    # Rounding makes the long windows look straighter than they are: no class may be larger than memory.
+    rates = [(0.25, 45 * MIB), (0.5, 43 * MIB), (1.0, 34 * MIB), (2.0, 26 * MIB)]
+    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB)
+    assert curve.pages(0.25) == pytest.approx(45.5 * 64, rel=0.1)
+    assert curve.pages(2.0) == pytest.approx(26.5 * 512, rel=0.1)
+    assert curve.spread < 0.2
+
+
+def test_the_write_rate_tells_what_the_shortest_window_does_not():
+    # A hot set that is written fifteen times a second has saturated within a quarter of one.
+    hot, cold = DirtyClass(1868, 29_000), DirtyClass(35_000, 1500)
+    windows = {tau: hot.pages(tau) + cold.pages(tau) for tau in TAUS}
+    pinned = DirtyCurve.from_windows(windows, 98304, write_rate=30_500)
+    assert pinned.pages(0.1) == pytest.approx(hot.pages(0.1) + cold.pages(0.1), rel=0.03)

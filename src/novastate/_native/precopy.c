@@ -218,7 +218,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
             }
             if (hits >= 3 || syncs > NS_PRECOPY_SYNCS) break;
         }
-        if (now == slot_start && slot_sent == 0.0 && theta > 0.0) {
+        if (now == slot_start && slot_sent == 0.0 && theta > 0.0 && !to_postcopy) {
             double room = pending - theta / page, jump = 0.0, per = 0.0, size = wire;
             if (front > 0.0) {
                 per = slot / first;

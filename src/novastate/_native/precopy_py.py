@@ -323,7 +323,7 @@ def _one(
             if hits >= 3 or syncs > SYNCS:
                 break
         # A run of equal full slots is taken in one step.
-        if now == slot_start and slot_sent == 0.0 and theta > 0.0:
+        if now == slot_start and slot_sent == 0.0 and theta > 0.0 and not switch:
             room = pending - theta / page
             jump = 0.0
             per = 0.0

@@ -151,8 +151,8 @@ class DirtyCurve:
     ) -> DirtyCurve:
         """The curve from a hypervisor's dirty rates: (calc-time in s, bytes/s), as libvirt and QMP report them.
 
-        *memory* in bytes. A rate over tau is W(tau)/tau, rounded to *resolution* bytes/s. Several
-        measurements of one tau are averaged; what they differ by, and the rounding, make the curve's `spread`.
+        *memory* in bytes. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s. Several
+        measurements of one tau are averaged (and half a step added, for QEMU rounds down); what they differ by, and the rounding, make the curve's `spread`.
         Page sampling compares contents, so it does not see pages rewritten with equal bytes.
         Raises `ConvergenceError` as `from_windows` does; *noise* may be ``inf`` to accept any points.
         """
@@ -166,7 +166,8 @@ class DirtyCurve:
         errors: list[float] = []
         for tau in sorted(by_tau):
             seen = by_tau[tau]
-            mean = sum(seen) / len(seen) * tau / page_size
+            # What was cut off by rounding down is half a step on average; nothing seen stays nothing.
+            mean = sum(rate + 0.5 * resolution if rate else 0.0 for rate in seen) / len(seen) * tau / page_size
             if mean > page_count * (1 + resolution * tau / max(1.0, mean * page_size)):
                 raise ConvergenceError(f"rates[{tau}]", max(seen), f"is more than the memory's {page_count} pages")
             points.append((tau, min(mean, page_count)))
@@ -246,17 +247,23 @@ def _fit(
     if straight is not None:
         return (straight,)
     low, high = 0.02 / float(taus[-1]), (300.0 if slope else 12.0) / float(taus[0])
-    rates: _Floats = np.geomspace(low, high, max(2, math.ceil(_RATES_PER_DECADE * math.log10(high / low))))
-    basis = -np.expm1(-np.outer(taus, rates)) / errors[:, None]
-    # One more row, of little weight: of the sizes that fit equally, the smaller sum.
-    basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
-    target = np.append(pages / errors, 0.0)
-    if slope:
-        basis = np.vstack([basis, rates / slope])
-        target = np.append(target, 1.0)
-    sizes = _nnls(basis, target)
-    if sizes.sum() > page_count:
-        sizes *= page_count / sizes.sum()
+    while True:
+        rates: _Floats = np.geomspace(low, high, max(2, math.ceil(_RATES_PER_DECADE * math.log10(high / low))))
+        basis = -np.expm1(-np.outer(taus, rates)) / errors[:, None]
+        # One more row, of little weight: of the sizes that fit equally, the smaller sum.
+        basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
+        target = np.append(pages / errors, 0.0)
+        if slope:
+            basis = np.vstack([basis, rates / slope])
+            target = np.append(target, 1.0)
+        sizes = _nnls(basis, target)
+        if sizes.sum() <= page_count:
+            break
+        # More pages than there are: the slowest classes, which are hardly seen, must be smaller and faster.
+        if low * 1.5 >= high:
+            sizes *= page_count / sizes.sum()
+            break
+        low *= 1.5
     kept = sizes > 1e-6
     return tuple(
         DirtyClass(float(size), float(size * rate)) for size, rate in zip(sizes[kept], rates[kept], strict=True)

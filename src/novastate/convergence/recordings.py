@@ -51,8 +51,9 @@ _BACKGROUND = (DirtyClass(60, 2400), DirtyClass(70, 175), DirtyClass(60, 42))
 _RSS_MORE = (165.0, 32.0)
 #: The share of zero pages where nothing is known of it: mean and deviation.
 _ZERO_SHARE = (0.4, 0.2)
-#: Page sampling's own blindness, as a relative deviation: of a guest that idles now and then, and of one that never does.
-_BLIND, _BLIND_BUSY = 0.12, 0.9
+#: Page sampling's own blindness, as a relative deviation: of a guest that idles now and then, of one that never does,
+#: and of one of which that is not known.
+_BLIND, _BLIND_BUSY, _BLIND_UNKNOWN = 0.1, 0.9, 0.25
 #: vCPU time that a guest paced by a timer takes, where nothing was measured.
 _PACED = 0.06
 
@@ -352,7 +353,9 @@ class Recording:
             curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
         except ConvergenceError as error:
             raise ConvergenceError(f"pre.qmp_page_sampling: {error.field}", error.value, error.problem) from None
-        blind = _BLIND_BUSY if busy is None or busy > 0.9 else _BLIND
+        blind = _BLIND_UNKNOWN if busy is None else _BLIND_BUSY if busy > 0.9 else _BLIND
+        if busy is None and self.rules.auto_converge:
+            blind = _BLIND_BUSY  # what throttling will do to the guest is not known either
         return attrs.evolve(curve, spread=math.hypot(curve.spread, blind))
 
 
