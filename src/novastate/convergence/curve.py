@@ -151,8 +151,8 @@ class DirtyCurve:
     ) -> DirtyCurve:
         """The curve from a hypervisor's dirty rates: (calc-time in s, bytes/s), as libvirt and QMP report them.
 
-        *memory* in bytes. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s. Several
-        measurements of one tau are averaged (and half a step added, for QEMU rounds down); what they differ by, and the rounding, make the curve's `spread`.
+        *memory* in bytes. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s. Several measurements of one
+        tau are averaged, and half a step is added; what they differ by, and the rounding, make the curve's `spread`.
         Page sampling compares contents, so it does not see pages rewritten with equal bytes.
         Raises `ConvergenceError` as `from_windows` does; *noise* may be ``inf`` to accept any points.
         """

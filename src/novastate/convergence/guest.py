@@ -77,7 +77,7 @@ class Guest:
         return int(self.memory) // self.page_size
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Link:
     """The way between the hosts: *limit*, the migration's bandwidth limit, and *line_rate*, what the line carries.
 
@@ -94,7 +94,7 @@ class Link:
             raise ConvergenceError("limit", self.limit, "must be a finite number, not negative")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Limits:
     """What the migration may take: *downtime*, the pause that is aimed at, and *timeout*, when it is given up, in s.
 

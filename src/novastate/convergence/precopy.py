@@ -21,7 +21,7 @@ from __future__ import annotations
 import enum
 import math
 from array import array
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import attrs
 
@@ -213,45 +213,53 @@ def _speed(guest: Guest) -> float:
     return _SLOWED if guest.busy > 0.9 else 1.0
 
 
-def _scenario(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
-    """The kernel's numbers, in the order of its SCENARIO_FIELDS."""
-    size = guest.page_size
+@lru_cache(maxsize=1024)
+def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float]:
+    """The kernel's numbers, in the order of its SCENARIO_FIELDS, but for those of the guest."""
     wire = rules.wire(size)
     on_line = wire / link.line_rate
     units = size / 4096.0  # the host's constants are those of a page of 4 KiB
     bandwidth = rules.switchover_bandwidth
-    return array(
-        "d",
-        (
-            guest.pages,
-            guest.zero_pages,
-            guest.tail_pages,
-            guest.tail_zero,
-            size,
-            wire,
-            min(rules.xbzrle_delta, wire - 1.0) if rules.xbzrle_cache else wire,
-            rules.xbzrle_cache / size,
-            9.0,
-            rules.quota(link.limit, size),
-            max(on_line, rules.first_touch * units, 1e-9),
-            max(on_line, rules.rewrite * units, 1e-9),
-            max(rules.blank * units, 1e-9),
-            limits.downtime,
-            bandwidth / 1000.0 if bandwidth else 0.0,
-            rules.device,
-            _SLOT,
-            _TURN,
-            rules.auto_converge,
-            rules.initial,
-            rules.increment,
-            rules.most,
-            rules.trigger,
-            guest.busy,
-            _LOST,
-            _WAKE,
-            rules.post_copy_after if rules.post_copy else 0,
-        ),
-    )
+    values: dict[str, float] = {
+        "page": size,
+        "wire": wire,
+        "wire_again": min(rules.xbzrle_delta, wire - 1.0) if rules.xbzrle_cache else wire,
+        "cache": rules.xbzrle_cache / size,
+        "wire_zero": 9.0,
+        "quota": rules.quota(link.limit, size),
+        "first": max(on_line, rules.first_touch * units, 1e-9),
+        "again": max(on_line, rules.rewrite * units, 1e-9),
+        "blank": max(rules.blank * units, 1e-9),
+        "downtime": limits.downtime,
+        "switchover": bandwidth / 1000.0 if bandwidth else 0.0,
+        "device": rules.device,
+        "slot": _SLOT,
+        "turn": _TURN,
+        "throttling": rules.auto_converge,
+        "initial": rules.initial,
+        "increment": rules.increment,
+        "most": rules.most,
+        "trigger": rules.trigger,
+        "lost": _LOST,
+        "wake": _WAKE,
+        "postcopy": rules.post_copy_after if rules.post_copy else 0,
+    }
+    return array("d", (values.get(field, 0.0) for field in kernel.SCENARIO_FIELDS))
+
+
+_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY = (
+    kernel.SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy")
+)
+
+
+def _scenario(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
+    scenario = _setting(link, limits, rules, guest.page_size)[:]
+    scenario[_PAGES] = guest.pages
+    scenario[_ZERO] = guest.zero_pages
+    scenario[_TAIL] = guest.tail_pages
+    scenario[_TAIL_ZERO] = guest.tail_zero
+    scenario[_BUSY] = guest.busy
+    return scenario
 
 
 _DEFAULT_LIMITS = Limits()

@@ -36,7 +36,7 @@ _FLUSH = 32
 _PACKET = 128
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Rules:
     """How a hypervisor migrates. Make one with `Rules.qemu`; shares are 0 to 1, times s, sizes bytes.
 

@@ -1,0 +1,98 @@
+"""How near forecasts come to recorded migrations, beside the textbook: a Markdown table.
+
+    python benchmarks/accuracy.py [DIRECTORY] [--from law|host|sampled]
+
+`law`: the guest's write law is known. `host`: what its host observes. `sampled`: the host's view, and how many
+pages are zero. The textbook is the closed form of Clark et al. (NSDI'05) on the dirty rate over one second.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import attrs
+
+from novastate.convergence import Evaluation, Recording, evaluate
+from novastate.convergence.recordings import load_all
+from novastate.errors import ConvergenceError
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "recordings"
+
+
+def with_zero_pages(recording: Recording) -> Recording:
+    """The recording as if its zero pages had been sampled (those that the first pass counted)."""
+    try:
+        zero = recording.guest("law").zero_pages
+    except ConvergenceError:  # an application: no law, but the pages were counted all the same
+        counted = [row.get("memory_constant", 0) for row in recording.data.get("samples", [])]
+        zero = max(counted, default=0)
+    return attrs.evolve(recording, data={**recording.data, "given": {"zero_pages": zero}})
+
+
+def percent(value: float | None, signed: bool = True) -> str:
+    return "" if value is None else f"{100 * value:{'+' if signed else ''}.1f}"
+
+
+def table(result: Evaluation) -> None:
+    print(
+        "| recording | happened | forecast | probability | total s | actual s | error % | QEMU % | bytes % | in interval | textbook % |"
+    )
+    print("|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|")
+    for row in result.rows:
+        covered = {True: "yes", False: "no", None: ""}[row.covered]
+        total = "" if row.forecast.total is None else f"{row.forecast.total:.2f}"
+        actual = "" if row.outcome.total is None else f"{row.outcome.total:.2f}"
+        verdict = row.forecast.verdict.value + (
+            "" if row.right else " (wrong)" if row.decided else " (undecided, wrong)"
+        )
+        print(
+            f"| {row.name} | {'completed' if row.outcome.completed else 'aborted'} | {verdict} | {row.forecast.probability:.2f} "
+            f"| {total} | {actual} | {percent(row.total_error)} | {percent(row.hypervisor_error)} | {percent(row.bytes_error)} "
+            f"| {covered} | {percent(row.textbook_error)} |"
+        )
+
+
+def summary(title: str, result: Evaluation) -> None:
+    sums = result.as_json()
+    print(f"\n**{title}**: {sums['recordings']} recordings\n")
+    print("| what | median % | p90 % | max % | count |\n|---|--:|--:|--:|--:|")
+    names = {
+        "total_error": "total",
+        "hypervisor_error": "total, QEMU's part",
+        "bytes_error": "bytes",
+        "textbook_error": "total, textbook",
+    }
+    for name, words in names.items():
+        found = sums[name]
+        if isinstance(found, dict):
+            figures = " | ".join(percent(found[key], signed=False) for key in ("median", "p90", "max"))
+            print(f"| {words} | {figures} | {found['count']} |")
+    print(
+        f"\nVerdicts (happened/forecast): {sums['verdicts']}; wrong {len(sums['verdicts_wrong'])}, of these decided "
+        f"{len(sums['verdicts_wrong_decided'])}; undecided {sums['undecided']}; the textbook's wrong {sums['textbook_verdicts_wrong']}."
+    )
+    print(
+        f"90 % intervals hold {percent(sums['interval_coverage'], signed=False)} %; pause within 5 ms or 15 %: "
+        f"{percent(sums['downtime_near_share'], signed=False)} %."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", nargs="?", type=Path, default=EXAMPLES)
+    parser.add_argument("--from", dest="source", choices=("law", "host", "sampled"), default="law")
+    args = parser.parse_args()
+    recordings, broken = load_all(args.directory)
+    if args.source == "sampled":
+        recordings = [with_zero_pages(recording) for recording in recordings]
+    result = evaluate(recordings, "law" if args.source == "law" else "host")
+    table(result)
+    summary("plain pre-copy", result.only(plain=True))
+    summary("auto-converge, post-copy, XBZRLE, multifd", result.only(plain=False))
+    for name, problem in (*broken, *result.skipped):
+        print(f"\nskipped {name}: {problem}")
+
+
+if __name__ == "__main__":
+    main()
