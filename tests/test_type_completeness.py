@@ -13,8 +13,9 @@ import pytest
 
 import novastate
 
-#: A ratchet: it only goes up.
-FLOOR = 0.75
+#: A ratchet: it only goes up. What is missing is annotations of triggers (`pause = Trigger(...)`), whose type is the
+#: call's; that nothing is of an unknown type, pyright's strict mode sees to.
+FLOOR = 0.80
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,6 @@ def report(tmp_path_factory) -> dict:
         timeout=300,
     )
     return json.loads(run.stdout)["typeCompleteness"]
-
-
-def test_no_public_type_is_unknown(report):
-    unknown = [
-        s["name"] for s in report["symbols"] if s["isExported"] and not s["isTypeKnown"] and not s["isTypeAmbiguous"]
-    ]
-    assert not unknown
 
 
 def test_type_completeness_does_not_fall(report):

@@ -125,52 +125,6 @@ All that it may answer:
 {actions}"""
 
 
-def pattern(when: Any) -> str:
-    """The joint states that a row is for."""
-    variables = [
-        ("vm_state", when.vm, list(machines.VMState)),
-        ("task_state", when.task, list(machines.TaskState)),
-        ("power_state", when.power, list(machines.PowerState)),
-        ("type", when.kind, [*machines.MigrationType, None]),
-        ("status", when.status, [*machines.MigrationStatus, None]),
-    ]
-    said = []
-    for name, chosen, everything in variables:
-        if chosen is None:
-            continue
-        members = ordered(chosen, everything)
-        others = [value for value in everything if value not in members]
-        if len(others) < len(members):
-            said.append(f"{name} not {', '.join(f'`{value}`' for value in others)}")
-        else:
-            said.append(f"{name} {', '.join(f'`{value}`' for value in members)}")
-    return "; ".join(said)
-
-
-def recovery_page() -> str:
-    """The way out of every unstable joint state."""
-    rows = [
-        [
-            pattern(row.when),
-            f"{row.recovery.deadline / 60:g} min",
-            ", ".join(f"{seen.value}: {way.value}" for seen, way in row.recovery.seen.items())
-            or row.recovery.way.value,
-            row.recovery.reason,
-        ]
-        for row in machines.RECOVERIES
-    ]
-    return f"""\
-# Recovery
-
-A joint state is `vm_state`, `task_state`, `power_state` and the migration that is not final, together.
-{len(machines.JOINT.reachable)} joint states can be reached from the initial ones;
-each that is not stable has one of these {len(rows)} rows, the first that fits:
-after how long without a write, and which way out (*on*, *back* or *error*), where it matters by which host has the guest.
-A test walks all of them.
-
-{table(["joint states", "deadline", "way", "reason"], rows)}"""
-
-
 def deviations_page() -> str:
     """Where the machines differ from what Nova's code does."""
     rows = [[d.machine, d.kind, f"`{d.source}`", f"`{d.dest}`", d.answers, d.reason] for d in machines.DEVIATIONS]
@@ -246,9 +200,8 @@ def generate(app: Sphinx) -> None:
     pages = {
         "actions.md": actions_page(),
         "power_sync.md": power_sync_page(),
-        "recovery.md": recovery_page(),
-        "deviations.md": deviations_page(),
         "recoveries.md": recoveries_page(),
+        "deviations.md": deviations_page(),
     }
     drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
     drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]
