@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from itertools import pairwise
 
 import pytest
@@ -318,3 +321,54 @@ def test_laws_may_be_given_by_a_function():
     cloud.driver("a").spawn(make_instance(OTHER))
     assert cloud.driver("a").measure(UUID).curve.pages(1) == pytest.approx(100)
     assert cloud.driver("a").measure(OTHER).curve.pages(1000) == pytest.approx(4096, rel=0.01)
+
+
+# --- threads and imports
+
+
+def test_many_threads_see_and_leave_whole_states():
+    cloud = make_cloud()
+    for uuid in (UUID, OTHER):
+        cloud.driver("a").spawn(make_instance(uuid))
+    heard, failures = [], []
+    cloud.driver("a").subscribe(heard.append)
+
+    def work(uuid):
+        try:
+            for _ in range(100):
+                cloud.driver("a").pause(uuid)
+                cloud.driver("a").unpause(uuid)
+                cloud.clock.sleep(0.01)
+                assert cloud.driver("a").host_state().memory_mb_used == 512
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(uuid,)) for uuid in (UUID, OTHER) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    for uuid in (UUID, OTHER):
+        told = [event.transition for event in heard if event.uuid == uuid]
+        # Whoever paused it, and whoever let it run: the two take turns.
+        assert told == [Lifecycle.PAUSED, Lifecycle.RESUMED] * (len(told) // 2)
+        assert cloud.running(uuid) == ["a"]
+
+
+def test_the_names_of_drivers_load_no_numpy():
+    code = (
+        "import sys, novastate.drivers as d; d.ComputeDriver, d.VirtualClock; assert 'numpy' not in sys.modules;"
+        "d.SimulatedCloud; assert 'numpy' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_every_public_name_is_there():
+    from novastate import drivers
+
+    for name in drivers.__all__:
+        assert getattr(drivers, name) is not None
+        assert name in dir(drivers)
+    with pytest.raises(AttributeError):
+        drivers.LibvirtDriverr  # noqa: B018
