@@ -138,3 +138,61 @@ def test_every_vm_state_but_deleted_can_fail_be_deleted_and_be_reset():
     for state in VMState:
         allowed = set(VMMachine.allowed(state))
         assert ({"fail", "delete", "reset", "reset_error"} <= allowed) == (state is not VMState.DELETED)
+
+
+ENDS = {
+    "soft_reboot": "reboot",
+    "hard_reboot": "hard_reboot",
+    "pause": "pause",
+    "unpause": "unpause",
+    "suspend": "suspend",
+    "resume": "resume",
+    "stop": "stop",
+    "start": "start",
+    "rescue": "rescue",
+    "unrescue": "unrescue",
+    "rebuild": "rebuild",
+    "evacuate": "evacuate",
+    "resize": "resize",
+    "cold_migrate": "resize",
+    "confirm_resize": "confirm_resize",
+    "revert_resize": "revert_resize",
+    "shelve": "shelve",
+    "unshelve": "unshelve",
+    "restore": "restore",
+}
+
+
+@pytest.mark.parametrize("action", ENDS)
+def test_a_trigger_ends_what_its_action_may_begin(action):
+    (row,) = (row for row in reference("actions") if row["action"] == action)
+    assert {s.value for s in VMMachine.triggers[ENDS[action]].rows} == set(row["allowed_vm_states"])
+
+
+def test_a_trigger_that_may_end_in_two_states_is_two_triggers_of_one_source():
+    for name in ("confirm_resize", "revert_resize"):
+        running, stopped = VMMachine.triggers[name], VMMachine.triggers[f"{name}_stopped"]
+        assert set(running.rows) == set(stopped.rows) == {VMState.RESIZED}
+        assert set(running.rows.values()) == {VMState.ACTIVE}
+        assert set(stopped.rows.values()) == {VMState.STOPPED}
+
+
+def test_every_trigger_of_vm_state_leads_where_its_name_says():
+    leads = {
+        VMState.ACTIVE: "spawned unpause resume start reboot hard_reboot unrescue rebuild evacuate confirm_resize "
+        "revert_resize unshelve restore reset",
+        VMState.PAUSED: "pause",
+        VMState.SUSPENDED: "suspend",
+        VMState.STOPPED: "stop force_stop confirm_resize_stopped revert_resize_stopped",
+        VMState.RESCUED: "rescue",
+        VMState.RESIZED: "resize",
+        VMState.SOFT_DELETED: "soft_delete",
+        VMState.DELETED: "delete",
+        VMState.ERROR: "fail reset_error",
+        VMState.SHELVED: "shelve",
+        VMState.SHELVED_OFFLOADED: "shelve_offload",
+    }
+    told = {trigger: state for state, triggers in leads.items() for trigger in triggers.split()}
+    assert told.keys() == VMMachine.triggers.keys()
+    for trigger, state in told.items():
+        assert set(VMMachine.triggers[trigger].rows.values()) == {state}

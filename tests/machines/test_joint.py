@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 
+from machine_reference import reference
 from novastate.machines import (
     AT_REST,
     INVARIANTS,
@@ -213,6 +214,29 @@ def test_a_deleted_instance_is_done_with():
             assert joint.task is TaskState.IDLE
             assert joint.power is PowerState.NOSTATE
             assert not [move for move, after in JOINT.successors(joint) if after.vm is not VMState.DELETED]
+
+
+def test_a_flow_ends_with_the_guest_as_its_vm_state_has_it():
+    usual = {
+        row["value"]: {PowerState[p] for p in row["usual_power_states"] if p != "*"}
+        for row in reference("states")["vm_states"]
+    }
+    for move in JOINT.moves:
+        if move.by == "flow" and move.vm and move.power:
+            for state in set(VMMachine.triggers[move.vm].rows.values()):
+                assert move.power in usual[state.value], move.name
+
+
+def test_a_task_is_driven_on_where_the_guest_is_as_its_end_has_it():
+    for row in RECOVERIES:
+        if row.when.power and row.when.task:
+            ends = {
+                move.power
+                for move in JOINT.moves
+                if move.by == "flow" and move.vm and move.when.task and move.when.task <= row.when.task
+            }
+            assert row.recovery.way is Way.ON
+            assert row.when.power == ends, row.recovery.reason
 
 
 # --- the rows of live migration, which the recover flow reads
