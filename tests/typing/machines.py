@@ -10,17 +10,23 @@ from novastate.machines import (
     MIGRATION_MACHINES,
     Action,
     ActionRule,
+    Begun,
+    Joint,
     Machine,
     MigrationStatus,
     MigrationType,
     PowerMachine,
     PowerState,
+    Recovery,
     State,
     TaskMachine,
     TaskState,
     Trigger,
     VMMachine,
     VMState,
+    begin,
+    check,
+    recovery,
     sync_power,
 )
 
@@ -61,3 +67,25 @@ class Door(Machine[DoorState], field="state", initial={DoorState.SHUT}):
 
 
 assert_type(Door.open(Server()), DoorState)
+
+
+class Record:
+    """What a guard looks at; no class of ours."""
+
+    vm_state: VMState = VMState.ACTIVE
+    task_state: TaskState = TaskState.IDLE
+    locked: bool = False
+    launched_at: str | None = None
+    host: str | None = None
+
+
+assert_type(check("pause", Record()), ActionRule)
+assert_type(begin(Action.PAUSE, Record(), admin=True), Begun)
+# A server without a task_state, a lock or a host cannot be guarded.
+check("pause", Server())  # type: ignore[arg-type]
+
+assert_type(
+    recovery(VMState.ACTIVE, TaskState.MIGRATING, PowerState.RUNNING, MigrationStatus.RUNNING),
+    Recovery | None,
+)
+assert_type(Joint(VMState.ACTIVE, TaskState.IDLE, PowerState.RUNNING).status, MigrationStatus | None)
