@@ -1,4 +1,4 @@
-"""How near forecasts come to recorded migrations, beside the textbook: a Markdown table.
+"""Forecasts: how near they come to recorded migrations, beside the textbook
 
     python benchmarks/accuracy.py [DIRECTORY] [--from law|host|sampled]
 
@@ -34,11 +34,11 @@ def percent(value: float | None, signed: bool = True) -> str:
     return "" if value is None else f"{100 * value:{'+' if signed else ''}.1f}"
 
 
-def table(result: Evaluation) -> None:
-    print(
-        "| recording | happened | forecast | probability | total s | actual s | error % | QEMU % | bytes % | in interval | textbook % |"
-    )
-    print("|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|")
+def table(result: Evaluation) -> list[str]:
+    lines = [
+        "| recording | happened | forecast | probability | total s | actual s | error % | QEMU % | bytes % | in interval | textbook % |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|",
+    ]
     for row in result.rows:
         covered = {True: "yes", False: "no", None: ""}[row.covered]
         total = "" if row.forecast.total is None else f"{row.forecast.total:.2f}"
@@ -46,17 +46,18 @@ def table(result: Evaluation) -> None:
         verdict = row.forecast.verdict.value + (
             "" if row.right else " (wrong)" if row.decided else " (undecided, wrong)"
         )
-        print(
+        lines.append(
             f"| {row.name} | {'completed' if row.outcome.completed else 'aborted'} | {verdict} | {row.forecast.probability:.2f} "
             f"| {total} | {actual} | {percent(row.total_error)} | {percent(row.hypervisor_error)} | {percent(row.bytes_error)} "
             f"| {covered} | {percent(row.textbook_error)} |"
         )
+    return lines
 
 
-def summary(title: str, result: Evaluation) -> None:
+def summary(title: str, result: Evaluation) -> list[str]:
     sums = result.as_json()
-    print(f"\n**{title}**: {sums['recordings']} recordings\n")
-    print("| what | median % | p90 % | max % | count |\n|---|--:|--:|--:|--:|")
+    lines = [f"\n**{title}**: {sums['recordings']} recordings\n"]
+    lines.append("| what | median % | p90 % | max % | count |\n|---|--:|--:|--:|--:|")
     names = {
         "total_error": "total",
         "hypervisor_error": "total, QEMU's part",
@@ -67,18 +68,19 @@ def summary(title: str, result: Evaluation) -> None:
         found = sums[name]
         if isinstance(found, dict):
             figures = " | ".join(percent(found[key], signed=False) for key in ("median", "p90", "max"))
-            print(f"| {words} | {figures} | {found['count']} |")
-    print(
+            lines.append(f"| {words} | {figures} | {found['count']} |")
+    lines.append(
         f"\nVerdicts (happened/forecast): {sums['verdicts']}; wrong {len(sums['verdicts_wrong'])}, of these decided "
         f"{len(sums['verdicts_wrong_decided'])}; undecided {sums['undecided']}; the textbook's wrong {sums['textbook_verdicts_wrong']}."
     )
-    print(
+    lines.append(
         f"90 % intervals hold {percent(sums['interval_coverage'], signed=False)} %; pause within 5 ms or 15 %: "
         f"{percent(sums['downtime_near_share'], signed=False)} %."
     )
+    return lines
 
 
-def main() -> None:
+def main() -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", nargs="?", type=Path, default=EXAMPLES)
     parser.add_argument("--from", dest="source", choices=("law", "host", "sampled"), default="law")
@@ -87,12 +89,12 @@ def main() -> None:
     if args.source == "sampled":
         recordings = [with_zero_pages(recording) for recording in recordings]
     result = evaluate(recordings, "law" if args.source == "law" else "host")
-    table(result)
-    summary("plain pre-copy", result.only(plain=True))
-    summary("auto-converge, post-copy, XBZRLE, multifd", result.only(plain=False))
-    for name, problem in (*broken, *result.skipped):
-        print(f"\nskipped {name}: {problem}")
+    lines = table(result)
+    lines += summary("plain pre-copy", result.only(plain=True))
+    lines += summary("auto-converge, post-copy, XBZRLE, multifd", result.only(plain=False))
+    lines += [f"\nskipped {name}: {problem}" for name, problem in (*broken, *result.skipped)]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(main())

@@ -1,4 +1,4 @@
-"""What one forecast costs: the compiled kernel, its Python twin, and the textbook recursion; a Markdown table.
+"""Forecast: one, by the compiled kernel, its Python twin, and the textbook recursion
 
     python benchmarks/bench_forecast.py
 
@@ -42,12 +42,12 @@ def kernel(result: Forecast, run: Callable[..., int]) -> Callable[[], object]:
     return lambda: run(result._scenario, result.guest.curve.rows, point, out, rounds)
 
 
-def main() -> None:
-    print(f"native: {NATIVE}\n")
-    print(
-        "| guest | `forecast()` µs | and its probability µs | compiled recursion µs | Python twin µs | textbook, Python µs |"
-    )
-    print("|---|--:|--:|--:|--:|--:|")
+def main() -> str:
+    lines = [
+        f"native: {NATIVE}\n",
+        "| guest | `forecast()` µs | and its probability µs | compiled recursion µs | Python twin µs | textbook, Python µs |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     for name, windows in GUESTS.items():
         curve = DirtyCurve.from_windows(windows, page_count=98434)
         guest = Guest(98434 * 4096, 32079, 4096, curve)
@@ -59,8 +59,9 @@ def main() -> None:
             microseconds(kernel(result, precopy_py.run), 10),
             microseconds(lambda result=result: closed_form(result), 200),
         )
-        print(f"| {name} | " + " | ".join("" if cell is None else f"{cell:.1f}" for cell in cells) + " |")
+        lines.append(f"| {name} | " + " | ".join("" if cell is None else f"{cell:.1f}" for cell in cells) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(main())
