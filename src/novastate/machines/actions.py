@@ -12,8 +12,8 @@ Rules of this file:
 Theory. An action is a row: the states it is allowed in, the task it begins, and what else it needs. The 54
 rows are those of nova/compute/api.py (the decorators ``check_instance_lock``, ``check_instance_state``,
 ``check_instance_host``, the saves below them, and the external events) and nova/api/openstack/compute (reset
-state, shares). Nova states some of them as rejections; here they are the complement. Preconditions that are no matter of these four fields (quota, flavors, volumes, NUMA) are the
-flows' business.
+state, shares). Nova states some of them as rejections; here they are the complement. Preconditions that are no
+matter of these four fields (quota, flavors, volumes, NUMA) are the flows' business.
 
 Kept from Nova, knowingly: evacuate overwrites any task and ignores the lock (G21), force-complete rejects a
 paused instance (G17), reset state looks at nothing (G33), confirming a resize begins no task (G3: its
