@@ -7,15 +7,14 @@ import inspect
 import pickle
 import subprocess
 import sys
-import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novastate import objects
 from novastate.objects import (
     UNSET,
     Flavor,
@@ -74,7 +73,7 @@ def test_a_minimal_instance_is_a_fresh_one():
 def test_the_hypervisors_name_is_novas():
     assert instance(id=42).name == "instance-0000002a"
     assert instance().name == UUID
-    with pytest.raises(AttributeError, match="did you mean"):
+    with pytest.raises(AttributeError, match="no setter"):
         instance().name = "web"
 
 
@@ -87,14 +86,16 @@ def test_a_repr_shows_what_differs_from_the_default():
 def test_every_record_has_slots_and_a_sentence(cls):
     assert not hasattr(cls.__new__(cls), "__dict__")
     assert inspect.getdoc(cls)
-    assert inspect.signature(cls).parameters.keys() == fields(cls).keys()
+    taken = inspect.signature(cls).parameters
+    assert taken.keys() == fields(cls).keys()
+    assert all(taken[a.name].annotation == a.type for a in attrs.fields(cls))
 
 
 def test_a_value_cannot_be_changed():
     small = flavor()
-    with pytest.raises(AttributeError, match="evolve"):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
         small.vcpus = 4
-    with pytest.raises(AttributeError, match="evolve"):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
         del small.vcpus
     assert small == flavor()
 
@@ -200,7 +201,7 @@ def test_a_record_of_ones_own():
     class Undeclared(Record):
         name: str
 
-    with pytest.raises(TypeError, match="not declared"):
+    with pytest.raises(TypeError, match="no arguments"):
         Undeclared(name="a")
 
 
@@ -232,44 +233,24 @@ def test_strategies_take_values_and_strategies():
     check()
 
 
+@given(data=st.data(), cls=st.sampled_from([*declared().values()]))
+def test_hypothesis_knows_the_type(data, cls):
+    assert isinstance(data.draw(st.from_type(cls)), cls)
+
+
+def test_a_family_is_loaded_when_it_is_used():
+    code = "import novastate.objects as o, sys; o.Flavor; print('novastate.objects.instance' in sys.modules, *dir(o))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.startswith("False ")
+    assert set(objects.__all__) <= set(said.stdout.split())
+    with pytest.raises(AttributeError, match="Instanc'"):
+        objects.Instanc  # noqa: B018
+
+
 def test_importing_the_objects_loads_no_converter():
-    code = "import novastate.objects, sys; print({'cattrs', 'orjson', 'hypothesis'} & set(sys.modules))"
+    code = "from novastate.objects import Instance; import sys; print({'cattrs', 'orjson', 'hypothesis'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.strip() == "set()"
-
-
-def test_a_class_is_first_used_by_many_threads_at_once():
-    for _ in range(20):
-
-        @record
-        class Fresh(Record):
-            name: str
-            size: int = 0
-
-        start = threading.Barrier(8)
-
-        def make(number, cls=Fresh, start=start):
-            start.wait()
-            return cls(name="a", size=number).size
-
-        with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(make, range(8))) == list(range(8))
-
-
-def test_a_subclass_with_its_own_init_runs_it_once():
-    calls = []
-
-    @record
-    class Pool(Record):
-        name: str
-
-    class Named(Pool):
-        def __init__(self, name):
-            calls.append(name)
-            super().__init__(name=name)
-
-    assert (Named("a").name, Named("b").name) == ("a", "b")
-    assert calls == ["a", "b"]
 
 
 def test_a_field_cannot_be_deleted():
@@ -279,5 +260,6 @@ def test_a_field_cannot_be_deleted():
     assert server == instance()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace is of Python 3.13")
 def test_python_can_replace_fields():
-    assert flavor().__replace__(vcpus=4) == flavor(vcpus=4)
+    assert copy.replace(flavor(), vcpus=4) == flavor(vcpus=4)

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from novastate.errors import InvalidField, WireError, near
-from novastate.objects.base import Record, declared, fields, prefixed, root
+from novastate.objects.base import Record, TypeName, declared, fields, prefixed, root
 from novastate.objects.kinds import Kind
 from novastate.objects.values import UNSET
 
@@ -68,7 +68,7 @@ def loads(cls: type[R], data: bytes | str) -> R:
     try:
         parsed = _codec()[1](data)
     except (ValueError, TypeError, RecursionError) as error:
-        raise WireError("$", _TypeName(f"{len(data)} bytes"), f"is not JSON ({_first_line(error)})") from None
+        raise WireError("$", TypeName(f"{len(data)} bytes"), f"is not JSON ({_first_line(error)})") from None
     return structure(cls, parsed)
 
 
@@ -271,7 +271,7 @@ def _loader(cls: type[Any], inner: Inner) -> Step:
             given.update(_unset_fields(cls, at, data))
         if not required <= given.keys():
             lacking = min(required - given.keys())
-            raise WireError(f"{at}.{lacking}", _TypeName("nothing"), "must be given")
+            raise WireError(f"{at}.{lacking}", TypeName("nothing"), "must be given")
         try:
             return cls(**given)
         except InvalidField as error:
@@ -358,14 +358,5 @@ def _unknown(cls: type[Any], at: str, name: object) -> WireError:
     return WireError(f"{at}.{name}", name, f"is no field of {cls.__name__}", near(name, fields(cls)))
 
 
-class _TypeName(str):
-    """Shown as it is: errors tell the type, or the size, of what they do not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{self}>"
-
-
-def _type_of(held: object) -> str:
-    return held if isinstance(held, str) else _TypeName(type(held).__name__)
+def _type_of(held: object) -> str | TypeName:
+    return held if isinstance(held, str) else TypeName(type(held).__name__)

@@ -7,8 +7,9 @@ Rules of this file:
    ranges, None, empty and awkward texts, nested records. Drawing is a look-up; an example costs well under a millisecond.
 3. *partial* also leaves fields UNSET, those too that a whole record has.
 
-Each strategy takes fields by name, as values or strategies: ``instances(vm_state=VMState.ACTIVE)``. This module needs hypothesis and
-is imported by nothing else.
+Each strategy takes fields by name, as values or strategies: ``instances(vm_state=VMState.ACTIVE)``. With this module imported,
+hypothesis knows the types too: ``st.from_type(Instance)``, and ``st.builds`` of a class that has an Instance.
+It needs hypothesis and is imported by nothing else.
 """
 
 import functools
@@ -217,3 +218,13 @@ def live_migrate_data(*, partial: bool = False, **given: Any) -> SearchStrategy[
 def allocations(*, partial: bool = False, **given: Any) -> SearchStrategy[Allocation]:
     """Room that is held on a host."""
     return records(Allocation, partial=partial, **{"consumer": uuids(), **given})
+
+
+for _cls in declared().values():
+    st.register_type_strategy(_cls, records)
+st.register_type_strategy(Flavor, flavors())
+st.register_type_strategy(Instance, instances())
+st.register_type_strategy(Migration, migrations())
+st.register_type_strategy(RequestSpec, request_specs())
+st.register_type_strategy(ComputeNode, compute_nodes())
+st.register_type_strategy(Allocation, allocations())
