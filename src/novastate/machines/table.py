@@ -180,7 +180,10 @@ class Machine(Generic[S]):
                     setattr(cls, name, staticmethod(fires[name]))
         cls.triggers = MappingProxyType(fires)
         cls.rows = tuple(Row(name, s, d) for name, fire in fires.items() for s, d in fire.rows.items())
-        cls.edges = MappingProxyType({s: frozenset(r.dest for r in cls.rows if r.source is s) for s in cls.states})
+        edges: dict[State, set[State]] = {s: set() for s in cls.states}
+        for row in cls.rows:
+            edges[row.source].add(row.dest)
+        cls.edges = MappingProxyType({s: frozenset(dests) for s, dests in edges.items()})
         cls.reachable = _closure(cls.initial, cls.edges)
         cls.final = frozenset(s for s in cls.reachable if not cls.edges[s] - {s})
         cls._by_code = tuple(cls.states)
