@@ -270,3 +270,20 @@ def test_the_demo_runs_its_whole_story(run, tmp_path, monkeypatch):
     assert abs(total["forecast"] - total["recorded"]) / total["recorded"] < 0.1
     assert abs(total["simulation"] - total["recorded"]) / total["recorded"] < 0.1
     assert list(tmp_path.iterdir()) == [], "the demo leaves nothing behind"
+
+
+def test_every_command_is_found_by_its_module():
+    """The table of modules names exactly the commands that the modules register."""
+    from novastate.cli import _MODULES, _parser
+
+    every = {word for action in _parser([])._actions if action.dest == "command" for word in action.choices}
+    assert every == {word for words in _MODULES.values() for word in words}
+    for words in _MODULES.values():
+        for word in words:
+            assert word in next(action.choices for action in _parser([word])._actions if action.dest == "command")
+
+
+def test_a_light_command_loads_neither_numpy_nor_sqlalchemy():
+    script = "import sys; from novastate.cli import main; main(['machine', 'vm']); print({'numpy', 'sqlalchemy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from novastate.errors import InvalidField, NovastateError, UnknownName, near
@@ -36,23 +37,36 @@ class _Parser(ArgumentParser):
         ]
 
 
-def _parser() -> ArgumentParser:
+#: The module of each command. Only that one is imported: a start is the sum of its imports.
+_MODULES: Mapping[str, tuple[str, ...]] = {
+    "servers": ("hosts", "servers", "show", "boot"),
+    "migrate": ("live-migration", "migrations", "abort", "force-complete", "recover"),
+    "machine": ("machine",),
+    "forecast": ("forecast", "evaluate"),
+    "doctor": ("doctor",),
+    "demo": ("demo",),
+}
+
+
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """The parser of the command that *words* begin with; of all commands, if that is none."""
     from novastate import __version__  # noqa: PLC0415  (the command's start is the sum of its imports)
-    from novastate.cli import demo, doctor, forecast, machine, migrate, servers  # noqa: PLC0415
 
     parser = _Parser(
         prog="novastate", description="A small cloud in a file, and forecasts of live migrations.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"novastate {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (servers, migrate, machine, forecast, doctor, demo):
-        module.register(subparsers)
+    wanted = [module for module, commands in _MODULES.items() if words and words[0] in commands]
+    for module in wanted or _MODULES:
+        import_module(f"novastate.cli.{module}").register(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(words).parse_args(words)
     try:
         status: int = args.run(args)
         sys.stdout.flush()
