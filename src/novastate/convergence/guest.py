@@ -37,7 +37,8 @@ class Guest:
 
     *memory* in bytes; *zero_pages* how many of its pages are all zero (they cost 9 bytes each);
     *page_size* in bytes; *curve* what it writes. Where the zero pages lie matters too: most of them are
-    taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones.
+    taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones (by default
+    what a Linux guest keeps at the end of its memory: 1500 pages of its own, and the table of all pages, 64 bytes each).
     *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles), which
     decides what throttling does to it; *zero_error* the uncertainty of *zero_pages* (one standard deviation).
 
@@ -49,7 +50,7 @@ class Guest:
     zero_pages: float
     page_size: int
     curve: DirtyCurve
-    tail_pages: float = 2800.0
+    tail_pages: float | None = None
     tail_zero: float = 215.0
     busy: float = 1.0
     zero_error: float = 0.0
@@ -61,7 +62,7 @@ class Guest:
                 "page_size", self.page_size, "is no page size", (4096, 16384, 65536, 1 << 21, 1 << 30)
             )
         for field in ("zero_pages", "tail_pages", "tail_zero", "zero_error"):
-            value = getattr(self, field)
+            value = self.tail if field == "tail_pages" else getattr(self, field)
             if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise ConvergenceError(field, value, "must be a finite number, not negative")
         if self.zero_pages > self.pages:
@@ -70,6 +71,11 @@ class Guest:
             raise ConvergenceError("curve", self.curve.page_count, f"is of more than the memory's {self.pages} pages")
         if not 0.0 < self.busy <= 1.0:
             raise ConvergenceError("busy", self.busy, "must be above 0 and at most 1")
+
+    @property
+    def tail(self) -> float:
+        """The non-zero pages behind the block of zero pages."""
+        return 1500.0 + self.memory / (64 * self.page_size) if self.tail_pages is None else self.tail_pages
 
     @property
     def pages(self) -> int:

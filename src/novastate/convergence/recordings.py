@@ -262,6 +262,8 @@ class Recording:
         if not isinstance(line, dict):
             return None
         rate = line.get("mib_s")
+        if rate is None:
+            return None
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e7:
             raise ConvergenceError("link.line_rate.mib_s", rate, "must be a number above 0")
         measured = rate * _MIB
