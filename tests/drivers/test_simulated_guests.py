@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from drivers_world import OTHER, UUID, make_cloud, make_instance
-from novastate.drivers import Lifecycle, SimulatedCloud, SimulatedHost
+from novastate.drivers import ComputeDriver, Lifecycle, SimulatedCloud, SimulatedDriver, SimulatedHost
 from novastate.errors import AlreadyExists, ConvergenceError, DriverError, GuestNotFound, InvalidField, UnknownName
 from novastate.machines import PowerMachine, PowerState
 
@@ -359,6 +360,16 @@ def test_the_names_of_drivers_load_no_numpy():
         "d.SimulatedCloud; assert 'numpy' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("method", [name for name in vars(ComputeDriver) if not name.startswith("_")])
+def test_every_method_is_called_as_the_abstract_driver_says(method):
+    declared = getattr(ComputeDriver, method)
+    if inspect.isfunction(declared):
+        ours = inspect.signature(getattr(SimulatedDriver, method)).parameters
+        assert [(p.name, p.kind, p.default) for p in ours.values()] == [
+            (p.name, p.kind, p.default) for p in inspect.signature(declared).parameters.values()
+        ]
 
 
 def test_every_public_name_is_there():
