@@ -50,7 +50,7 @@ class PreCopySimulation:
     """One live migration, to be stepped: ``advance(1.5)``, look at :attr:`statistics`, ``set_downtime(0.5)``, ``advance(2)``.
 
     *pages*, *zero_pages*: of the guest; most zero pages lie in one block, behind which *tail_pages* non-zero and *tail_zero*
-    zero ones follow. The pages that *law* writes lie before that block.
+    zero ones follow (by default as in `Guest`). The pages that *law* writes lie before that block.
     Raises ConvergenceError where the law writes more pages than there are.
     """
 
@@ -61,7 +61,7 @@ class PreCopySimulation:
         setup: SimulationSetup | None = None,
         *,
         zero_pages: int = 0,
-        tail_pages: int = 2800,
+        tail_pages: int | None = None,
         tail_zero: int = 215,
         seed: int = 0,
     ) -> None:
@@ -75,7 +75,8 @@ class PreCopySimulation:
         self.pages, self.law = pages, law
         self._rng = np.random.default_rng(seed)
         tail_zero = min(tail_zero, zero_pages)
-        tail = min(tail_pages, pages - zero_pages)
+        own = 1500 + pages // 64 if tail_pages is None else tail_pages
+        tail = min(own, pages - zero_pages)
         front = pages - zero_pages - tail
         self._zero = np.zeros(pages, dtype=bool)
         self._zero[front : front + zero_pages - tail_zero] = True
@@ -390,7 +391,7 @@ def simulate(
     rules: Rules | None = None,
     seed: int = 0,
     zero_pages: int = 0,
-    tail_pages: int = 2800,
+    tail_pages: int | None = None,
     tail_zero: int = 215,
 ) -> SimulationResult:
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
