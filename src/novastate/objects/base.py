@@ -226,8 +226,8 @@ def _move(obj: Any, attribute: Attribute[Any], new: Any) -> Any:
 _DECLARED: dict[str, type[Any]] = {}
 
 
-def _declare(cls: type[T], *, frozen: bool) -> type[T]:
-    made = attrs.define(cls, frozen=frozen, kw_only=True, repr=False, field_transformer=_checked)
+def _declare(cls: type[T], **how: Any) -> type[T]:
+    made = attrs.define(cls, kw_only=True, repr=False, field_transformer=_checked, **how)
     _DECLARED[made.__name__] = made
     return made
 
@@ -235,7 +235,7 @@ def _declare(cls: type[T], *, frozen: bool) -> type[T]:
 @dataclass_transform(kw_only_default=True)
 def record(cls: type[T]) -> type[T]:
     """Makes a class body into a mutable record: slots, keyword arguments, every field checked on its way in."""
-    return _declare(cls, frozen=False)
+    return _declare(cls, on_setattr=setters.convert)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -255,7 +255,7 @@ def declared() -> Mapping[str, type[Any]]:
 
     for name in objects.__all__:
         getattr(objects, name)
-    return _DECLARED
+    return dict(_DECLARED)
 
 
 def unset(obj: Record) -> tuple[str, ...]:
