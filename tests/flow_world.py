@@ -146,6 +146,13 @@ class World:
                     assert not [g for g in driver.list_guests() if g.uuid == uuid], (
                         f"a half-made guest is left on {name}"
                     )
+            # L2, and nothing is left behind: one complete copy of the disk, where the guest is at home.
+            stores = {spec.host: spec.store for spec in self.specs}
+            disks = [disk.store for disk in self.cloud.world.disks.values() if disk.uuid == uuid]
+            assert disks == ([stores[instance.host]] if instance.host else []), f"L2: disks on {disks}"
+            assert self.cloud.complete_disks(uuid) == disks, "L2"
+            assert not self.cloud.world.probes, "a test file is left behind"
+        assert self.cloud.violations == []
         for node in self.store.find(ComputeNode):
             claims = self.store.find(Allocation, host=node.host)
             assert node.vcpus_used == sum(a.vcpus for a in claims), "L3"

@@ -10,9 +10,10 @@ from attrs import evolve
 from flow_world import FAST, HOPELESS, SLOW, UUID, World, host
 from novastate.convergence.policy import NovaPolicy
 from novastate.drivers import Fault
-from novastate.errors import NovastateError
+from novastate.errors import DriverError, NovastateError
 from novastate.flows import build, live_migrate, recover
 from novastate.machines import MigrationStatus, VMState
+from novastate.objects import Allocation
 from novastate.store import SqlStore
 from novastate.testing.explore import Interference, interfere, places
 
@@ -173,3 +174,29 @@ def test_recovery_with_a_silent_host_changes_nothing_it_cannot_know(down):
     world.cloud.restore_host(down)
     world.run(recover(UUID, now=True, options=FAST))
     world.check_laws(settled=down == "beta")
+
+
+def test_a_guest_that_only_arrives_is_not_there(world):
+    """The source forgot its guest while the destination held no more than what had arrived: the guest is lost, and said to be."""
+    world.boot()
+    interfere(world.runner, live_migrate(UUID, "beta", options=FAST), 24, Interference.CRASH_AFTER)
+    assert world.cloud.drivers["beta"].get_info(UUID).incoming
+    world.cloud.jobs.clear()
+    del world.cloud.world.domains["alpha", UUID]
+    world.run(recover(UUID, now=True))
+    assert world.instance().vm_state is VMState.ERROR
+    assert world.migration().status is MigrationStatus.ERROR
+    assert world.cloud.running(UUID) == []
+
+
+def test_giving_up_on_a_silent_host_starts_nothing_and_keeps_the_claims(world):
+    world.boot()
+    interfere(world.runner, live_migrate(UUID, "beta", options=FAST), 24, Interference.CRASH_AFTER)
+    world.cloud.fail_host("alpha")
+    with pytest.raises(DriverError):
+        world.run(recover(UUID, now=True))
+    assert world.migration().status is MigrationStatus.RUNNING
+    world.run(recover(UUID, now=True, give_up=True))
+    assert world.instance().vm_state is VMState.ERROR
+    assert world.cloud.running(UUID) == []
+    assert {a.host for a in world.store.find(Allocation, consumer=UUID)} >= {"alpha"}

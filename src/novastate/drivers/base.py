@@ -289,7 +289,10 @@ class ComputeDriver(ABC):
 
     @abstractmethod
     def rollback_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
-        """(D) The guest does not come: removes every trace, but never a guest that runs here."""
+        """(D) The guest does not come: removes every trace, the destination check's too, but never a guest that runs here.
+
+        After a crash *data* may be empty: what is left must be found by the instance's uuid.
+        """
 
     # --- what the estimator needs
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from novastate.drivers import GuestInfo
 from novastate.errors import DriverError, GuestNotFound, StaleState
 from novastate.flows.effects import Flow, Notify, Release
 from novastate.flows.steps import amend, call, tell
@@ -90,14 +91,14 @@ def _seen(uuid: str, source: str, dest: str) -> Flow[tuple[Seen, DriverError | N
 
 
 def _look(uuid: str, host: str) -> Flow[PowerState | DriverError | None]:
-    """The guest's power state on *host*, None if it is not there, the error if the host is silent."""
+    """The guest's power state on *host*, None if it is not there (or only on its way), the error if the host is silent."""
     try:
-        power: PowerState = (yield from call(host, "get_info", uuid)).power_state
+        info: GuestInfo = yield from call(host, "get_info", uuid)
     except GuestNotFound:
         return None
     except DriverError as error:
         return error
-    return power
+    return None if info.incoming else info.power_state
 
 
 def complete(

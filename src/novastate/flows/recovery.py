@@ -113,8 +113,9 @@ def _live_migration(
     source, dest = migration.source_compute or instance.host or "", migration.dest_compute
     data = LibvirtLiveMigrateData()
     for allocation in (yield Find(Allocation, {"consumer": instance.uuid})):
-        # A claim on a destination that the record does not name yet was made for an attempt that is over.
+        # A claim on a destination that the record does not name yet: that host had been asked, no more.
         if allocation.host not in {source, dest}:
+            yield from tell(allocation.host, "rollback_live_migration_at_destination", instance, data)
             yield Release(allocation.host, instance.uuid)
     if migration.status not in _STARTED or dest is None:
         if dest is not None:

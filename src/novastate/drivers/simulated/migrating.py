@@ -30,6 +30,10 @@ class Migrating(Hypervisor):
 
     # --- live migration, before
 
+    def _probe(self, instance: Instance) -> str:
+        """The name of the file by which source and destination find out whether they share their storage."""
+        return f"tmp-{instance.uuid}-{self.host}"
+
     @driver_call
     def check_can_live_migrate_destination(
         self, now: float, instance: Instance, source: HostState, *, block_migration: bool | None = None
@@ -44,7 +48,7 @@ class Migrating(Hypervisor):
             raise MigrationPreCheckError(
                 f"{self.host}: its hypervisor {spec.hypervisor_version} is older than the source's {source.hypervisor_version}"
             )
-        probe = f"tmp{instance.uuid.replace('-', '')[:8]}-{self.host}"
+        probe = self._probe(instance)
         self.world.probes.add((spec.store, probe))
         self.world.changed = True
         _, _, used = self.world.used(self.host)
@@ -218,11 +222,14 @@ class Migrating(Hypervisor):
         self, now: float, instance: Instance, data: LibvirtLiveMigrateData
     ) -> None:
         uuid, world = instance.uuid, self.world
+        # The data of a flow that died is not known to who rolls it back: the file is found by its name.
+        left = world.probes & {(self.spec.store, self._probe(instance)), (self.spec.store, str(data.filename))}
+        world.probes -= left
+        world.changed |= bool(left)
         domain = world.domains.get((self.host, uuid))
         if domain is not None and not domain.incoming:
             return
         self.break_job_of(uuid, now, f"the destination {self.host} gave up")
-        self.world.probes.discard((self.spec.store, str(data.filename)))
         store = self.spec.store
         disk = world.disks.get((uuid, store))
         shared = any(world.hosts[other.host].store == store for other in world.of(uuid))
