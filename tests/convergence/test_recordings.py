@@ -7,13 +7,18 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from novastate.cli.forecast import forecast_json
 from novastate.convergence import Recording, Verdict, evaluate
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
 
 RECORDINGS = Path(__file__).parents[2] / "examples" / "recordings"
 PLAIN = RECORDINGS / "31-zipf-r128.json"
+WHOLE = json.loads(PLAIN.read_text())
+SMALL = json.dumps({**WHOLE, "samples": WHOLE["samples"][-2:], "qemu_trace": WHOLE["qemu_trace"][:5], "events": []})
 
 
 def known_before(data):
@@ -65,9 +70,9 @@ def test_given_zero_pages_stand_in_for_those_that_were_counted(data):
     part = known_before(data)
     with pytest.raises(ConvergenceError, match=r"given\.zero_pages"):
         Recording("part", part).forecast("law")
-    given = Recording("part", dict(part, given={"zero_pages": 31988}))
-    assert given.forecast("law").total == Recording("whole", data).forecast("law").total
-    low, high = given.forecast("host").total_interval
+    sampled = Recording("part", dict(part, given={"zero_pages": 31988}))
+    assert sampled.forecast("law").total == Recording("whole", data).forecast("law").total
+    low, high = sampled.forecast("host").total_interval
     wide_low, wide_high = Recording("part", part).forecast("host").total_interval
     assert high - low <= wide_high - wide_low
 
@@ -173,3 +178,34 @@ def test_a_guest_that_never_idles_is_trusted_less(data):
 def test_the_aborted_example_is_forecast_never_to_converge():
     result = Recording.load(RECORDINGS / "110-boundary-hotcold.json").forecast("law")
     assert result.verdict is Verdict.NEVER
+
+
+PLACES = [("config",), ("config", "mem_mb"), ("config", "bandwidth"), ("versions", "qemu"), ("pre", "guest_truth"),
+          ("pre", "guest_truth", "rate_pps_last_s"), ("pre", "guest_truth", "W_unique_pages", "1"),
+          ("pre", "qmp_page_sampling"), ("pre", "qmp_page_sampling", 0, "dirty-rate"),
+          ("pre", "qmp_page_sampling", 1, "calc-time"), ("link",), ("given",), ("final",), ("samples",),
+          ("final", "completed_stats", "time_elapsed"), ("final", "completed_stats", "downtime"), ("qemu_trace", 1)]  # fmt: skip
+VALUES = [None, True, -1, 0, 1, 2**70, 10**400, 1e308, float("nan"), float("-inf"), "x", [], {}, [1], {"a": 1}]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(VALUES)), min_size=1, max_size=2))
+def test_whatever_a_file_holds_it_is_a_forecast_or_an_error_with_a_name(changes):
+    wrong = json.loads(SMALL)
+    for place, value in changes:
+        where = wrong
+        try:
+            for name in place[:-1]:
+                where = where[name]
+            where[place[-1]] = value
+        except (KeyError, IndexError, TypeError):
+            continue  # the other change took the place away
+    for source in ("law", "host"):
+        try:
+            found = Recording("wrong", wrong)
+            numbers = forecast_json(found.forecast(source))
+            evaluation = evaluate([found], source).as_json()
+        except ConvergenceError as error:
+            assert error.field
+        else:
+            json.dumps((numbers, evaluation), allow_nan=False)

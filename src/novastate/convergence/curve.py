@@ -62,9 +62,9 @@ class DirtyClass:
 def _finite(field: str, value: float, *, zero: bool = True) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConvergenceError(field, value, "must be a number") from None
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+    if not number < 2.0**80 or number < 0 or (number == 0 and not zero):
         raise ConvergenceError(field, value, f"must be a finite number, {'not negative' if zero else 'above 0'}")
     return number
 

@@ -211,21 +211,21 @@ class Recording:
             return None
         completed = str(outcome).startswith("completed")
         stats = self._final_stats()
-        total = stats.get("time_elapsed")
+        total = _known(stats.get("time_elapsed"))
         started = [
-            row[0]
+            _known(row[0])
             for row in _rows(self.data.get("qemu_trace"))
             if len(row) > 3 and row[1] == "A" and row[3] == "new state active"
         ]
-        if not completed or not isinstance(total, int | float):
+        if not completed or total is None or total <= 0:
             return Outcome(completed, None, None, None, None)
-        pause, sent = stats.get("downtime"), stats.get("memory_processed")
+        pause = _known(stats.get("downtime"))
         return Outcome(
             completed,
             total / 1000.0,
-            pause / 1000.0 if isinstance(pause, int | float) else None,
-            float(sent) if isinstance(sent, int | float) else None,
-            float(started[0]) if started and isinstance(started[0], int | float) else None,
+            None if pause is None else pause / 1000.0,
+            _known(stats.get("memory_processed")),
+            started[0] if started else None,
         )
 
     # --- reading
@@ -238,9 +238,10 @@ class Recording:
 
     def _number(self, part: str, field: str) -> float:
         value = self._part(part).get(field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        known = _known(value)
+        if known is None:
             raise ConvergenceError(f"{part}.{field}", value, "must be a finite number")
-        return value
+        return known
 
     def _params(self) -> Mapping[str, object]:
         params = self._part("config").get("guest_params")
@@ -264,25 +265,25 @@ class Recording:
         rate = line.get("mib_s")
         if rate is None:
             return None
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e7:
+        known = _known(rate)
+        if known is None or not 0 < known < 1e7:
             raise ConvergenceError("link.line_rate.mib_s", rate, "must be a number above 0")
-        measured = rate * _MIB
+        measured = known * _MIB
         for run in _objects(line.get("runs")):
-            took, sent = run.get("total_ms"), run.get("bytes")
-            if isinstance(took, int | float) and isinstance(sent, int | float) and took > 600 and sent > 0:
+            took, sent = _known(run.get("total_ms")), _known(run.get("bytes"))
+            if took is not None and sent is not None and took > 600 and 0 < sent < took * 1e10:
                 measured = max(measured, sent / (took / 1000.0 - 0.305))
         return measured
 
     def _busy(self) -> float | None:
         """The share of its vCPU time that the guest used while it was measured."""
         pre = self._part("pre")
-        info, start, end, spent = (pre.get(f) for f in ("dominfo", "t_measure_start", "t_measure_end", "cpu_time_ns"))
-        if not (isinstance(info, list) and len(info) > 4 and isinstance(spent, int | float)):
+        info = pre.get("dominfo")
+        if not isinstance(info, list) or len(info) < 5:
             return None
-        if not (isinstance(start, int | float) and isinstance(end, int | float) and end > start):
-            return None
-        before, vcpus = info[4], info[3]
-        if not (isinstance(before, int | float) and isinstance(vcpus, int | float)):
+        vcpus, before, spent = _known(info[3]), _known(info[4]), _known(pre.get("cpu_time_ns"))
+        start, end = _known(pre.get("t_measure_start")), _known(pre.get("t_measure_end"))
+        if vcpus is None or before is None or spent is None or start is None or end is None or end <= start:
             return None
         share = (spent - before) / 1e9 / (end - start) / max(1.0, vcpus)
         return min(1.0, max(0.02, share))
@@ -299,37 +300,43 @@ class Recording:
             counted = [
                 stats.get("memory_constant") for stats in (*_objects(self.data.get("samples")), self._final_stats())
             ]
-            found = [zero for zero in counted if isinstance(zero, int | float)]
+            found = [zero for zero in map(_known, counted) if zero is not None]
             if not found:
                 raise ConvergenceError("given.zero_pages", None, "is needed where the migration was not recorded")
-            return float(max(found)), 0.0
+            return max(found), 0.0
         stats = self._part("pre").get("memory_stats")
         rss = stats.get("rss") if isinstance(stats, dict) else None
         if rss is None:
             share, error = _ZERO_SHARE
             return share * self.pages, error * self.pages
-        if isinstance(rss, bool) or not isinstance(rss, int | float) or not 0 < rss < 2**42:
+        kib = _known(rss)
+        if kib is None or not 0 < kib < 2**42:
             raise ConvergenceError("pre.memory_stats.rss", rss, "must be a number of KiB above 0")
         more, error = _RSS_MORE
-        used = rss * 1024 - more * _MIB
+        used = kib * 1024 - more * _MIB
         return min(max(self.pages - used / _PAGE, 0.02 * self.pages), 0.95 * self.pages), error * _MIB / _PAGE
 
     def _law(self) -> DirtyCurve:
         truth = self._part("pre").get("guest_truth")
         windows = truth.get("W_unique_pages") if isinstance(truth, dict) else None
-        slope = truth.get("rate_pps_last_s") if isinstance(truth, dict) else None
-        rate = float(slope) if isinstance(slope, int | float) and slope > 0 else None
+        slope = _known(truth.get("rate_pps_last_s")) if isinstance(truth, dict) else None
         if not isinstance(windows, dict) or not windows:
             raise ConvergenceError("pre.guest_truth", truth, "holds no write law; forecast from the host's view")
         points: dict[float, float] = {}
         for tau, found in windows.items():
             pages = found.get("mean_pages") if isinstance(found, dict) else found
+            known = _known(pages)
             try:
-                points[float(tau)] = float(pages)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
-                raise ConvergenceError(f"pre.guest_truth.W_unique_pages.{tau}", pages, "must be a number") from None
+                window = float(tau)
+            except ValueError:
+                window = math.nan
+            if known is None or not math.isfinite(window):
+                raise ConvergenceError(f"pre.guest_truth.W_unique_pages.{tau}", pages, "must be a number of pages")
+            points[window] = known
         try:
-            return DirtyCurve.from_windows(points, self.pages, write_rate=rate)
+            return DirtyCurve.from_windows(
+                points, self.pages, write_rate=slope if slope is not None and slope > 0 else None
+            )
         except ConvergenceError as error:
             raise ConvergenceError(
                 f"pre.guest_truth.W_unique_pages: {error.field}", error.value, error.problem
@@ -338,15 +345,17 @@ class Recording:
     def _sampled(self, busy: float | None) -> DirtyCurve:
         pre = self._part("pre")
         rates: list[tuple[float, float]] = []
-        for row in _objects(pre.get("qmp_page_sampling")):
-            tau, rate = row.get("calc-time"), row.get("dirty-rate")
-            if row.get("status") == "measured" and isinstance(tau, int | float) and isinstance(rate, int | float):
-                rates.append((tau / (1.0 if row.get("calc-time-unit") == "second" else 1000.0), rate * _MIB))
+        for at, row in enumerate(_objects(pre.get("qmp_page_sampling"))):
+            if row.get("status") == "measured":
+                unit = 1.0 if row.get("calc-time-unit") == "second" else 0.001
+                place = f"pre.qmp_page_sampling[{at}]"
+                rates.append((_field(place, row, "calc-time") * unit, _field(place, row, "dirty-rate") * _MIB))
         if not rates:
-            for row in _objects(pre.get("libvirt_page_sampling_1s")):
-                tau, rate = row.get("dirtyrate.calc_period"), row.get("dirtyrate.megabytes_per_second")
-                if isinstance(tau, int | float) and isinstance(rate, int | float):
-                    rates.append((tau, rate * _MIB))
+            for at, row in enumerate(_objects(pre.get("libvirt_page_sampling_1s"))):
+                if "dirtyrate.megabytes_per_second" in row:
+                    place = f"pre.libvirt_page_sampling_1s[{at}]"
+                    rate = _field(place, row, "dirtyrate.megabytes_per_second") * _MIB
+                    rates.append((_field(place, row, "dirtyrate.calc_period"), rate))
         if not rates:
             raise ConvergenceError(
                 "pre.qmp_page_sampling", None, "holds no dirty rate, nor does libvirt_page_sampling_1s"
@@ -377,6 +386,20 @@ def load_all(directory: str | os.PathLike[str]) -> tuple[list[Recording], list[t
         except ConvergenceError as error:
             broken.append((path.stem, str(error)))
     return found, broken
+
+
+def _known(value: object) -> float | None:
+    """The number, or None: nothing that a migration can have is as large as 2**60."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**60) < value < 2**60:
+        return None
+    return float(value)
+
+
+def _field(place: str, row: Mapping[str, object], field: str) -> float:
+    known = _known(row.get(field))
+    if known is None or known < 0:
+        raise ConvergenceError(f"{place}.{field}", row.get(field), "must be a finite number, not negative")
+    return known
 
 
 def _rows(value: object) -> list[list[object]]:
