@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from novastate.cli.cloud import node_of
 from novastate.drivers import LiveMigrationParams, SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import VirtualClock
 from novastate.errors import DriverError
@@ -49,24 +50,7 @@ class World:
         self.events = []
         self.runner = LocalRunner(self.store, self.cloud.drivers, self.clock, (self._listen,))
         for spec in self.specs:
-            self.store.commit(
-                Put(
-                    ComputeNode(
-                        host=spec.host,
-                        hypervisor_hostname=spec.host,
-                        hypervisor_type="simulated",
-                        hypervisor_version=spec.hypervisor_version,
-                        vcpus=spec.vcpus,
-                        memory_mb=spec.memory_mb,
-                        local_gb=spec.disk_gb,
-                        vcpus_used=0,
-                        memory_mb_used=0,
-                        local_gb_used=0,
-                        running_vms=0,
-                        cpu_info="",
-                    )
-                )
-            )
+            self.store.commit(Put(node_of(spec)))
 
     def _listen(self, event, payload):
         self.events.append((event, dict(payload)))

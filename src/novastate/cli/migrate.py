@@ -26,7 +26,6 @@ from novastate.flows import (
 from novastate.machines import MigrationStatus
 from novastate.objects import Instance, Migration
 from novastate.runners import LocalRunner
-from novastate.store import Store
 
 __all__ = ["describe_forecast", "forecast_for", "migration_row", "register"]
 
@@ -64,12 +63,12 @@ def register(subparsers: Any) -> None:
     parser.add_argument("server", metavar="SERVER", nargs="?", help="only of this server")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
-    for word, run, text in (
-        ("abort", _abort, "abort the live migration of a server"),
-        ("force-complete", _force_complete, "complete the live migration of a server by force"),
+    for word, flow, text in (
+        ("abort", abort_live_migration, "abort the live migration of a server"),
+        ("force-complete", force_complete_live_migration, "complete the live migration of a server by force"),
     ):
         parser = subparsers.add_parser(word, help=text)
-        parser.set_defaults(run=run)
+        parser.set_defaults(run=_request, flow=flow)
         cloud_argument(parser)
         parser.add_argument("server", metavar="SERVER", help="name or uuid")
 
@@ -187,24 +186,12 @@ def _migrations(args: Namespace) -> int:
     return 0
 
 
-def _store_runner(store: Store) -> LocalRunner:
-    """For flows that leave a request and call no driver: they need no lock on the hosts."""
-    return LocalRunner(store, {})
-
-
-def _abort(args: Namespace) -> int:
+def _request(args: Namespace) -> int:
+    """Leaves a request for the process that drives the migration: it calls no driver, and needs no lock on the hosts."""
     with open_store(args.cloud) as store:
         server = find_server(store, args.server)
-        migration = _store_runner(store).run(abort_live_migration(server.uuid))
-    print(f"asked migration {migration.uuid} of {server.display_name} to abort")
-    return 0
-
-
-def _force_complete(args: Namespace) -> int:
-    with open_store(args.cloud) as store:
-        server = find_server(store, args.server)
-        migration = _store_runner(store).run(force_complete_live_migration(server.uuid))
-    print(f"asked migration {migration.uuid} of {server.display_name} to complete by force")
+        migration = LocalRunner(store, {}).run(args.flow(server.uuid))
+    print(f"asked migration {migration.uuid} of {server.display_name} to {args.command}")
     return 0
 
 
