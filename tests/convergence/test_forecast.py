@@ -195,3 +195,9 @@ def test_what_cannot_be_is_refused_by_name(make, field):
     with pytest.raises(ConvergenceError, match=field) as caught:
         make()
     assert field in caught.value.field
+
+
+def test_an_interval_ends_where_the_timeout_does():
+    result = forecast(guest(0.95), SLOW, Limits(downtime=0.3, timeout=9))
+    assert result.verdict is Verdict.CONVERGES
+    assert result.total_interval[1] <= 9

@@ -156,13 +156,14 @@ class Forecast:
         if math.isinf(high):  # some of the ensemble never complete: as late as the timeout allows
             ended = [total for total, _ in runs if total < math.inf]
             high = self.limits.timeout or 2.0 * max(ended)
-        if self.limits.timeout is not None:
-            high = min(high, self.limits.timeout)
         low, high = min(low, self.total), max(high, self.total)
         # What no guest decides: the management layer's start varies, and a slot begins late now and then. What a
         # throttle takes is known within some 8 %, the rate of a line without a limit within 6 %.
         slack = 0.08 if self.throttle else 0.004 if self.link.limit else 0.06
-        return (max(0.0, low - 0.03 - slack * low), high + 0.16 + max(0.006, slack) * high)
+        late = high + 0.16 + max(0.006, slack) * high
+        if self.limits.timeout is not None:
+            late = min(late, max(self.limits.timeout, self.total))
+        return (max(0.0, low - 0.03 - slack * low), late)
 
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
