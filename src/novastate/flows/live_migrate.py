@@ -14,8 +14,7 @@ Rules of this flow:
 Statuses: accepted → queued → preparing → running (→ running (post-copy)) → completed | failed | cancelled | error.
 
 Order and meaning follow Nova (``conductor/tasks/live_migrate.py``, ``compute/manager.py``, ``virt/libvirt/driver.py``); where
-Nova's own order leaves something stuck, the difference is listed in the documentation of gotchas (G2, G10 to G13, G17, G18,
-G20, G41).
+Nova's own order leaves something stuck, the difference is a line of ``docs/gotchas.md`` (G2, G10 to G20, G41).
 """
 
 from __future__ import annotations
