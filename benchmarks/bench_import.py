@@ -14,7 +14,7 @@ RUNS = 15
 IMPORTS = [
     "import novastate",
     "import novastate.machines",
-    "import novastate.objects",
+    "from novastate.objects import Instance, Migration",
     "import novastate.flows",
     "import novastate.convergence",
     # peers
