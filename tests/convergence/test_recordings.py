@@ -55,6 +55,19 @@ def test_with_the_law_known_the_total_is_right_within_three_percent():
     assert plain["total_error"]["p90"] < plain["textbook_error"]["p90"]
 
 
+def test_with_the_law_known_plain_precopy_is_right_over_all_recordings():
+    """The whole set that accuracy is judged by: the median within 4 %, at most four verdicts wrong, none of them decided."""
+    found, broken = load_all(Path(__file__).parents[2] / "benchmarks" / "recordings")
+    assert (len(found), broken) == (80, [])
+    plain = evaluate(found, "law").only(plain=True).as_json()
+    assert plain["recordings"] >= 50
+    assert plain["total_error"]["count"] >= 40
+    assert plain["total_error"]["median"] <= 0.04
+    assert len(plain["verdicts_wrong"]) <= 4
+    assert plain["verdicts_wrong_decided"] == []
+    assert plain["textbook_error"]["median"] > plain["total_error"]["p90"]
+
+
 def test_a_forecast_uses_only_what_was_known_before(data):
     whole = Recording("whole", data)
     part = Recording("part", known_before(data))
