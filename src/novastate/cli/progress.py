@@ -6,9 +6,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Self, TextIO
 
-from novastate.drivers import JobStats
+from novastate.drivers import JobStats, JobType
 
 __all__ = ["Progress", "describe"]
+
+_MIB = 1 << 20
+
+#: What else a reader should know of, as it happens.
+_WORTH_A_LINE = frozenset(
+    {"live_migration.refused", "live_migration.untidy", "live_migration.abort", "live_migration.force-complete"}
+)
 
 #: On plain output, a line each time the progress has grown by this much, in percent.
 _STEP = 10
@@ -16,10 +23,9 @@ _STEP = 10
 
 def describe(stats: JobStats, downtime_ms: int) -> str:
     """One moment of a migration in one line."""
-    mib = 1 << 20
     text = (
-        f"{stats.progress:3d} %  {stats.elapsed:6.1f} s  {stats.memory_remaining / mib:7.1f} MiB left"
-        f"  {stats.memory_bps / mib:6.1f} MiB/s  {stats.iteration:2d} syncs  pause limit {downtime_ms} ms"
+        f"{stats.progress:3d} %  {stats.elapsed:6.1f} s  {stats.memory_remaining / _MIB:7.1f} MiB left"
+        f"  {stats.memory_bps / _MIB:6.1f} MiB/s  {stats.iteration:2d} syncs  pause limit {downtime_ms} ms"
     )
     if stats.throttle:
         text += f"  throttled {stats.throttle:.0%}"
@@ -27,52 +33,70 @@ def describe(stats: JobStats, downtime_ms: int) -> str:
 
 
 class Progress:
-    """Listens to a runner and shows what a live migration does. Ends its line when the migration has ended.
+    """Listens to a runner and shows what a live migration does, from its first look at the job to its end.
 
-    Give it to ``LocalRunner(listeners=…)`` and use it as a context manager.
+    Give it to ``LocalRunner(listeners=…)`` and use it as a context manager, which ends its line whatever happens.
     """
 
     def __init__(self, out: TextIO | None = None, *, quiet: bool = False) -> None:
         self._out = out or sys.stdout
         self._quiet = quiet
         self._shown = -_STEP
-        self._status: Any = None
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if not self._quiet and self._out.isatty():
-            try:
-                from rich.console import Console  # noqa: PLC0415
-                from rich.status import Status  # noqa: PLC0415
-            except ImportError:
-                return self
-            self._status = Status("live migration", console=Console(file=self._out))
-            self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._stop()
 
     def __call__(self, event: str, payload: Mapping[str, Any]) -> None:
         """Is a runner's listener."""
         if self._quiet:
             return
         if event == "live_migration.progress":
-            stats: JobStats = payload["stats"]
-            line = describe(stats, payload["downtime_ms"])
-            if self._status is not None:
-                self._status.update(line)
-            elif stats.progress >= self._shown + _STEP or stats.progress < self._shown:
-                self._shown = stats.progress
-                print(line, file=self._out)
-        elif event in {
-            "live_migration.refused",
-            "live_migration.untidy",
-            "live_migration.abort",
-            "live_migration.force-complete",
-        }:
-            print(
-                f"{event.partition('.')[2]}: {payload.get('host', '')} {payload['reason']}".replace("  ", " "),
-                file=self._out,
-            )
+            self._move(payload["stats"], describe(payload["stats"], payload["downtime_ms"]))
+        elif event == "live_migration.stats":
+            self._end(payload["stats"])
+        elif event in _WORTH_A_LINE:
+            where = f" {payload['host']}" if "host" in payload else ""
+            text = f"{event.partition('.')[2]}{where}: {payload['reason']}"
+            self._bar.console.print(text, markup=False) if self._bar else print(text, file=self._out)
+
+    def _move(self, stats: JobStats, line: str) -> None:
+        if self._bar is None and self._out.isatty():
+            self._start()
+        if self._bar is not None:
+            self._bar.update(0, completed=stats.progress, description=line)
+        elif stats.progress >= self._shown + _STEP or stats.progress < self._shown:
+            self._shown = stats.progress
+            print(line, file=self._out)
+
+    def _end(self, stats: JobStats) -> None:
+        line = f"{stats.type}: {stats.elapsed:.1f} s, {stats.memory_processed / _MIB:.0f} MiB sent"
+        if stats.type is JobType.COMPLETED:
+            line += f", {stats.iteration} syncs, paused for {1000 * stats.downtime:.0f} ms"
+        if self._bar is not None:
+            done = 100 if stats.type is JobType.COMPLETED else stats.progress
+            self._bar.update(0, completed=done, description=line)
+            self._stop()
+        else:
+            print(line, file=self._out)
+
+    def _start(self) -> None:
+        """A bar, where rich is installed."""
+        try:
+            from rich.console import Console  # noqa: PLC0415  (only a terminal needs it)
+            from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
+            from rich.progress import Progress as Bar  # noqa: PLC0415
+        except ImportError:
+            return
+        text = TextColumn("{task.description}", markup=False)
+        self._bar = Bar(BarColumn(bar_width=20), text, console=Console(file=self._out))
+        self._bar.add_task("live migration", total=100)
+        self._bar.start()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
