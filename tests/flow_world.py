@@ -47,13 +47,18 @@ class World:
         self.clock = VirtualClock(1_800_000_000.0)
         self.cloud = SimulatedCloud(self.specs, clock=self.clock, faults=list(faults))
         self.store = store or MemoryStore(clock=lambda: datetime.fromtimestamp(self.clock.now(), UTC))
-        self.events = []
+        self.events, self.listeners, self.failures = [], [], []
         self.runner = LocalRunner(self.store, self.cloud.drivers, self.clock, (self._listen,))
         for spec in self.specs:
             self.store.commit(Put(node_of(spec)))
 
     def _listen(self, event, payload):
         self.events.append((event, dict(payload)))
+        for listener in self.listeners:
+            try:
+                listener(event, payload)
+            except Exception as error:  # noqa: BLE001  (raised by run)
+                self.failures.append(error)
 
     def heard(self, event):
         return [payload for name, payload in self.events if name == event]
@@ -92,7 +97,12 @@ class World:
         return self.runner.run(build(*self.records(uuid, on=on, **kw)))
 
     def run(self, flow):
-        return self.runner.run(flow)
+        """Runs it; what a listener of the test raised meanwhile is raised at its end (a runner does not care)."""
+        try:
+            return self.runner.run(flow)
+        finally:
+            if self.failures:
+                raise self.failures[0]
 
     def instance(self, uuid=UUID):
         return self.store.load(Instance, uuid)

@@ -32,7 +32,7 @@ from novastate.flows import (
 )
 from novastate.flows.live_migration_monitor import ABORT, inbox
 from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
-from novastate.objects import Migration
+from novastate.objects import Allocation, Migration
 from novastate.store import Put
 
 
@@ -45,7 +45,7 @@ def act_during(world, event, act):
             done.append(name)
             act()
 
-    world.runner.listeners += (listener,)
+    world.listeners.append(listener)
     return done
 
 
@@ -64,7 +64,7 @@ def test_a_guest_moves_and_the_record_follows(world):
 def test_progress_is_saved_while_it_runs_and_reset_at_the_end(world):
     world.boot()
     seen = []
-    world.runner.listeners += (lambda *_: seen.append(world.instance().progress or 0),)
+    world.listeners.append(lambda *_: seen.append(world.instance().progress or 0))
     world.run(live_migrate(UUID, "beta", options=evolve(FAST, save_every=0.5)))
     assert max(seen) > 0
     assert world.instance().progress == 0
@@ -290,7 +290,7 @@ def test_an_abort_is_not_possible_after_post_copy_began():
                 world.run(abort_live_migration(UUID))
             refusals.append(error.value.status)
 
-    world.runner.listeners += (lambda name, _: abort() if name == "live_migration.progress" else None,)
+    world.listeners.append(lambda name, _: abort() if name == "live_migration.progress" else None)
     act_during(world, "live_migration.progress", lambda: world.run(force_complete_live_migration(UUID)))
     options = evolve(SLOW, params=evolve(SLOW.params, post_copy=True), save_every=0.1, poll=0.1)
     assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.COMPLETED
@@ -376,3 +376,37 @@ def test_a_flow_is_data_all_the_way(world):
     assert world.run(live_migrate(UUID, "beta", options=FAST)).status is MigrationStatus.COMPLETED
     assert {Save, Notify} <= {type(effect) for effect in seen}
     assert "s3cret" not in "".join(map(repr, seen))
+
+
+@pytest.mark.parametrize("place", range(12, 24))
+def test_taken_over_before_the_job_began_the_work_is_undone(place):
+    """Whenever the winner comes, the migration ends, its claim is given back, and the task stays the winner's."""
+    world = World()
+    world.boot()
+    seen = []
+    perform = world.runner.perform
+
+    def steal(effect):
+        seen.append(effect)
+        if len(seen) == place:
+            server = world.instance()
+            if server.task_state is TaskState.MIGRATING:
+                TaskMachine.delete(server)
+                world.store.commit(Put(server))
+        return perform(effect)
+
+    world.runner.perform = steal
+    with pytest.raises(StaleState):
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert world.instance().task_state is TaskState.DELETING
+    assert world.migration().status in {MigrationStatus.FAILED, MigrationStatus.COMPLETED}
+    assert [a.host for a in world.store.find(Allocation, consumer=UUID)] == [world.instance().host]
+    world.check_laws(settled=False)
+
+
+def test_an_abort_that_the_source_did_not_hear_is_asked_for_again():
+    world = World(law=HOPELESS, faults=[Fault(method="live_migration_abort", nth=1, error="the line is busy")])
+    world.boot()
+    act_during(world, "live_migration.progress", lambda: world.run(abort_live_migration(UUID)))
+    assert world.run(live_migrate(UUID, "beta", options=SLOW)).status is MigrationStatus.CANCELLED
+    world.check_laws()

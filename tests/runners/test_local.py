@@ -142,3 +142,13 @@ def test_a_runner_without_a_clock_waits_in_real_time():
     from novastate.runners import LocalRunner
 
     assert isinstance(LocalRunner(World().store, {}).clock, RealClock)
+
+
+def test_a_listener_that_fails_does_not_disturb_the_flow(world, caplog):
+    def broken(event, payload):
+        raise BrokenPipeError
+
+    world.runner.listeners += (broken,)
+    world.boot()
+    assert world.cloud.running(UUID) == ["alpha"]
+    assert "a listener failed" in caplog.text

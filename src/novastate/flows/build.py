@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from novastate.errors import ClaimFailed, DriverError, MaxRetriesExceeded, NoValidHost
 from novastate.flows.effects import Claim, Flow, Load, Notify, Now, Release, Save, Schedule
-from novastate.flows.steps import call, tell
+from novastate.flows.steps import call
 from novastate.machines import TaskMachine, TaskState, VMMachine
 from novastate.objects import Instance, RequestSpec
 
@@ -30,7 +30,8 @@ def build(instance: Instance, spec: RequestSpec) -> Flow[Instance]:
     """Creates *instance*, picks a host for *spec*, and starts the guest there.
 
     *instance* is in vm_state building and task scheduling, and not stored yet. Result: the instance, active. Raises AlreadyExists with
-    nothing recorded; NoValidHost or MaxRetriesExceeded with the instance in error.
+    nothing recorded; NoValidHost or MaxRetriesExceeded with the instance in error; DriverError with the instance as it is, for
+    :func:`~novastate.flows.recover`, where a host fell silent and may run the guest.
     """
     yield Save((instance, spec))
     reasons: dict[str, str] = {}
@@ -45,9 +46,12 @@ def build(instance: Instance, spec: RequestSpec) -> Flow[Instance]:
             except (ClaimFailed, DriverError) as error:
                 reasons[host] = str(error)
                 yield Notify("build.refused", {"instance": instance.uuid, "host": host, "reason": str(error)})
-                yield from tell(host, "destroy", instance.uuid)
-                yield Release(host, instance.uuid)
                 instance = yield Load(Instance, instance.uuid)
+                if instance.task_state is TaskState.SPAWNING:
+                    # It may run there, though the reply was lost. While that is not certain it must not start elsewhere (L1):
+                    # what this raises leaves the state to recovery.
+                    yield from call(host, "destroy", instance.uuid)
+                yield Release(host, instance.uuid)
                 if len(reasons) >= ATTEMPTS:
                     raise MaxRetriesExceeded(reasons, "too many hosts refused") from error
                 yield from _save(instance, _reschedule)

@@ -49,6 +49,7 @@ from novastate.machines import (
     MigrationType,
     PowerState,
     TaskState,
+    VMState,
     begin,
 )
 from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec, evolve
@@ -131,8 +132,6 @@ def _live_migrate(
 
     try:
         dest, data = yield from _choose(instance, migration, spec, source, host, block_migration, options)
-    except StaleState:
-        raise
     except NovastateError as error:
         yield from call_off(instance, migration, None, MigrationStatus.ERROR, named(error))
         raise
@@ -165,9 +164,9 @@ def _live_migrate(
             )
         instance, migration = yield from amend(instance, migration, run, task=TaskState.MIGRATING)
     except StaleState:
-        # Another has taken the instance over before the job began: leave it theirs, and our claim undone.
+        # Another has taken the instance over before the job began: it stays theirs, our work is undone.
         yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-        yield Release(dest, instance_uuid)
+        yield from call_off(instance, migration, dest, MigrationStatus.FAILED, "the instance was taken over")
         raise
 
     return (yield from _move(instance, migration, source, dest, data, options))
@@ -183,7 +182,7 @@ def _move(
 ) -> Flow[Migration]:
     """Starts the job, watches it, and ends the migration as the hypervisor says."""
     params = options.params
-    if instance.power_state is PowerState.PAUSED:
+    if instance.vm_state is VMState.PAUSED or instance.power_state is PowerState.PAUSED:
         # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
         params = attrs.evolve(params, post_copy=False)
     try:

@@ -5,7 +5,8 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
 1. Every poll: requests first (abort, force complete), then the policy, then the record.
 2. Force complete switches to post-copy where that is permitted, else pauses the guest so that the copy can catch up. After
    the switch neither the policy nor a user can abort.
-3. An abort is asked for once; a forced completion likewise (Nova repeats both at every poll, G18).
+3. An abort is asked for until the source has heard it, and then no more; a forced completion likewise (Nova repeats both at
+   every poll, G18).
 4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
 5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, for as long.
 """
@@ -20,7 +21,7 @@ from novastate.convergence.policy import Situation, data_gb
 from novastate.drivers import JobStats, JobType
 from novastate.errors import DriverError, NotSupported
 from novastate.flows.effects import Call, Flow, Notify, Wait
-from novastate.flows.steps import amend, tell
+from novastate.flows.steps import Told, amend, tell
 from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
@@ -34,6 +35,8 @@ FORCE_COMPLETE = "force-complete"
 
 #: How long the source may stay silent, or the job unseen, in seconds.
 SILENCE = 60.0
+
+_BY_POLICY = {"abort": ABORT, "force_complete": FORCE_COMPLETE}
 
 _ENDS = {
     JobType.COMPLETED: MigrationStatus.COMPLETED,
@@ -68,9 +71,11 @@ def monitor(
     uuid = instance.uuid
     moving = data_gb(instance.memory_mb or instance.flavor.memory_mb, _disks(instance, data))
     asked: set[str] = set()
+    wanted: str | None = None
     silent, saved_at, downtime = 0.0, float("-inf"), options.params.downtime
     while True:
         request: str | None = yield Wait(options.poll, inbox(migration.uuid))
+        wanted = request or wanted
         try:
             stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
         except DriverError:
@@ -91,19 +96,22 @@ def monitor(
         advice = options.policy.decide(
             Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
         )
-        wanted = request or {"abort": ABORT, "force_complete": FORCE_COMPLETE}.get(advice.action)
+        reason = "asked for" if wanted else advice.reason
+        wanted = wanted or _BY_POLICY.get(advice.action)
         if wanted and wanted not in asked and not stats.post_copy:
-            asked.add(wanted)
-            yield Notify(
-                f"live_migration.{wanted}",
-                {"migration": migration.uuid, "reason": "asked for" if request else advice.reason},
-            )
+            yield Notify(f"live_migration.{wanted}", {"migration": migration.uuid, "reason": reason})
             if wanted == ABORT:
-                yield from tell(source, "live_migration_abort", uuid)
-            elif (yield from _force_complete(source, uuid, post_copy=options.params.post_copy)):
-                # At once: post-copy may be over before the next look.
-                instance, migration = yield from _save_progress(instance, migration, evolve(stats, post_copy=True))
+                told = yield from tell(source, "live_migration_abort", uuid)
+            else:
+                told, switched = yield from _force_complete(source, uuid, post_copy=options.params.post_copy)
+                if switched:
+                    # At once: post-copy may be over before the next look.
+                    instance, migration = yield from _save_progress(instance, migration, evolve(stats, post_copy=True))
+            if told.ok:
+                asked.add(wanted)
+                wanted = None
             continue
+        wanted = None
         if advice.downtime_ms is not None:
             yield from tell(source, "live_migration_downtime", uuid, advice.downtime_ms)
             downtime = advice.downtime_ms
@@ -118,20 +126,14 @@ def monitor(
             instance, migration = yield from _save_progress(instance, migration, stats)
 
 
-def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[bool]:
-    """Rule 2. Whether the job is in post-copy now."""
+def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[tuple[Told, bool]]:
+    """Rule 2. Whether it could be asked for, and whether the job is in post-copy now."""
     if post_copy:
-        try:
-            yield Call(source, "live_migration_post_copy", (uuid,))
-        except NotSupported:
-            pass
-        except DriverError:
-            return False
-        else:
-            return True
+        told = yield from tell(source, "live_migration_post_copy", uuid)
+        if not isinstance(told.error, NotSupported):
+            return told, told.ok
     # The rollback at the source lets a guest that was paused for this run on.
-    yield from tell(source, "pause", uuid)
-    return False
+    return (yield from tell(source, "pause", uuid)), False
 
 
 def _save_progress(instance: Instance, migration: Migration, stats: JobStats) -> Flow[tuple[Instance, Migration]]:

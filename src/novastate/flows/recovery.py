@@ -17,7 +17,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from novastate.drivers import JobStats, JobType
-from novastate.errors import DriverError, GuestNotFound, NotSupported
+from novastate.errors import DriverError, GuestNotFound, NotSupported, StaleState
 from novastate.flows.effects import Find, Flow, Load, Now, Release, Save
 from novastate.flows.live_migrate import LiveMigrationOptions
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
@@ -85,7 +85,13 @@ def recover(
         if (yield Now()) < due:
             return Recovered(instance_uuid, changed=False, what=f"not due before {due:%Y-%m-%d %H:%M:%S} UTC")
     if migration is not None:
-        migration = yield from _live_migration(instance, migration, options or LiveMigrationOptions(), give_up=give_up)
+        try:
+            yield from _live_migration(instance, migration, options or LiveMigrationOptions(), give_up=give_up)
+        except StaleState:
+            # The task is another's: its flow has to end that, the migration is what was to be ended here.
+            if instance.task_state is TaskState.MIGRATING:
+                raise
+        migration = yield Load(Migration, migration.uuid)
         return Recovered(instance_uuid, changed=True, what=f"live migration {migration.status}: {row.reason}")
     if instance.vm_state is VMState.BUILDING:
         return (yield from _build(instance, row))

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ __all__ = ["Listener", "LocalRunner"]
 
 R = TypeVar("R")
 
+_log = logging.getLogger(__name__)
+
 #: Is told every Notify: the event and its payload.
 Listener = Callable[[str, Mapping[str, Any]], None]
 
@@ -35,8 +38,8 @@ _CLAIM_TRIES = 64
 class LocalRunner:
     """Runs flows on a store and drivers.
 
-    *drivers* by host name; *clock* for waiting (default: real time); *listeners* are told what flows notify, and an
-    exception in one of them is the caller's. One runner may serve many threads: it keeps no state of a flow.
+    *drivers* by host name; *clock* for waiting (default: real time); *listeners* are told what flows notify; one that
+    raises is logged and does not disturb the flow. One runner may serve many threads: it keeps no state of a flow.
     """
 
     def __init__(
@@ -172,4 +175,7 @@ class LocalRunner:
 
     def _notify(self, effect: effects.Notify) -> None:
         for listener in self.listeners:
-            listener(effect.event, effect.payload)
+            try:
+                listener(effect.event, effect.payload)
+            except Exception:  # noqa: BLE001  (whatever it is, it is logged)
+                _log.exception("a listener failed on %s", effect.event)

@@ -1,0 +1,69 @@
+"""Building: the chain of tasks, the next host after one that fails, and never two guests of one server."""
+
+from __future__ import annotations
+
+import pytest
+
+from flow_world import UUID, World, host
+from novastate.drivers import Fault
+from novastate.errors import AlreadyExists, DriverError, MaxRetriesExceeded, NoValidHost
+from novastate.flows import build, recover
+from novastate.machines import TaskState, VMState
+
+
+def test_a_server_comes_to_life_by_nova_s_chain_of_tasks(world):
+    server = world.run(build(*world.records(on="alpha")))
+    assert (server.vm_state, server.task_state, server.host) == (VMState.ACTIVE, TaskState.IDLE, "alpha")
+    assert server.launched_at is not None
+    assert world.tasks() == ["scheduling", None, "networking", "block_device_mapping", "spawning", None]
+    world.check_laws()
+
+
+def test_a_host_that_fails_is_followed_by_the_next():
+    world = World(faults=[Fault(host="alpha", method="spawn", error="no image")])
+    assert world.run(build(*world.records())).host == "beta"
+    assert world.heard("build.refused")[0]["host"] == "alpha"
+    world.check_laws()
+
+
+def test_after_three_hosts_it_is_an_error_without_a_host():
+    world = World(
+        [host(name) for name in ("a", "b", "c", "d")],
+        faults=[Fault(method="spawn", nth=n, error="no") for n in (1, 2, 3)],
+    )
+    with pytest.raises(MaxRetriesExceeded) as error:
+        world.run(build(*world.records()))
+    assert set(error.value.reasons) == {"a", "b", "c"}
+    assert (world.instance().vm_state, world.instance().host) == (VMState.ERROR, None)
+    world.check_laws()
+
+
+def test_without_room_anywhere_it_is_an_error_without_a_host(world):
+    with pytest.raises(NoValidHost):
+        world.run(build(*world.records(memory_mb=100_000)))
+    assert (world.instance().vm_state, world.instance().host) == (VMState.ERROR, None)
+    world.check_laws()
+
+
+def test_a_server_is_built_once(world):
+    world.boot()
+    lines = world.store.history(UUID)
+    with pytest.raises(AlreadyExists):
+        world.run(build(*world.records()))
+    assert world.store.history(UUID) == lines
+    world.check_laws()
+
+
+def test_a_host_that_fell_silent_may_run_it_so_no_other_host_starts_it():
+    """The guest was started, every reply was lost, and the host is not heard of again: nothing starts elsewhere."""
+    lost = [Fault(host="alpha", method="spawn", nth=n, when="after", kind="lose_reply") for n in range(1, 5)]
+    silent = [Fault(host="alpha", method="destroy", nth=1, kind="error", error="unreachable")]
+    world = World(faults=lost + silent)
+    with pytest.raises(DriverError, match="unreachable"):
+        world.run(build(*world.records()))
+    assert world.cloud.running(UUID) == ["alpha"]
+    assert world.instance().task_state is TaskState.SPAWNING
+    world.check_laws(settled=False)
+    assert world.run(recover(UUID, now=True)).changed
+    assert world.instance().vm_state is VMState.ACTIVE
+    world.check_laws()
