@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_a_server_is_booted_shown_and_moved(web, run):
     _, out, _ = run("migrations", "web", "--json")
     (row,) = json.loads(out)
     assert (row["status"], row["source"], row["destination"]) == ("completed", "alpha", "beta")
+
+
+def test_a_server_may_be_like_a_recorded_one(cloud, run):
+    recording = Path(__file__).parents[2] / "examples" / "recordings" / "31-zipf-r128.json"
+    status, _, err = run("boot", "web", "--host", "alpha", "--like", str(recording))
+    assert (status, err) == (0, "")
+    assert json.loads(run("show", "web", "--json")[1])["memory_mb"] == 384
+    status, _, err = run("boot", "other", "--like", str(recording.with_name("218-memcached-w90-b100.json")))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "write law" in err
 
 
 def test_json_of_a_migration_is_one_object(web, run):

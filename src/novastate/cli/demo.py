@@ -16,10 +16,9 @@ from novastate.cli.cloud import Cloud, open_cloud
 from novastate.cli.forecast import forecast_json
 from novastate.cli.migrate import describe_forecast, forecast_for, migration_row
 from novastate.cli.progress import Progress
-from novastate.cli.servers import boot, history_rows, server_row
+from novastate.cli.servers import boot, history_rows, like, server_row
 from novastate.cli.view import as_json, columns, pairs
 from novastate.convergence import Forecast, Recording
-from novastate.convergence.laws import WriteLaw
 from novastate.convergence.policy import FixedPolicy
 from novastate.drivers import JobStats, LiveMigrationParams
 from novastate.flows import LiveMigrationOptions, build, live_migrate
@@ -32,7 +31,11 @@ _MIB = 1 << 20
 
 def register(subparsers: Any) -> None:
     """Adds the sub-command."""
-    parser = subparsers.add_parser("demo", help="one live migration, start to end", description=__doc__)
+    parser = subparsers.add_parser(
+        "demo",
+        help="one live migration, start to end",
+        description="Boots a guest that writes like a recorded one, forecasts its migration, moves it, and compares. Keeps nothing.",
+    )
     parser.add_argument("--real-time", action="store_true", help="let it take as long as it takes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
@@ -73,16 +76,12 @@ def _play(cloud: Cloud, recording: Recording, last: _LastStats, *, quiet: bool) 
         if not quiet:
             print(f"\n# {title}\n{text}")
 
-    guest = recording.guest("law")
-    law = WriteLaw.from_curve(guest.curve)
     params = LiveMigrationParams(
         bandwidth=int(recording.link.limit or 0), downtime=round(recording.limits.downtime * 1000)
     )
     options = LiveMigrationOptions(params=params, policy=FixedPolicy(timeout=recording.limits.timeout))
 
-    # Memory that only the devices have migrates too; the flavor is what the guest was given.
-    memory_mb = int(guest.memory) // _MIB
-    instance, spec = boot("web", str(law), memory_mb=memory_mb, host="alpha", zero_pages=round(guest.zero_pages))
+    instance, spec = boot("web", host="alpha", **like(recording))
     cloud.runner.run(build(instance, spec))
     say("A server that writes its memory like the recorded one", pairs(server_row(instance)))
 

@@ -23,7 +23,11 @@ _OPTIONAL = {
 
 def register(subparsers: Any) -> None:
     """Adds the sub-command."""
-    parser = subparsers.add_parser("doctor", help="say what works here", description=__doc__)
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what works here",
+        description="Says what of novastate works here, and what would make the rest work.",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.set_defaults(run=_run)
 

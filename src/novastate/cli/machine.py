@@ -21,7 +21,11 @@ MACHINES: dict[str, type[Machine[Any]]] = {
 
 def register(subparsers: Any) -> None:
     """Adds the sub-command."""
-    parser = subparsers.add_parser("machine", help="print a state machine", description=__doc__)
+    parser = subparsers.add_parser(
+        "machine",
+        help="print a state machine",
+        description="Prints the rows of a state machine as a diagram or a table.",
+    )
     parser.add_argument("name", metavar="MACHINE", help=", ".join(MACHINES))
     parser.add_argument("--format", default="table", metavar="FORMAT", help="mermaid, dot or table (default)")
     parser.set_defaults(run=_run)

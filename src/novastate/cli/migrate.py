@@ -34,18 +34,28 @@ _MIB = 1 << 20
 
 def register(subparsers: Any) -> None:
     """Adds the sub-commands."""
-    parser = subparsers.add_parser("live-migration", help="move a running server to another host", description=__doc__)
+    parser = subparsers.add_parser(
+        "live-migration",
+        help="move a running server to another host",
+        description="Moves a running server to another host: forecast, progress, outcome.",
+    )
     parser.set_defaults(run=_live_migration)
     cloud_argument(parser)
     parser.add_argument("server", metavar="SERVER", help="name or uuid")
     parser.add_argument("host", metavar="HOST", nargs="?", help="where to; without it the scheduler chooses")
     parser.add_argument("--block-migrate", action="store_true", default=None, help="copy the local disks")
-    parser.add_argument("--bandwidth", type=float, default=0, metavar="MIB_S", help="limit of the transfer; 0: none")
+    parser.add_argument(
+        "--bandwidth", type=float, default=0, metavar="MIB_S", help="limit of the transfer in MiB/s, default 0: none"
+    )
     parser.add_argument(
         "--downtime", type=int, default=500, metavar="MS", help="the longest pause, reached in steps; default: 500"
     )
     parser.add_argument(
-        "--timeout", type=int, default=800, metavar="S", help="seconds per GiB until the timeout action; 0: never"
+        "--timeout",
+        type=int,
+        default=800,
+        metavar="S",
+        help="seconds per GiB until the timeout action, default: 800; 0: never",
     )
     parser.add_argument(
         "--timeout-action", choices=("abort", "force_complete"), default="abort", help="what then; default: abort"
@@ -77,6 +87,9 @@ def register(subparsers: Any) -> None:
     cloud_argument(parser)
     parser.add_argument("server", metavar="SERVER", nargs="?", help="only this server")
     parser.add_argument("--now", action="store_true", help="even before its deadline has passed")
+    parser.add_argument(
+        "--give-up", action="store_true", help="where a host is silent: set the server to error, keep its claims"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
 
@@ -198,7 +211,9 @@ def _request(args: Namespace) -> int:
 def _recover(args: Namespace) -> int:
     with open_cloud(args.cloud) as cloud:
         servers = [find_server(cloud.store, args.server)] if args.server else cloud.store.find(Instance, limit=1000)
-        done = [(server, cloud.runner.run(recover(server.uuid, now=args.now))) for server in servers]
+        done = [
+            (server, cloud.runner.run(recover(server.uuid, now=args.now, give_up=args.give_up))) for server in servers
+        ]
     rows = [{"server": server.display_name, "changed": what.changed, "what": what.what} for server, what in done]
     show(rows, json_wanted=args.json, empty="no servers")
     return 0

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
 from novastate.cli.view import as_json, columns, pairs, plain, show
+from novastate.convergence import Recording
 from novastate.convergence.laws import WriteLaw
 from novastate.drivers.simulated import LAW_KEY, ZERO_KEY
 from novastate.errors import AlreadyExists
@@ -17,7 +18,7 @@ from novastate.objects import ComputeNode, Flavor, Instance, RequestSpec
 from novastate.scheduling import room
 from novastate.store import Store, Transition
 
-__all__ = ["boot", "history_rows", "register", "server_row"]
+__all__ = ["boot", "history_rows", "like", "register", "server_row"]
 
 
 def register(subparsers: Any) -> None:
@@ -51,6 +52,9 @@ def register(subparsers: Any) -> None:
         default="idle",
         metavar="LAW",
         help="how the guest writes its memory, e.g. 'uniform wss=64MiB rate=51MiB/s'",
+    )
+    parser.add_argument(
+        "--like", metavar="FILE", help="a guest as the one of this recording: its memory, and how it writes"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -176,10 +180,23 @@ def boot(
     return instance, spec
 
 
+def like(recording: Recording) -> dict[str, Any]:
+    """The arguments of :func:`boot` for a guest as the recorded one was: how it writes, its memory, its zero pages.
+
+    Raises ConvergenceError if the recording does not hold the guest's write law.
+    """
+    guest = recording.guest("law")
+    return {
+        "law": str(WriteLaw.from_curve(guest.curve)),
+        # Memory that only devices have migrates too; the flavor is what the guest was given.
+        "memory_mb": int(guest.memory) >> 20,
+        "zero_pages": round(guest.zero_pages),
+    }
+
+
 def _boot(args: Namespace) -> int:
-    instance, spec = boot(
-        args.name, args.writes, vcpus=args.vcpus, memory_mb=args.memory, root_gb=args.disk, host=args.host
-    )
+    guest = like(Recording.load(args.like)) if args.like else {"law": args.writes, "memory_mb": args.memory}
+    instance, spec = boot(args.name, vcpus=args.vcpus, root_gb=args.disk, host=args.host, **guest)
     with open_cloud(args.cloud) as cloud:
         if args.host:
             check_host(cloud.store, args.host)
