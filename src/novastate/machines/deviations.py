@@ -1,9 +1,11 @@
 """Where the machines differ from what Nova's code does: each edge, with its reason.
 
 Rule of this file: Nova's edges minus ours are exactly the ``dropped`` rows, ours minus Nova's exactly the
-``added`` ones. A test holds it against the edges read from Nova's source (git 00a030403f, release 34.0.0).
+``added`` ones. A test holds it against the edges read from Nova's source (git 00a030403f, release 34.0.0), and
+those of power_state against Nova's diagram, for its code refuses no observation.
 
-A reason names the gotcha (G1 to G41) or the law (L1 to L10) of the documentation that it answers.
+A reason names the gotcha (G1 to G41), the law (L1 to L10) or the invariant (I1 to I48) of the documentation that
+it answers.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from novastate.machines.migration import (
     MigrationStatus,
     ResizeMachine,
 )
+from novastate.machines.power import PowerMachine, PowerState
 from novastate.machines.table import Machine, State
 from novastate.machines.task import TaskMachine, TaskState
 from novastate.machines.vm import VMMachine, VMState
@@ -58,7 +61,7 @@ def _cold(machine: type[Machine[MigrationStatus]]) -> Iterator[Deviation]:
 
 
 def _into(
-    machine: type[Machine[TaskState] | Machine[VMState]],
+    machine: type[Machine[TaskState] | Machine[VMState] | Machine[PowerState]],
     sources: Iterable[State],
     dest: State,
     answers: str,
@@ -94,7 +97,7 @@ def _rows() -> Iterator[Deviation]:
         status.FAILED,
         status.ERROR,
         "G20 L7",
-        "Too many hosts tried is one cause and one write: failed.",
+        "No host found is one cause and one write: failed, for nothing of it is left behind.",
     )
     yield Deviation(
         live,
@@ -110,7 +113,7 @@ def _rows() -> Iterator[Deviation]:
         status.PREPARING,
         status.FAILED,
         "G20",
-        "A failed preparation is written once, after its rollback, not as error and then as failed.",
+        "A failed preparation is written once, after a rollback that left nothing, not as error and then as failed.",
     )
     # resize and cold migration
     yield from _cold(ColdMigrationMachine)
@@ -186,6 +189,26 @@ def _rows() -> Iterator[Deviation]:
         task.SHELVING_OFFLOADING,
         "",
         "Booted from a volume: no image to upload (the set of nova/compute/manager.py:7699).",
+    )
+    # power_state
+    power, on = PowerState, (PowerState.PAUSED, PowerState.SUSPENDED)
+    yield from _into(
+        PowerMachine,
+        (power.NOSTATE, power.SHUTDOWN),
+        power.PAUSED,
+        "",
+        "A guest is started with its CPUs still: what a migration's destination shows until the switch-over.",
+    )
+    yield from _into(
+        PowerMachine, (*on, power.CRASHED), power.SHUTDOWN, "", "It is switched off in whatever state it is."
+    )
+    yield from _into(PowerMachine, on, power.CRASHED, "", "Its hypervisor process dies, though its CPUs stand still.")
+    yield from _into(
+        PowerMachine,
+        (power.RUNNING, *on, power.CRASHED),
+        power.NOSTATE,
+        "",
+        "A transient guest that ends, or has moved away, is forgotten at once, without being seen off.",
     )
 
 

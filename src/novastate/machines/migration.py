@@ -5,10 +5,10 @@ Rules of this file:
 1. A final status is final: nothing leaves ``completed``, ``cancelled``, ``failed``, ``confirmed`` or
    ``reverted``. Nova overwrites each of them by ``error`` when something fails late (gotchas G5, G8, G20,
    G41); here a status becomes final only when nothing is left that could fail.
-2. ``error`` is at rest but not final: the move failed in a way that may have left resources held, and the
-   only thing that can still happen is that somebody cleans up. Then it is ``failed``.
-3. One cause, one write: a move that fails and is rolled back goes to ``failed`` at once (in Nova through
-   ``error``, G20).
+2. ``failed`` is the end of a move that left nothing behind. ``error`` is at rest but not final: something of the
+   move may be left, and the only thing that can still happen is that somebody cleans up. Then it is ``failed``.
+3. One cause, one write: a live migration or an evacuation that fails, also before its transfer (no host found, a
+   check or the preparation failed), and is rolled back goes to ``failed`` at once (in Nova through ``error``, G20).
 4. A source host that comes back may clean up after an evacuation only when it is ``done`` (in Nova also when
    it was merely accepted, and then it destroys the only copy: G22).
 
@@ -115,7 +115,7 @@ class LiveMigrationMachine(Machine[MigrationStatus], field="status", initial={Mi
         {frozenset(_LIVE - {MigrationStatus.ACCEPTED}): MigrationStatus.CANCELLED},
         "Aborted by request, and rolled back; from post-copy only if the hypervisor says so.",
     )
-    fail = Trigger({_LIVE: MigrationStatus.FAILED}, "It failed and has been rolled back.")
+    fail = Trigger({_LIVE: MigrationStatus.FAILED}, "It failed and has been rolled back: nothing of it is left.")
     error = Trigger({_LIVE: MigrationStatus.ERROR}, "It failed, and something of it may be left.")
     clean_up = Trigger({MigrationStatus.ERROR: MigrationStatus.FAILED}, "What an error left has been cleaned up.")
 

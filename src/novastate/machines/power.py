@@ -4,7 +4,8 @@ Rules of this file:
 
 1. The hypervisor is right. power_state is an observation, never a wish: nothing here refuses what a driver
    reports, not even a pair that is no row (events get lost, so two observations may be several moves apart).
-2. The rows are what a *guest* can do; who simulates or drives one is held to them.
+2. The rows are the single moves of a *guest* at its hypervisor. They forbid nothing to a driver; the joint
+   states are reached by them, and the tests hold the simulated hypervisor to them.
 
 Theory. The values are Nova's (nova/objects/fields.py), of which 2 and 5 are dead slots. A guest that the
 hypervisor does not know is ``NOSTATE``. What libvirt calls blocked is running, and its shut-down-in-progress
@@ -36,6 +37,10 @@ class PowerState(State):
         return self.name
 
 
+_ON = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.SUSPENDED})
+_THERE = frozenset({*_ON, PowerState.SHUTDOWN, PowerState.CRASHED})
+
+
 class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState.NOSTATE}):
     """The machine of a guest's power; no state is final.
 
@@ -51,6 +56,10 @@ class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState
         {frozenset({PowerState.NOSTATE, PowerState.SHUTDOWN}): PowerState.RUNNING},
         "The guest has been started.",
     )
+    start_paused = Trigger(
+        {frozenset({PowerState.NOSTATE, PowerState.SHUTDOWN}): PowerState.PAUSED},
+        "It has been started with its virtual CPUs still: it waits for a migration's memory, or for its starter.",
+    )
     pause = Trigger(
         {PowerState.RUNNING: PowerState.PAUSED},
         "Its virtual CPUs stand still: by request, or on the source at switch-over and in post-copy.",
@@ -58,10 +67,16 @@ class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState
     unpause = Trigger({PowerState.PAUSED: PowerState.RUNNING}, "Its virtual CPUs run again.")
     suspend = Trigger({PowerState.RUNNING: PowerState.SUSPENDED}, "Saved to disk, or asleep by its own wish.")
     resume = Trigger({PowerState.SUSPENDED: PowerState.RUNNING}, "Awake again.")
-    shut_down = Trigger({PowerState.RUNNING: PowerState.SHUTDOWN}, "It is off.")
-    crash = Trigger({PowerState.RUNNING: PowerState.CRASHED}, "Its kernel or its hypervisor process died.")
+    shut_down = Trigger(
+        {frozenset({*_ON, PowerState.CRASHED}): PowerState.SHUTDOWN},
+        "It is off: by itself, or switched off in whatever state it was.",
+    )
+    crash = Trigger({_ON: PowerState.CRASHED}, "Its kernel or its hypervisor process died.")
     reboot = Trigger({PowerState.CRASHED: PowerState.RUNNING}, "A hard reboot brought it back.")
-    undefine = Trigger({PowerState.SHUTDOWN: PowerState.NOSTATE}, "The hypervisor knows it no more.")
+    undefine = Trigger(
+        {_THERE: PowerState.NOSTATE},
+        "The hypervisor knows it no more: undefined, or a transient guest that ended or has moved away.",
+    )
 
     @classmethod
     def check_assignment(cls, old: object, new: object) -> PowerState:  # noqa: ARG003  (rule 1)
