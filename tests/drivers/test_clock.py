@@ -34,6 +34,17 @@ def test_a_real_clock_runs_as_fast_as_it_is_told():
     assert clock.now() >= before + 5
 
 
+def test_a_real_clock_tells_the_time_of_day():
+    assert time.time() - 1 < RealClock().now() < time.time() + 1
+
+
+def test_a_real_clock_does_not_jump_when_the_time_of_day_is_set(monkeypatch):
+    clock = RealClock()
+    before = clock.now()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert before <= clock.now() < before + 60
+
+
 def test_both_are_clocks():
     assert isinstance(VirtualClock(), Clock)
     assert isinstance(RealClock(), Clock)
@@ -45,6 +56,7 @@ def test_both_are_clocks():
         (lambda: RealClock(speed=0), "speed"),
         (lambda: RealClock(speed=math.nan), "speed"),
         (lambda: VirtualClock(math.inf), "start"),
+        (lambda: RealClock(start=math.inf), "start"),
         (lambda: VirtualClock().sleep(math.nan), "seconds"),
         (lambda: RealClock().sleep(math.inf), "seconds"),
     ],

@@ -1,7 +1,8 @@
 """Time, as drivers and runners take it: a clock tells it and sleeps.
 
-Rules: seconds are floats from an origin of the clock's own; a clock never goes back; `sleep` returns when at least that much
-has passed. Code that waits takes a clock, so that a test of an hour takes a millisecond.
+Rules: `now` is seconds since the epoch (1970-01-01 00:00 UTC), a float: deadlines and times of day that different processes write
+down can be compared. A clock never goes back; `sleep` returns when at least that much has passed. Code that waits takes a clock,
+so that a test of an hour takes a millisecond; a test may have a virtual clock begin at any time, by default at the epoch itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Clock(Protocol):
     """Anything that tells time and sleeps."""
 
     def now(self) -> float:
-        """Seconds since the clock's origin."""
+        """Seconds since the epoch, UTC."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -31,6 +32,8 @@ class Clock(Protocol):
 
 class VirtualClock:
     """Time that passes only when somebody sleeps, and then at once.
+
+    *start*: seconds since the epoch that it begins at; ``VirtualClock(time.time())`` begins now.
 
     >>> clock = VirtualClock()
     >>> clock.sleep(3600)
@@ -43,7 +46,7 @@ class VirtualClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Seconds slept so far, and what it was started at."""
+        """Seconds since the epoch: what it was started at, and what was slept since."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -57,20 +60,21 @@ class VirtualClock:
 
 
 class RealClock:
-    """The machine's monotonic clock, *speed* times as fast: at speed 10 a sleep of 5 s takes half a second.
+    """The time of day, *speed* times as fast: at speed 10 a sleep of 5 s takes half a second.
 
-    *start* is what it shows at first.
+    *start*: seconds since the epoch that it begins at (default: the time of day when it is made). From there it follows the
+    machine's monotonic clock, so that it does not jump when somebody sets the time.
     """
 
-    def __init__(self, speed: float = 1.0, start: float = 0.0) -> None:
+    def __init__(self, speed: float = 1.0, start: float | None = None) -> None:
         if not math.isfinite(speed) or speed <= 0:
             raise InvalidField("speed", speed, "must be a finite number above 0")
         self.speed = speed
-        self._start = _finite("start", start)
+        self._start = _finite("start", time.time() if start is None else start)
         self._origin = time.monotonic()
 
     def now(self) -> float:
-        """Seconds on this clock since it was made, and what it was started at."""
+        """Seconds since the epoch: what it was started at, and what has passed since."""
         return self._start + (time.monotonic() - self._origin) * self.speed
 
     def sleep(self, seconds: float) -> None:
