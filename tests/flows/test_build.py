@@ -67,3 +67,21 @@ def test_a_host_that_fell_silent_may_run_it_so_no_other_host_starts_it():
     assert world.run(recover(UUID, now=True)).changed
     assert world.instance().vm_state is VMState.ACTIVE
     world.check_laws()
+
+
+def test_a_store_that_fails_in_the_middle_leaves_no_build_half_done(world):
+    from novastate.errors import StoreError
+    from novastate.flows import Schedule
+
+    perform = world.runner.perform
+
+    def broken(effect):
+        if isinstance(effect, Schedule):
+            raise StoreError("a row is corrupt")
+        return perform(effect)
+
+    world.runner.perform = broken
+    with pytest.raises(StoreError):
+        world.run(build(*world.records()))
+    assert (world.instance().vm_state, world.instance().task_state) == (VMState.ERROR, TaskState.IDLE)
+    world.check_laws()

@@ -13,6 +13,7 @@ from novastate.errors import (
     ClaimFailed,
     DriverError,
     InstanceLocked,
+    InvalidField,
     InvalidLocalStorage,
     InvalidSharedStorage,
     MaxRetriesExceeded,
@@ -24,6 +25,7 @@ from novastate.errors import (
     UnableToMigrateToSelf,
 )
 from novastate.flows import (
+    LiveMigrationOptions,
     Notify,
     Save,
     abort_live_migration,
@@ -150,7 +152,7 @@ def test_retries_end_at_the_limit():
     with pytest.raises(MaxRetriesExceeded) as error:
         world.run(live_migrate(UUID, options=evolve(FAST, max_retries=0)))
     assert set(error.value.reasons) == {"beta"}
-    assert world.statuses() == ["accepted", "error"]
+    assert world.statuses() == ["accepted", "failed"]
     world.check_laws()
 
 
@@ -168,7 +170,7 @@ def test_a_given_host_is_not_replaced_by_another():
     world.boot()
     with pytest.raises(DriverError, match="no"):
         world.run(live_migrate(UUID, "beta", options=FAST))
-    assert world.statuses() == ["accepted", "error"]
+    assert world.statuses() == ["accepted", "failed"]
     world.check_laws()
 
 
@@ -207,7 +209,7 @@ def test_the_storage_matrix(storage, block_migration, refusal):
     if refusal:
         with pytest.raises(refusal):
             world.run(flow)
-        assert world.statuses() == ["accepted", "error"]
+        assert world.statuses() == ["accepted", "failed"]
     else:
         assert world.run(flow).status is MigrationStatus.COMPLETED
     world.check_laws()
@@ -303,7 +305,7 @@ def test_a_failing_preparation_is_rolled_back():
     world.boot()
     with pytest.raises(DriverError, match="plug"):
         world.run(live_migrate(UUID, "beta", options=FAST))
-    assert world.statuses() == ["accepted", "queued", "preparing", "error"]
+    assert world.statuses() == ["accepted", "queued", "preparing", "failed"]
     assert world.instance().vm_state is VMState.ACTIVE
     world.check_laws()
 
@@ -409,4 +411,81 @@ def test_an_abort_that_the_source_did_not_hear_is_asked_for_again():
     world.boot()
     act_during(world, "live_migration.progress", lambda: world.run(abort_live_migration(UUID)))
     assert world.run(live_migrate(UUID, "beta", options=SLOW)).status is MigrationStatus.CANCELLED
+    world.check_laws()
+
+
+@pytest.mark.parametrize("value", ["false", 1, 0, [], "yes"])
+def test_block_migration_is_yes_no_or_auto(world, value):
+    world.boot()
+    with pytest.raises(InvalidField) as error:
+        world.run(live_migrate(UUID, "beta", block_migration=value))
+    assert error.value.field == "block_migration"
+    assert world.store.find(Migration, instance_uuid=UUID) == []
+    world.check_laws()
+
+
+def test_block_migration_auto_is_to_find_out(world):
+    world.boot()
+    assert (
+        world.run(live_migrate(UUID, "beta", block_migration="auto", options=FAST)).status is MigrationStatus.COMPLETED
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [dict(poll=0), dict(poll=float("nan")), dict(poll=-1), dict(save_every=-1), dict(deadline=float("inf")), dict(max_retries=-2),
+     dict(params=None), dict(policy=None)],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(wrong):
+    with pytest.raises(InvalidField) as error:
+        LiveMigrationOptions(**wrong)
+    assert error.value.field in wrong
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["host_state", "get_info", "check_can_live_migrate_destination", "check_can_live_migrate_source", "pre_live_migration",
+     "live_migration", "live_migration_job"],
+)  # fmt: skip
+def test_a_driver_with_a_bug_leaves_nothing_half_done(world, method):
+    world.boot()
+    calls = []
+
+    class Broken:
+        def __init__(self, driver):
+            self._driver = driver
+
+        def __getattr__(self, name):
+            if name == method and not calls:
+                calls.append(name)
+                raise RuntimeError("a bug")
+            return getattr(self._driver, name)
+
+    world.runner.drivers = {name: Broken(driver) for name, driver in world.runner.drivers.items()}
+    with pytest.raises(RuntimeError, match="a bug"):
+        world.run(live_migrate(UUID, "beta", options=FAST))
+    assert calls == [method]
+    assert world.instance().vm_state is VMState.ACTIVE
+    world.check_laws()
+
+
+def test_a_policy_with_a_bug_leaves_nothing_half_done(world):
+    world.boot()
+
+    class Broken:
+        def decide(self, outlook):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.run(live_migrate(UUID, "beta", options=evolve(FAST, policy=Broken())))
+    assert world.migration().status is MigrationStatus.FAILED
+    world.check_laws()
+
+
+def test_no_migration_outlives_its_deadline():
+    world = World(law=HOPELESS)
+    world.boot()
+    options = evolve(SLOW, policy=NovaPolicy(completion_timeout=0), deadline=120.0)
+    assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.CANCELLED
+    assert "deadline" in world.heard("live_migration.abort")[0]["reason"]
     world.check_laws()

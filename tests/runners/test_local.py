@@ -152,3 +152,13 @@ def test_a_listener_that_fails_does_not_disturb_the_flow(world, caplog):
     world.boot()
     assert world.cloud.running(UUID) == ["alpha"]
     assert "a listener failed" in caplog.text
+
+
+def test_a_flow_is_run_once(world):
+    def flow():
+        yield Now()
+
+    once = flow()
+    world.run(once)
+    with pytest.raises(FlowError, match="once"):
+        world.run(once)

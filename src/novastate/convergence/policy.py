@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 
@@ -88,6 +88,7 @@ class Advice:
     reason: str
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Anything that answers `decide`."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from novastate.errors import ClaimFailed, DriverError, MaxRetriesExceeded, NoValidHost
 from novastate.flows.effects import Claim, Flow, Load, Notify, Now, Release, Save, Schedule
-from novastate.flows.steps import call
+from novastate.flows.steps import call, named
 from novastate.machines import TaskMachine, TaskState, VMMachine
 from novastate.objects import Instance, RequestSpec
 
@@ -55,9 +55,11 @@ def build(instance: Instance, spec: RequestSpec) -> Flow[Instance]:
                 if len(reasons) >= ATTEMPTS:
                     raise MaxRetriesExceeded(reasons, "too many hosts refused") from error
                 yield from _save(instance, _reschedule)
-    except NoValidHost as error:
-        yield from _save(instance, _give_up)
-        yield Notify("build.error", {"instance": instance.uuid, "reason": str(error)})
+    except DriverError:
+        raise  # the host may run it: see above
+    except Exception as error:  # whatever it is, the record must not be left half-done
+        yield from _save((yield Load(Instance, instance.uuid)), _give_up)
+        yield Notify("build.error", {"instance": instance.uuid, "reason": named(error)})
         raise
 
 

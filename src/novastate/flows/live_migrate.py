@@ -19,6 +19,9 @@ Nova's own order leaves something stuck, the difference is a line of ``docs/gotc
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any, Literal
 from uuid import uuid4
 
 import attrs
@@ -30,11 +33,11 @@ from novastate.errors import (
     ClaimFailed,
     DriverError,
     InstanceNotReady,
+    InvalidField,
     MaxRetriesExceeded,
     MigrationPreCheckError,
     NotFound,
     NoValidHost,
-    NovastateError,
     StaleState,
     UnableToMigrateToSelf,
 )
@@ -56,6 +59,30 @@ from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Mig
 
 __all__ = ["LiveMigrationOptions", "live_migrate"]
 
+#: What a destination may answer so that the next one is asked.
+_NEXT_PLEASE = (MigrationPreCheckError, ClaimFailed, DriverError, NotFound)
+
+
+def _seconds(least: float) -> Callable[[object, attrs.Attribute[float], float], None]:
+    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+        if type(value) not in {int, float} or not math.isfinite(value) or value < least:
+            raise InvalidField(attribute.name, value, f"must be a finite number of seconds, {least:g} or more")
+
+    return check
+
+
+def _is(kind: type[object]) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise InvalidField(attribute.name, value, f"must be a {kind.__name__}")
+
+    return check
+
+
+def _count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if type(value) is not int or value < -1:
+        raise InvalidField(attribute.name, value, "must be a whole number, -1 for no limit")
+
 
 @attrs.frozen
 class LiveMigrationOptions:
@@ -63,34 +90,42 @@ class LiveMigrationOptions:
 
     *params*: what the hypervisor is told. *policy*: asked at every poll. *max_retries*: how many further destinations may be tried
     after the first has failed its checks, -1: as many as there are (Nova's ``migrate_max_retries``). *poll*, *save_every*: seconds
-    between looks at the job, and between saves of its progress (Nova: 0.5 and 5).
+    between looks at the job, and between saves of its progress (Nova: 0.5 and 5). *deadline*: seconds after which a job is aborted
+    whatever the policy says: no wait is without end. Raises InvalidField.
     """
 
-    params: LiveMigrationParams = attrs.field(factory=LiveMigrationParams)
-    policy: Policy = attrs.field(factory=NovaPolicy)
-    max_retries: int = -1
-    poll: float = 0.5
-    save_every: float = 5.0
+    params: LiveMigrationParams = attrs.field(factory=LiveMigrationParams, validator=_is(LiveMigrationParams))
+    policy: Policy = attrs.field(factory=NovaPolicy, validator=_is(Policy))
+    max_retries: int = attrs.field(default=-1, validator=_count)
+    poll: float = attrs.field(default=0.5, validator=_seconds(0.01))
+    save_every: float = attrs.field(default=5.0, validator=_seconds(0))
+    deadline: float = attrs.field(default=86400.0, validator=_seconds(1))
 
 
 def live_migrate(
     instance_uuid: str,
     host: str | None = None,
     *,
-    block_migration: bool | None = None,
+    block_migration: bool | Literal["auto"] | None = None,
     options: LiveMigrationOptions | None = None,
     admin: bool = False,
     migration_uuid: str | None = None,
 ) -> Flow[Migration]:
     """Moves the running guest of an instance to *host*, or to the best host where None.
 
-    *block_migration*: copy local disks (True), require shared storage (False), find out (None). *admin* passes the lock.
+    *block_migration*: copy local disks (True), require shared storage (False), find out (None or "auto"). *admin* passes the lock.
     The result is the migration in its final status: completed, failed or cancelled.
 
-    Raises, with nothing recorded: ActionNotAllowed, InstanceLocked, InstanceNotReady, UnableToMigrateToSelf, NotFound.
-    Raises, with the migration in status error and the instance as before: NoValidHost, MaxRetriesExceeded, MigrationPreCheckError
+    Raises, with nothing recorded: InvalidField, ActionNotAllowed, InstanceLocked, InstanceNotReady, UnableToMigrateToSelf, NotFound.
+    Raises, with the migration failed and the instance as before: NoValidHost, MaxRetriesExceeded, MigrationPreCheckError
     (InvalidLocalStorage, InvalidSharedStorage), ClaimFailed, DriverError. Raises StaleState if another took the instance over.
     """
+    if block_migration == "auto":
+        block_migration = None
+    if block_migration is not None and type(block_migration) is not bool:
+        raise InvalidField(
+            "block_migration", block_migration, "is neither yes nor no", ("True", "False", "None", "auto")
+        )
     return _live_migrate(
         instance_uuid, host, block_migration, options or LiveMigrationOptions(), admin, migration_uuid or str(uuid4())
     )
@@ -132,8 +167,8 @@ def _live_migrate(
 
     try:
         dest, data = yield from _choose(instance, migration, spec, source, host, block_migration, options)
-    except NovastateError as error:
-        yield from call_off(instance, migration, None, MigrationStatus.ERROR, named(error))
+    except Exception as error:  # whatever it is, the records must not be left half-done
+        yield from call_off(instance, migration, None, MigrationStatus.FAILED, named(error))
         raise
 
     def queue(_: Instance, record: Migration) -> None:
@@ -153,9 +188,11 @@ def _live_migrate(
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
         try:
             data = yield from call(dest, "pre_live_migration", instance, data)
-        except NovastateError as error:
-            yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-            yield from call_off(instance, migration, dest, MigrationStatus.ERROR, named(error))
+        except Exception as error:
+            told = yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
+            # Failed: nothing of it is left. Error: something may be.
+            end = MigrationStatus.FAILED if told.ok else MigrationStatus.ERROR
+            yield from call_off(instance, migration, dest, end, named(error))
             raise
         if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
@@ -182,18 +219,24 @@ def _move(
 ) -> Flow[Migration]:
     """Starts the job, watches it, and ends the migration as the hypervisor says."""
     params = options.params
+    failure: Exception | None = None
     if instance.vm_state is VMState.PAUSED or instance.power_state is PowerState.PAUSED:
         # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
         params = attrs.evolve(params, post_copy=False)
     try:
         yield from call(source, "live_migration", instance, dest, data, params)
         watched = yield from monitor(instance, migration, source, data, attrs.evolve(options, params=params))
-    except (DriverError, StaleState) as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, the hypervisors are asked how it has ended, and the records say so)
+        failure = error
         watched = Monitored(instance, migration, (yield from arrived(migration, source, dest)), named(error))
     instance, migration = watched.instance, watched.migration
     if watched.ended is MigrationStatus.COMPLETED:
-        return (yield from complete(instance, migration, source, dest, data))
-    return (yield from roll_back(instance, migration, source, dest, data, watched.ended, watched.reason))
+        migration = yield from complete(instance, migration, source, dest, data)
+    else:
+        migration = yield from roll_back(instance, migration, source, dest, data, watched.ended, watched.reason)
+    if failure is not None and not isinstance(failure, DriverError):
+        raise failure
+    return migration
 
 
 def _choose(
@@ -217,9 +260,9 @@ def _choose(
                 raise NoValidHost({**error.reasons, **reasons}) from error
         try:
             return dest, (yield from _check(instance, spec, source, dest, block_migration))
-        except (MigrationPreCheckError, ClaimFailed, DriverError, NotFound) as error:
+        except Exception as error:
             yield Release(dest, instance.uuid)
-            if host is not None:
+            if host is not None or not isinstance(error, _NEXT_PLEASE):
                 raise
             reasons[dest] = str(error)
             yield Notify("live_migration.refused", {"migration": migration.uuid, "host": dest, "reason": str(error)})
@@ -246,7 +289,7 @@ def _check(
     data = yield from call(dest, "check_can_live_migrate_destination", instance, here, block_migration=block_migration)
     try:
         completed: LibvirtLiveMigrateData = yield from call(source, "check_can_live_migrate_source", instance, data)
-    except NovastateError:
+    except Exception:
         yield from tell(dest, "cleanup_live_migration_destination_check", data)
         raise
     yield from tell(dest, "cleanup_live_migration_destination_check", data)

@@ -8,7 +8,8 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
 3. An abort is asked for until the source has heard it, and then no more; a forced completion likewise (Nova repeats both at
    every poll, G18).
 4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
-5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, for as long.
+5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, or does not end when
+   told to abort, for as long. At the deadline of the options every job is told to abort.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def monitor(
     moving = data_gb(instance.memory_mb or instance.flavor.memory_mb, _disks(instance, data))
     asked: set[str] = set()
     wanted: str | None = None
-    silent, saved_at, downtime = 0.0, float("-inf"), options.params.downtime
+    silent, ignored, saved_at, downtime = 0.0, 0.0, float("-inf"), options.params.downtime
     while True:
         request: str | None = yield Wait(options.poll, inbox(migration.uuid))
         wanted = request or wanted
@@ -92,12 +93,20 @@ def monitor(
                 raise DriverError(f"guest {uuid}: there is no migration job", host=source)
             continue
         silent = 0.0
+        if ABORT in asked:
+            ignored += options.poll
+            if ignored >= SILENCE:
+                raise DriverError(f"guest {uuid}: the job does not end although it was told to abort", host=source)
+        if stats.elapsed > options.deadline + SILENCE:
+            raise DriverError(f"guest {uuid}: the job does not end", host=source)
 
         advice = options.policy.decide(
             Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
         )
         reason = "asked for" if wanted else advice.reason
         wanted = wanted or _BY_POLICY.get(advice.action)
+        if stats.elapsed > options.deadline and wanted != ABORT:
+            wanted, reason = ABORT, f"not complete at its deadline of {options.deadline:g} s"
         if wanted and wanted not in asked and not stats.post_copy:
             yield Notify(f"live_migration.{wanted}", {"migration": migration.uuid, "reason": reason})
             if wanted == ABORT:

@@ -92,7 +92,7 @@ def recover(
             if instance.task_state is TaskState.MIGRATING:
                 raise
         migration = yield Load(Migration, migration.uuid)
-        return Recovered(instance_uuid, changed=True, what=f"live migration {migration.status}: {row.reason}")
+        return Recovered(instance_uuid, changed=True, what=f"its live migration is {migration.status}")
     if instance.vm_state is VMState.BUILDING:
         return (yield from _build(instance, row))
     return (yield from _task(instance, row))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from novastate.errors import DriverError, DriverTimeout, IllegalTransition, NovastateError, StaleState
+from novastate.errors import DriverError, DriverTimeout, IllegalTransition, StaleState
 from novastate.flows.effects import Call, Flow, Load, Save, Wait
 from novastate.machines import TaskState
 from novastate.objects import Instance, Migration
@@ -93,6 +93,6 @@ def amend(
     raise lost
 
 
-def named(error: NovastateError) -> str:
+def named(error: Exception) -> str:
     """An error as one line for a record."""
     return f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -69,6 +70,8 @@ class LocalRunner:
 
     def run(self, flow: effects.Flow[R]) -> R:
         """Runs *flow* to its end and returns its result; raises what it raises."""
+        if inspect.getgeneratorstate(flow) is not inspect.GEN_CREATED:
+            raise FlowError("a flow is run once: this one has begun or ended already")
         step: Callable[[], effects.Effect] = lambda: next(flow)  # noqa: E731
         while True:
             try:
