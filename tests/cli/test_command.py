@@ -298,3 +298,127 @@ def test_a_light_command_loads_neither_numpy_nor_sqlalchemy():
     script = "import sys; from novastate.cli import main; main(['machine', 'vm']); print({'numpy', 'sqlalchemy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def novastate(*argv, stdout=subprocess.PIPE, **env):
+    return subprocess.run(
+        [sys.executable, "-m", "novastate", *argv],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env={**os.environ, **env},
+    )  # fmt: skip
+
+
+def test_a_reader_that_goes_away_does_not_stop_a_migration(cloud, run):
+    run("boot", "web", "--memory", "2048", "--host", "alpha", "--writes", LAW)
+    script = f"{sys.executable} -m novastate live-migration web beta --bandwidth 50 | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode == 141
+    assert json.loads(run("servers", "--json")[1])[0]["host"] == "beta"
+    assert json.loads(run("servers", "--json")[1])[0]["task"] == "idle"
+
+
+def test_times_of_a_migration_in_real_time_are_those_of_the_wall_clock(web, run):
+    import datetime as dt
+
+    before = dt.datetime.now(dt.UTC)
+    status, _, _ = run("live-migration", "web", "beta", "--real-time")
+    started = dt.datetime.fromisoformat(json.loads(run("migrations", "--json")[1])[0]["started"])
+    assert status == 0
+    assert abs((started - before).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    "argv", [["--bandwidth", "1e300"], ["--bandwidth", "inf"], ["--bandwidth", "1e-9"], ["--downtime", "2147483648"]]
+)
+def test_numbers_that_cannot_be_change_nothing(web, run, argv):
+    status, _, err = run("live-migration", "web", "beta", *argv)
+    assert (status, err.count("\n")) == (2, 1)
+    row = json.loads(run("servers", "--json")[1])[0]
+    assert (row["task"], row["host"]) == ("idle", "alpha")
+    assert json.loads(run("migrations", "--json")[1]) == []
+
+
+def test_a_hopeless_migration_without_a_timeout_ends_all_the_same(cloud, run):
+    run("boot", "busy", "--host", "alpha", "--memory", "256", "--writes", "uniform wss=128MiB rate=900MiB/s")
+    status, out, _ = run("live-migration", "busy", "beta", "--bandwidth", "32", "--timeout", "0")
+    assert status == 1
+    assert "deadline" in out
+    assert len(out.splitlines()) < 40, "progress is told sparingly"
+
+
+def test_without_sqlalchemy_help_works_and_the_rest_says_what_to_install(tmp_path):
+    (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError('no sqlalchemy', name='sqlalchemy')")
+    for argv, status in ((["--help"], 0), (["machine", "vm"], 0), (["servrs"], 2), (["servers"], 1)):
+        done = novastate(*argv, PYTHONPATH=str(tmp_path), NOVASTATE_CLOUD=str(tmp_path / "x.sqlite"))
+        assert done.returncode == status, (argv, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert "novastate[sql]" in done.stderr
+
+
+def test_doctor_says_what_is_wrong_with_the_choice_of_kernels():
+    done = novastate("doctor", NOVASTATE_NATIVE="typo")
+    assert done.returncode == 1
+    assert "must be one of auto, require, off" in done.stdout
+    assert "compiler" not in novastate("doctor", NOVASTATE_NATIVE="off").stdout
+    done = novastate("machine", "vm", NOVASTATE_NATIVE="typo")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_a_full_disk_for_the_output_is_one_line():
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = novastate("machine", "vm", stdout=full)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"hosts": 5, "now": 1}', '{"hosts": {}, "now": "x"}', '{"hosts": {}, "now": 1e300}']
+)
+def test_a_corrupt_simulated_cloud_is_one_line(web, cloud, run, body):
+    with sqlite3.connect(cloud) as db:
+        db.execute("UPDATE novastate_documents SET body = ? WHERE name = 'simulated-cloud'", [body])
+    db.close()
+    status, _, err = run("boot", "other")
+    assert (status, err.count("\n")) == (1, 1), err
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[31m", "x" * 256])
+def test_names_that_would_spoil_a_table_are_refused(cloud, run, name):
+    status, _, err = run("boot", name)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "name" in err
+
+
+def test_a_failed_boot_does_not_block_its_name(cloud, run):
+    assert run("boot", "web", "--memory", "999999")[0] == 1
+    assert run("boot", "web")[0] == 0
+    assert run("live-migration", "web")[0] == 0
+
+
+def test_a_server_that_is_named_as_another_s_uuid_does_not_hide_it(web, run):
+    uuid = json.loads(run("servers", "--json")[1])[0]["uuid"]
+    assert run("boot", uuid)[0] == 0
+    assert json.loads(run("show", uuid, "--json")[1])["name"] == "web"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["boot", "x", "--memroy", "5"], "--memory"),
+        (["live-migration", "x", "--timeout-action", "abrt"], "abort"),
+        (["hosts", "--js"], "--json"),
+    ],
+)
+def test_a_mistyped_option_gets_the_near_one(cloud, run, argv, words):
+    status, _, err = run(*argv)
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"did you mean {words}" in err
+
+
+def test_history_is_in_iso_time_for_programs_and_narrow_for_people(web, run):
+    import datetime as dt
+
+    assert dt.datetime.fromisoformat(json.loads(run("show", "web", "--json")[1])["history"][0]["at"]).tzinfo is not None
+    _, out, _ = run("show", "web")
+    assert max(map(len, out.splitlines())) <= 80

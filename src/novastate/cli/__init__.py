@@ -6,11 +6,14 @@ a number that cannot be). Either way one clear line on standard error, and nothi
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from novastate.errors import InvalidField, NovastateError, UnknownName, near
 
@@ -18,23 +21,41 @@ __all__ = ["main"]
 
 
 class _Parser(ArgumentParser):
-    """argparse, with one line for wrong use and the near matches of a wrong command."""
+    """argparse, with one line for wrong use, and the near matches of a wrong word."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         hint = f"try '{self.prog} --help'"
-        if "invalid choice" in message and self.words:
+        wrong, known = message.rpartition(": ")[2].partition(" ")[0], self._options()
+        if "invalid choice: " in message:
             wrong = message.partition("invalid choice: ")[2].partition(" (")[0].strip("'\"")
-            close = near(wrong, self.words)
-            message = f"no command {wrong!r}"
-            hint = f"did you mean {' or '.join(close)}?" if close else hint
+            known = self._choices(message)
+            message = (
+                f"no command {wrong!r}" if message.startswith("argument COMMAND") else message.partition(" (choose")[0]
+            )
+        close = near(wrong, known)
+        hint = f"did you mean {' or '.join(close)}?" if close else hint
         print(f"novastate: {message}; {hint}", file=sys.stderr)
         raise SystemExit(2)
 
-    @property
-    def words(self) -> list[str]:
+    def _choices(self, message: str) -> list[str]:
+        """The words that the argument of *message* may take."""
+        named = message.removeprefix("argument ").partition(":")[0]
         return [
-            word for action in self._actions if action.choices and not action.option_strings for word in action.choices
+            str(word)
+            for action in self._actions
+            if action.choices and named in {action.metavar, action.dest, *action.option_strings}
+            for word in action.choices
         ]
+
+    def _options(self) -> list[str]:
+        """Every option of this parser and of its commands."""
+        inner = [
+            parser for action in self._actions if isinstance(action.choices, dict) for parser in action.choices.values()
+        ]
+        return [word for parser in (self, *inner) for action in parser._actions for word in action.option_strings]  # noqa: SLF001
 
 
 #: The module of each command. Only that one is imported: a start is the sum of its imports.
@@ -52,9 +73,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     """The parser of the command that *words* begin with; of all commands, if that is none."""
     from novastate import __version__  # noqa: PLC0415  (the command's start is the sum of its imports)
 
-    parser = _Parser(
-        prog="novastate", description="A small cloud in a file, and forecasts of live migrations.", allow_abbrev=False
-    )
+    parser = _Parser(prog="novastate", description="A small cloud in a file, and forecasts of live migrations.")
     parser.add_argument("--version", action="version", version=f"novastate {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = [module for module, commands in _MODULES.items() if words and words[0] in commands]
@@ -66,18 +85,32 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(words).parse_args(words)
     try:
+        args = _parser(words).parse_args(words)
         status: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except NovastateError as error:
         print(f"novastate: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidField | UnknownName) else 1
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`).
-        sys.stderr.close()
-        return 0
+        # Whoever read our output has seen enough (`| head`): end as SIGPIPE would have ended us, without a word.
+        _give_up_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"novastate: {error.strerror or error}", file=sys.stderr)
+        _give_up_output()
+        return 1
+    except ImportError as error:
+        print(f"novastate: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("novastate: interrupted; 'novastate recover' tidies up", file=sys.stderr)
-        return 130
+        print("novastate: interrupted; 'novastate recover --now' tidies up", file=sys.stderr)
+        return 128 + signal.SIGINT
     return status
+
+
+def _give_up_output() -> None:
+    """What is still to be written goes nowhere, so that the interpreter's end does not stumble over it again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,17 +16,18 @@ import fcntl
 import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from novastate.drivers import SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
-from novastate.errors import InvalidField, StoreError, UnknownName
+from novastate.errors import InvalidField, NotFound, NovastateError, StoreError, UnknownName
+from novastate.machines import VMState
 from novastate.objects import ComputeNode, Instance
 from novastate.runners import Listener, LocalRunner
-from novastate.store import Put, SqlStore, Store
+from novastate.store import Put, Store
 
 __all__ = ["DEFAULT_HOSTS", "Cloud", "cloud_argument", "find_server", "node_of", "open_cloud", "open_store"]
 
@@ -86,9 +87,12 @@ def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener,
         if not _has_cloud(store):
             _populate(store)
         revision, saved = store.get_document(_DOCUMENT)
-        if not real_time:
-            clock.sleep(max(0.0, float(saved.get("now", 0.0)) - clock.now()))
-        hypervisors = SimulatedCloud.from_dict(saved["hosts"], clock=clock)
+        if isinstance(clock, VirtualClock):
+            clock.sleep(max(0.0, _time_of(saved, path) - clock.now()))
+        try:
+            hypervisors = SimulatedCloud.from_dict(saved.get("hosts", {}), clock=clock)
+        except NovastateError as error:
+            raise StoreError(f"{path}: the simulated hosts that it holds cannot be read: {error}") from error
 
         def keep() -> None:
             nonlocal revision
@@ -99,8 +103,18 @@ def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener,
         keep()
 
 
+def _time_of(saved: Mapping[str, object], path: str) -> float:
+    """When the cloud was used last, in seconds since the epoch."""
+    now = saved.get("now")
+    if isinstance(now, int | float) and 0 <= now < 253_402_300_800:  # the year 10000
+        return float(now)
+    raise StoreError(f"{path}: the time that it holds cannot be read: {now!r}")
+
+
 @contextmanager
-def _opened(path: str, clock: Clock) -> Generator[SqlStore]:
+def _opened(path: str, clock: Clock) -> Generator[Store]:
+    from novastate.store import SqlStore  # noqa: PLC0415  (needs SQLAlchemy, and says so)
+
     store = SqlStore(f"sqlite:///{Path(path).absolute()}", clock=lambda: datetime.fromtimestamp(clock.now(), UTC))
     try:
         yield store
@@ -162,7 +176,12 @@ def node_of(host: SimulatedHost) -> ComputeNode:
 
 def find_server(store: Store, name: str) -> Instance:
     """The instance of that uuid or name; UnknownName lists the near ones, InvalidField the uuids of several of one name."""
+    try:
+        return store.load(Instance, name)
+    except (NotFound, InvalidField):
+        pass
     named = store.find(Instance, limit=10, display_name=name)
+    named = [server for server in named if server.vm_state is not VMState.ERROR] or named
     if len(named) > 1:
         raise InvalidField("server", name, "several have this name, use the uuid", (server.uuid for server in named))
     if named:
@@ -172,8 +191,6 @@ def find_server(store: Store, name: str) -> Instance:
     while page:
         known |= {server.uuid: server for server in page}
         page = store.find(Instance, limit=500, after=page[-1].uuid)
-    if name in known:
-        return known[name]
     raise UnknownName("server", name, (server.display_name or server.uuid for server in known.values()))
 
 

@@ -16,7 +16,7 @@ from novastate.cli.cloud import Cloud, open_cloud
 from novastate.cli.forecast import forecast_json
 from novastate.cli.migrate import describe_forecast, forecast_for, migration_row
 from novastate.cli.progress import Progress
-from novastate.cli.servers import boot, history_rows, like, server_row
+from novastate.cli.servers import boot, history_rows, history_text, like, server_row
 from novastate.cli.view import as_json, columns, pairs
 from novastate.convergence import Forecast, Recording
 from novastate.convergence.policy import FixedPolicy
@@ -94,7 +94,7 @@ def _play(cloud: Cloud, recording: Recording, last: _LastStats, *, quiet: bool) 
     server = cloud.store.load(type(instance), instance.uuid)
     say("Where it is now", pairs(server_row(server)))
     history = history_rows(cloud.store, server.uuid)
-    say("What was recorded on the way", columns(history))
+    say("What was recorded on the way", history_text(history))
     comparison = _compare(expected, last.stats, recording)
     rows = [{"": name, **facts} for name, facts in comparison.items()]
     say("Forecast, simulation, and the real migration", columns(rows))

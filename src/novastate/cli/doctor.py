@@ -39,16 +39,26 @@ def _run(args: Namespace) -> int:
 
 
 def _core() -> list[dict[str, str]]:
-    from novastate import __version__, _native  # noqa: PLC0415
-    from novastate._native import tables  # noqa: PLC0415
+    from novastate import __version__  # noqa: PLC0415
 
-    variant = f"compiled ({tables.isa()})" if _native.NATIVE else "pure Python"
-    hint = "" if _native.NATIVE else "; with a C compiler, 'pip install --force-reinstall novastate' compiles them"
     return [
         {"part": "novastate", "state": "ok", "note": __version__},
         {"part": "python", "state": "ok", "note": f"{platform.python_version()} {sys.platform}"},
-        {"part": "kernels", "state": "ok", "note": f"{variant}: {_native.REASON}{hint}"},
+        _kernels(),
     ]
+
+
+def _kernels() -> dict[str, str]:
+    try:
+        from novastate import _native  # noqa: PLC0415
+        from novastate._native import tables  # noqa: PLC0415
+    except ImportError as error:
+        return {"part": "kernels", "state": "broken", "note": str(error)}
+    if _native.NATIVE:
+        return {"part": "kernels", "state": "ok", "note": f"compiled ({tables.isa()}): {_native.REASON}"}
+    wanted = _native.MODE == "off"
+    hint = "" if wanted else "; with a C compiler, 'pip install --force-reinstall novastate' compiles them"
+    return {"part": "kernels", "state": "ok", "note": f"pure Python: {_native.REASON}{hint}"}
 
 
 def _packages() -> list[dict[str, str]]:

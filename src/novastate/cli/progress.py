@@ -42,6 +42,7 @@ class Progress:
         self._out = out or sys.stdout
         self._quiet = quiet
         self._shown = -_STEP
+        self._next = 0.0
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -54,6 +55,13 @@ class Progress:
         """Is a runner's listener."""
         if self._quiet:
             return
+        try:
+            self._show(event, payload)
+        except OSError:
+            # Nobody reads any more (`| head`): the migration goes on all the same.
+            self._quiet = True
+
+    def _show(self, event: str, payload: Mapping[str, Any]) -> None:
         if event == "live_migration.progress":
             self._move(payload["stats"], describe(payload["stats"], payload["downtime_ms"]))
         elif event == "live_migration.stats":
@@ -68,9 +76,11 @@ class Progress:
             self._start()
         if self._bar is not None:
             self._bar.update(0, completed=stats.progress, description=line)
-        elif stats.progress >= self._shown + _STEP or stats.progress < self._shown:
-            self._shown = stats.progress
-            print(line, file=self._out)
+        elif stats.progress >= self._shown + _STEP or stats.elapsed >= self._next:
+            # A guest that writes much swings for long: after the first lines each comes twice as late as the one before.
+            self._shown = max(self._shown, stats.progress)
+            self._next = 2 * max(stats.elapsed, 5.0)
+            print(line, file=self._out, flush=True)
 
     def _end(self, stats: JobStats) -> None:
         line = f"{stats.type}: {stats.elapsed:.1f} s, {stats.memory_processed / _MIB:.0f} MiB sent"

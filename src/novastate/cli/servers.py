@@ -11,14 +11,14 @@ from novastate.cli.view import as_json, columns, pairs, plain, show
 from novastate.convergence import Recording
 from novastate.convergence.laws import WriteLaw
 from novastate.drivers.simulated import LAW_KEY, ZERO_KEY
-from novastate.errors import AlreadyExists
+from novastate.errors import AlreadyExists, InvalidField
 from novastate.flows import build
 from novastate.machines import TaskState, VMState, server_status
 from novastate.objects import ComputeNode, Flavor, Instance, RequestSpec
 from novastate.scheduling import room
 from novastate.store import Store, Transition
 
-__all__ = ["boot", "history_rows", "like", "register", "server_row"]
+__all__ = ["boot", "history_rows", "history_text", "like", "register", "server_row"]
 
 
 def register(subparsers: Any) -> None:
@@ -67,6 +67,17 @@ def _hosts(args: Namespace) -> int:
             rows.append(
                 {
                     "host": node.host,
+                    "vcpus": free.vcpus + node.vcpus_used,
+                    "vcpus_free": free.vcpus,
+                    "memory_mb": free.memory_mb + node.memory_mb_used,
+                    "memory_mb_free": free.memory_mb,
+                    "disk_gb": free.disk_gb + node.local_gb_used,
+                    "disk_gb_free": free.disk_gb,
+                    "servers": node.running_vms,
+                }
+                if args.json
+                else {
+                    "host": node.host,
                     "vcpus free": f"{free.vcpus}/{free.vcpus + node.vcpus_used}",
                     "memory free": f"{free.memory_mb}/{free.memory_mb + node.memory_mb_used} MiB",
                     "disk free": f"{free.disk_gb}/{free.disk_gb + node.local_gb_used} GiB",
@@ -97,11 +108,11 @@ def _servers(args: Namespace) -> int:
 
 
 def history_rows(store: Store, uuid: str) -> list[dict[str, Any]]:
-    """The history of a server and of its migrations, as lines of a list."""
+    """The history of a server and of its migrations, as lines of a list; `at` is a time with its zone."""
 
     def row(line: Transition) -> dict[str, Any]:
         return {
-            "at": f"{line.at:%H:%M:%S.%f}"[:-3],
+            "at": line.at,
             "what": line.kind,
             "field": line.field,
             "from": line.old,
@@ -130,8 +141,22 @@ def _show(args: Namespace) -> int:
     else:
         print(pairs(facts))
         print("\nhistory")
-        print(columns(history))
+        print(history_text(history))
     return 0
+
+
+def history_text(rows: list[dict[str, Any]]) -> str:
+    """The history as a table of at most 80 columns; times are of the day, in UTC."""
+    return columns(
+        [
+            {
+                "at (UTC)": f"{row['at']:%H:%M:%S.%f}"[:-3],
+                "of": row["what"],
+                **{key: row[key] for key in ("field", "from", "to")},
+            }
+            for row in rows
+        ]
+    )
 
 
 def boot(
@@ -149,6 +174,11 @@ def boot(
     *law* is how its guest writes memory; *zero_pages* how many of its pages are zero (default: a third of those it never writes).
     """
     WriteLaw.parse(law)
+    if not name.strip() or len(name) > 255 or not name.isprintable():
+        raise InvalidField("name", name, "must have 1 to 255 printable characters")
+    for field, value, least in (("vcpus", vcpus, 1), ("memory", memory_mb, 1), ("disk", root_gb, 0)):
+        if value < least:
+            raise InvalidField(field, value, f"must be {least} or more")
     uuid = str(uuid4())
     flavor = Flavor(
         id=1,
@@ -200,7 +230,8 @@ def _boot(args: Namespace) -> int:
     with open_cloud(args.cloud) as cloud:
         if args.host:
             check_host(cloud.store, args.host)
-        if cloud.store.find(Instance, limit=1, display_name=args.name):
+        namesakes = cloud.store.find(Instance, limit=100, display_name=args.name)
+        if any(server.vm_state is not VMState.ERROR for server in namesakes):
             raise AlreadyExists("server", args.name)
         cloud.runner.run(build(instance, spec))
         row = server_row(instance)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any
-
-from novastate.machines import State
 
 __all__ = ["as_json", "columns", "pairs", "plain", "show"]
 
 
 def plain(value: Any) -> Any:
     """*value* as JSON knows it."""
-    if isinstance(value, State):
+    if isinstance(value, Enum):
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
@@ -33,6 +32,9 @@ def as_json(value: Any) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%SZ}"
+    value = plain(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -41,7 +43,7 @@ def columns(rows: Sequence[Mapping[str, Any]], empty: str = "none") -> str:
     if not rows:
         return empty
     heads = list(rows[0])
-    cells = [[_cell(plain(row[head])) for head in heads] for row in rows]
+    cells = [[_cell(row[head]) for head in heads] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
     lines = [heads, ["-" * width for width in widths], *cells]
     return "\n".join(
@@ -52,7 +54,7 @@ def columns(rows: Sequence[Mapping[str, Any]], empty: str = "none") -> str:
 def pairs(facts: Mapping[str, Any]) -> str:
     """One fact a line."""
     width = max(map(len, facts), default=0)
-    return "\n".join(f"{name.ljust(width)}  {_cell(plain(value))}" for name, value in facts.items())
+    return "\n".join(f"{name.ljust(width)}  {_cell(value)}" for name, value in facts.items())
 
 
 def show(rows: Sequence[Mapping[str, Any]], *, json_wanted: bool, empty: str = "none") -> None:
