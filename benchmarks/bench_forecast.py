@@ -39,7 +39,7 @@ def microseconds(call: Callable[[], object], runs: int) -> float:
 
 def kernel(result: Forecast, run: Callable[..., int]) -> Callable[[], object]:
     out, point, rounds = array("d", bytes(8 * precopy.OUT_FIELDS)), array("d", [1, 1, 1, 0]), array("d")
-    return lambda: run(result._scenario, result.guest.curve.rows, point, out, rounds)
+    return lambda: run(result._scenario, result.guest.curve._rows, point, out, rounds)
 
 
 def main() -> str:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from novastate._native import precopy
+from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
 __all__ = ["DirtyClass", "DirtyCurve"]
@@ -59,22 +60,13 @@ class DirtyClass:
         return self.size * -math.expm1(-self.rate * tau / self.size)
 
 
-def _finite(field: str, value: float, *, zero: bool = True) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ConvergenceError(field, value, "must be a number") from None
-    if not number < 2.0**80 or number < 0 or (number == 0 and not zero):
-        raise ConvergenceError(field, value, f"must be a finite number, {'not negative' if zero else 'above 0'}")
-    return number
-
-
 @attrs.frozen
 class DirtyCurve:
     """W(tau) of a guest: a sum of classes.
 
-    *classes* is the law; *page_count* the guest's pages, which W never exceeds; *spread* the relative
-    uncertainty of W (one standard deviation), 0 where the law is known.
+    *classes* is the law; *page_count* the guest's pages, which W never exceeds, at most 2**40; *spread* the relative
+    uncertainty of W (one standard deviation), 0 where the law is known, at most 10. Raises `ConvergenceError` for
+    more, for more classes than 32, and for classes that have together more pages than the guest.
 
     >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
     >>> round(curve.pages(1.0), -1), round(curve.rate(1.0), -1)
@@ -84,29 +76,29 @@ class DirtyCurve:
     classes: tuple[DirtyClass, ...]
     page_count: int
     spread: float = 0.0
-    #: The kernel's rows, made once.
-    rows: array[float] = attrs.field(init=False, repr=False, eq=False)
+    #: The kernel's rows, made once; only the kernel reads them.
+    _rows: array[float] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Checks the classes against the memory."""
-        if self.page_count < 0:
-            raise ConvergenceError("page_count", self.page_count, "must not be negative")
+        bounds.whole("page_count", self.page_count, 0, bounds.MOST_PAGES)
         if len(self.classes) > precopy.MAX_CLASSES:
             raise ConvergenceError("classes", len(self.classes), f"may be at most {precopy.MAX_CLASSES}")
-        _finite("spread", self.spread)
+        bounds.number("spread", self.spread, 0, bounds.WIDEST)
         rows = array("d")
         for at, row in enumerate(self.classes):
-            rows.extend(
-                (
-                    _finite(f"classes[{at}].size", row.size, zero=False),
-                    _finite(f"classes[{at}].rate", row.rate),
-                    float(row.sequential),
-                )
-            )
+            bounds.flag(f"classes[{at}].sequential", row.sequential)
+            size = bounds.number(f"classes[{at}].size", row.size, above=True)
+            rows.extend((size, bounds.number(f"classes[{at}].rate", row.rate), float(row.sequential)))
         total = sum(row.size for row in self.classes)
         if total > self.page_count * (1 + 1e-9):
             raise ConvergenceError("classes", total, f"has more pages than the memory's {self.page_count}")
-        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "_rows", rows)
+
+    @property
+    def rows(self) -> tuple[float, ...]:
+        """Size, rate, and 1 where sequential else 0, of each class in turn."""
+        return tuple(self._rows)
 
     @classmethod
     def from_windows(
@@ -121,22 +113,27 @@ class DirtyCurve:
 
         *write_rate*, writes a second (to pages written before or not), is the slope of W at 0; where it is known
         it tells how W runs below the shortest window. *noise* is the relative error a point may have before
-        it counts as wrong.
-        Raises `ConvergenceError` for NaN, a negative number, more pages than *page_count*, and for points
-        that no increasing, concave curve comes near to.
+        it counts as wrong (``inf``: none does).
+        Raises `ConvergenceError` for NaN, a negative number, a window shorter than a microsecond or longer than a year, more
+        pages than *page_count* or than 2**40, and for points that no increasing, concave curve comes near to.
         """
+        bounds.whole("page_count", page_count, 0, bounds.MOST_PAGES)
         points = sorted(
-            (_finite("tau", tau, zero=False), _finite(f"windows[{tau}]", pages)) for tau, pages in windows.items()
+            (
+                bounds.number(f"windows[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST),
+                bounds.number(f"windows[{tau}]", pages),
+            )
+            for tau, pages in windows.items()
         )
         if not points:
             raise ConvergenceError("windows", windows, "must hold at least one window")
         for tau, pages in points:
             if pages > page_count:
                 raise ConvergenceError(f"windows[{tau}]", pages, f"is more than the memory's {page_count} pages")
-        _check_shape(points, noise)
+        _check_shape(points, bounds.number("noise", noise, 0, math.inf))
         taus = np.array([tau for tau, _ in points])
         counts = np.array([w for _, w in points])
-        slope = None if write_rate is None else _finite("write_rate", write_rate)
+        slope = None if write_rate is None else bounds.number("write_rate", write_rate)
         return cls(_fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count)
 
     @classmethod
@@ -154,12 +151,17 @@ class DirtyCurve:
         *memory* in bytes. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s. Several measurements of one
         tau are averaged, and half a step is added; what they differ by, and the rounding, make the curve's `spread`.
         Page sampling compares contents, so it does not see pages rewritten with equal bytes.
-        Raises `ConvergenceError` as `from_windows` does; *noise* may be ``inf`` to accept any points.
+        Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, and for a *resolution* that is
+        negative or more than 2**52; *noise* may be ``inf`` to accept any points.
         """
-        page_count = int(_finite("memory", memory, zero=False)) // page_size
+        page_size = bounds.page_size("page_size", page_size)
+        page_count = int(bounds.number("memory", memory, 0, bounds.MOST_BYTES, above=True)) // page_size
+        resolution = bounds.number("resolution", resolution, 0, bounds.MOST_BYTES)
+        noise = bounds.number("noise", noise, 0, math.inf)
         by_tau: dict[float, list[float]] = {}
         for tau, rate in rates:
-            by_tau.setdefault(_finite("tau", tau, zero=False), []).append(_finite(f"rates[{tau}]", rate))
+            window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
+            by_tau.setdefault(window, []).append(bounds.number(f"rates[{tau}]", rate))
         if not by_tau:
             raise ConvergenceError("rates", [], "must hold at least one dirty rate")
         points: list[tuple[float, float]] = []
@@ -173,8 +175,7 @@ class DirtyCurve:
             points.append((tau, min(mean, page_count)))
             scatter = (max(seen) - min(seen)) / 2 * tau / page_size
             errors.append(max(0.5 * resolution * tau / page_size, 0.05 * mean, scatter / math.sqrt(len(seen)), 1.0))
-        if math.isfinite(noise):
-            _check_shape(points, noise, slack=2 * resolution / page_size)
+        _check_shape(points, noise, slack=2 * resolution / page_size)
         taus = np.array([tau for tau, _ in points])
         pages = np.array([w for _, w in points])
         weights = np.array(errors)
@@ -187,7 +188,7 @@ class DirtyCurve:
 
     def pages(self, tau: float) -> float:
         """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
-        tau = _finite("tau", tau)
+        tau = bounds.number("tau", tau)
         return min(float(self.page_count), sum(row.pages(tau) for row in self.classes))
 
     def rate(self, tau: float) -> float:
@@ -227,7 +228,7 @@ class DirtyCurve:
 
 
 def _check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0) -> None:
-    for (t0, w0), (t1, w1) in itertools.pairwise(points):
+    for (t0, w0), (t1, w1) in itertools.pairwise(points if math.isfinite(noise) else ()):
         if w1 * (1 + noise) + slack * t1 < w0:
             raise ConvergenceError(f"windows[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
         if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
@@ -253,7 +254,7 @@ def _fit(
         # One more row, of little weight: of the sizes that fit equally, the smaller sum.
         basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
         target = np.append(pages / errors, 0.0)
-        if slope:
+        if slope is not None and slope > 1e-6:
             basis = np.vstack([basis, rates / slope])
             target = np.append(target, 1.0)
         sizes = _nnls(basis, target)

@@ -7,28 +7,13 @@ migration hopeless is not an error but a verdict.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
 from novastate.errors import ConvergenceError
 
 __all__ = ["Guest", "Limits", "Link"]
-
-#: A year: longer than any migration, and far from what a float cannot hold.
-_LONGEST = 3.2e7
-#: 2**40 pages of 4 KiB, and what no link carries.
-_MOST = float(1 << 52)
-
-
-def _within(low: float, high: float, problem: str) -> Callable[[object, attrs.Attribute[float], object], None]:
-    def check(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-        if not isinstance(value, int | float) or not low <= value <= high:  # NaN is not within anything
-            raise ConvergenceError(attribute.name, value, problem)
-
-    return check
 
 
 @attrs.frozen
@@ -42,11 +27,11 @@ class Guest:
     *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles), which
     decides what throttling does to it; *zero_error* the uncertainty of *zero_pages* (one standard deviation).
 
-    Raises `ConvergenceError` naming the field for NaN, negative numbers, more zero pages than pages, and a
-    curve of more pages than the memory.
+    Raises `ConvergenceError` naming the field for NaN, negative numbers, more memory than 2**52 bytes, more zero pages
+    than pages, and a curve of more pages than the memory.
     """
 
-    memory: float = attrs.field(validator=_within(1.0, _MOST, "must be a finite number, above 0"))
+    memory: float = attrs.field(validator=bounds.valid(1.0, bounds.MOST_BYTES))
     zero_pages: float
     page_size: int
     curve: DirtyCurve
@@ -57,20 +42,16 @@ class Guest:
 
     def __attrs_post_init__(self) -> None:
         """Checks the fields against each other."""
-        if self.page_size not in {4096, 16384, 65536, 1 << 21, 1 << 30}:
-            raise ConvergenceError(
-                "page_size", self.page_size, "is no page size", (4096, 16384, 65536, 1 << 21, 1 << 30)
-            )
-        for field in ("zero_pages", "tail_pages", "tail_zero", "zero_error"):
-            value = self.tail if field == "tail_pages" else getattr(self, field)
-            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise ConvergenceError(field, value, "must be a finite number, not negative")
+        bounds.page_size("page_size", self.page_size)
+        for field in ("zero_pages", "tail_zero", "zero_error"):
+            bounds.number(field, getattr(self, field), 0, bounds.MOST_PAGES)
+        if self.tail_pages is not None:
+            bounds.number("tail_pages", self.tail_pages, 0, bounds.MOST_PAGES)
         if self.zero_pages > self.pages:
             raise ConvergenceError("zero_pages", self.zero_pages, f"is more than the memory's {self.pages} pages")
         if self.curve.page_count > self.pages:
             raise ConvergenceError("curve", self.curve.page_count, f"is of more than the memory's {self.pages} pages")
-        if not 0.0 < self.busy <= 1.0:
-            raise ConvergenceError("busy", self.busy, "must be above 0 and at most 1")
+        bounds.number("busy", self.busy, 0, 1, above=True)
 
     @property
     def tail(self) -> float:
@@ -87,32 +68,22 @@ class Guest:
 class Link:
     """The way between the hosts: *limit*, the migration's bandwidth limit, and *line_rate*, what the line carries.
 
-    Both in bytes/s; no limit is 0 or None. The limit paces the rounds; the pause at the end knows only
+    Both in bytes/s, at most 2**52; no limit is 0 or None. The limit paces the rounds; the pause at the end knows only
     the line rate (migration.c lifts the limit for the switch-over).
     """
 
-    limit: float | None
-    line_rate: float = attrs.field(default=1.25e9, validator=_within(1.0, _MOST, "must be a finite number, above 0"))
-
-    def __attrs_post_init__(self) -> None:
-        """Checks the limit."""
-        if self.limit is not None and (not math.isfinite(self.limit) or not 0 <= self.limit <= _MOST):
-            raise ConvergenceError("limit", self.limit, "must be a finite number, not negative")
+    limit: float | None = attrs.field(validator=bounds.valid(0.0, bounds.MOST_BYTES, optional=True))
+    line_rate: float = attrs.field(default=1.25e9, validator=bounds.valid(1.0, bounds.MOST_BYTES))
 
 
 @attrs.frozen(cache_hash=True)
 class Limits:
     """What the migration may take: *downtime*, the pause that is aimed at, and *timeout*, when it is given up, in s.
 
-    The timeout counts from the request; None: never.
+    The timeout counts from the request, and is at most a year; None: never. The pause is at most 2000 s, as QEMU's.
     """
 
-    downtime: float = attrs.field(
-        default=0.3, validator=_within(0.0, 2000.0, "must be a number of seconds from 0 to 2000")
+    downtime: float = attrs.field(default=0.3, validator=bounds.valid(0.0, 2000.0))
+    timeout: float | None = attrs.field(
+        default=None, validator=bounds.valid(0.0, bounds.LONGEST, above=True, optional=True)
     )
-    timeout: float | None = None
-
-    def __attrs_post_init__(self) -> None:
-        """Checks the timeout."""
-        if self.timeout is not None and not (math.isfinite(self.timeout) and 0 < self.timeout <= _LONGEST):
-            raise ConvergenceError("timeout", self.timeout, "must be a number of seconds above 0, at most a year")

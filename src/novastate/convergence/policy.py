@@ -17,12 +17,12 @@ A policy is pure: it holds no clock and remembers nothing, so one object serves 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
 __all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb"]
@@ -57,22 +57,25 @@ class SituationLike(Protocol):
         ...
 
 
-def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not math.isfinite(value) or value < 0:
-        raise ConvergenceError(attribute.name, value, "must be a finite number, not negative")
+#: The largest number of GiB, of seconds, and of milliseconds; and of downtime steps.
+_MOST, _MOST_STEPS = 1e9, 100_000
+
+
+def _is_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    bounds.flag(attribute.name, value)
 
 
 @attrs.frozen
 class Situation:
     """How one live migration stands: *elapsed* in s, *post_copy*, *data_gb* in GiB, *current_downtime* in ms.
 
-    Raises `ConvergenceError` for a negative number or NaN.
+    Raises `ConvergenceError` for a negative number, NaN, and more than 1e9.
     """
 
-    elapsed: float = attrs.field(validator=_not_negative)
-    post_copy: bool = False
-    data_gb: float = attrs.field(default=2.0, validator=_not_negative)
-    current_downtime: int | None = None
+    elapsed: float = attrs.field(validator=bounds.valid(0, _MOST))
+    post_copy: bool = attrs.field(default=False, validator=_is_flag)
+    data_gb: float = attrs.field(default=2.0, validator=bounds.valid(0, _MOST))
+    current_downtime: int | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
 
 
 @attrs.frozen
@@ -110,21 +113,12 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
     """
     sizes = [("memory_mb", memory_mb, 1024.0), *(("disk_bytes", size, 2.0**30) for size in disk_bytes)]
     for field, size, _ in sizes:
-        if not math.isfinite(size) or size < 0:
-            raise ConvergenceError(field, size, "must be a finite number, not negative")
+        bounds.number(field, size)
     return sum(max(2.0, size / unit) for _, size, unit in sizes)
 
 
-def _at_least(least: int) -> Callable[[object, attrs.Attribute[int], int], None]:
-    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-        if not math.isfinite(value) or value < least:
-            raise ConvergenceError(attribute.name, value, f"must be {least} or more")
-
-    return check
-
-
 def _known_action(_: object, attribute: attrs.Attribute[TimeoutAction], value: TimeoutAction) -> None:
-    if value not in {"abort", "force_complete"}:
+    if value not in ("abort", "force_complete"):
         raise ConvergenceError(attribute.name, value, "is no action", ("abort", "force_complete"))
 
 
@@ -134,7 +128,8 @@ class NovaPolicy:
 
     *downtime* in ms (``live_migration_downtime``), *downtime_steps* (``…_steps``), *downtime_delay* in
     s per GiB (``…_delay``), *completion_timeout* in s per GiB (0: none), *timeout_action* ``"abort"`` or
-    ``"force_complete"``. Raises `ConvergenceError` for a value that Nova's option would refuse.
+    ``"force_complete"``. Raises `ConvergenceError` for a value that Nova's option would refuse, for more than
+    100 000 steps, and for any other number above 1e9.
 
     >>> NovaPolicy(downtime=400, downtime_delay=30).steps(3)[:3]
     [(0, 40), (90, 76), (180, 112)]
@@ -142,22 +137,23 @@ class NovaPolicy:
     'abort'
     """
 
-    downtime: int = attrs.field(default=500, validator=_at_least(100))
-    downtime_steps: int = attrs.field(default=10, validator=_at_least(3))
-    downtime_delay: int = attrs.field(default=75, validator=_at_least(3))
-    completion_timeout: int = attrs.field(default=800, validator=_at_least(0))
+    downtime: int = attrs.field(default=500, validator=bounds.valid(100, _MOST, integer=True))
+    downtime_steps: int = attrs.field(default=10, validator=bounds.valid(3, _MOST_STEPS, integer=True))
+    downtime_delay: int = attrs.field(default=75, validator=bounds.valid(3, _MOST, integer=True))
+    completion_timeout: int = attrs.field(default=800, validator=bounds.valid(0, _MOST, integer=True))
     timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
 
     def steps(self, data_gb: float) -> list[tuple[int, int]]:
         """The downtime steps for *data_gb* GiB: (from this many seconds on, limit in ms), rising."""
-        delay = int(self.downtime_delay * data_gb)
+        delay = int(self.downtime_delay * bounds.number("data_gb", data_gb, 0, _MOST))
         base = self.downtime / self.downtime_steps
         offset = (self.downtime - base) / self.downtime_steps
         return [(int(delay * i), int(base + offset * i)) for i in range(self.downtime_steps + 1)]
 
     def timeout(self, data_gb: float) -> int | None:
         """Seconds until the timeout action for *data_gb* GiB, or None where there is no timeout."""
-        return int(self.completion_timeout * data_gb) if self.completion_timeout else None
+        size = bounds.number("data_gb", data_gb, 0, _MOST)
+        return int(self.completion_timeout * size) if self.completion_timeout else None
 
     def decide(self, outlook: SituationLike) -> Advice:
         """What Nova's monitor would do at this poll: a new downtime limit, the timeout action, both, or neither."""
@@ -180,14 +176,14 @@ class NovaPolicy:
 
 @attrs.frozen
 class FixedPolicy:
-    """Leaves the downtime limit as it was set, and acts once after *timeout* seconds (None: never).
+    """Leaves the downtime limit as it was set, and acts once after *timeout* seconds (None: never; 1e9 at most).
 
     >>> FixedPolicy(timeout=20).decide(Situation(elapsed=21)).action
     'abort'
     """
 
-    timeout: float | None = None
-    timeout_action: Literal["abort", "force_complete"] = "abort"
+    timeout: float | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
+    timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
 
     def decide(self, outlook: SituationLike) -> Advice:
         """The timeout action once its time has come, else nothing."""

@@ -126,7 +126,7 @@ class Forecast:
         for rate, theta, tail, zero, _, _ in _ENSEMBLE:
             members.extend((base * math.exp(rate * spread), theta, tail, zero * self.guest.zero_error))
         out = array("d", bytes(8 * kernel.OUT_FIELDS * len(_ENSEMBLE)))
-        kernel.run(self._scenario, self.guest.curve.rows, members, out, _NO_ROUNDS)
+        kernel.run(self._scenario, _rows(self.guest), members, out, _NO_ROUNDS)
         runs = (out[at : at + 2] for at in range(0, len(out), kernel.OUT_FIELDS))
         return tuple(
             (math.inf if end == kernel.NEVER else total + self.rules.begin, row[4], row[5])
@@ -171,7 +171,7 @@ class Forecast:
         out = array("d", bytes(8 * kernel.OUT_FIELDS))
         rows = array("d", bytes(8 * kernel.ROUND_FIELDS * _ROUNDS))
         point = array("d", [_speed(self.guest), 1.0, 1.0, 0.0])
-        count = kernel.run(self._scenario, self.guest.curve.rows, point, out, rows)
+        count = kernel.run(self._scenario, _rows(self.guest), point, out, rows)
         limit = math.inf if self.limits.timeout is None else self.limits.timeout - self.rules.begin
         found = (rows[at : at + 5] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS))
         return tuple(
@@ -210,6 +210,10 @@ def _quantile(runs: list[tuple[float, float]], share: float) -> float:
         if left <= 0:
             return total
     return runs[-1][0]
+
+
+def _rows(guest: Guest) -> array[float]:
+    return guest.curve._rows  # noqa: SLF001  (the array would let a caller change a frozen curve)
 
 
 def _speed(guest: Guest) -> float:
@@ -284,7 +288,7 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     scenario = _scenario(guest, link, limits, rules)
     out = array("d", bytes(8 * kernel.OUT_FIELDS))
     point = _POINT if guest.busy <= 0.9 else array("d", [_SLOWED, 1.0, 1.0, 0.0])
-    kernel.run(scenario, guest.curve.rows, point, out, _NO_ROUNDS)
+    kernel.run(scenario, _rows(guest), point, out, _NO_ROUNDS)
     end, total, pause, sent, syncs, throttle, pending, _ = out
     would: float | None = None if end == kernel.NEVER else total + rules.begin
     percent = round(100.0 * throttle)

@@ -26,6 +26,7 @@ import re
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
 __all__ = ["Rules"]
@@ -46,6 +47,7 @@ class Rules:
     (bytes/s; None: as measured). The host's constants: *begin*, what the management layer takes before the
     hypervisor starts; *device*, the pause besides the pages; *first_touch*, *rewrite* and *blank*, the
     time of a page that the destination touches first, has already, or gets as zero.
+    Raises `ConvergenceError` for a field out of bounds: `most` is at most 0.99, `multifd` 255, sizes 2**52, times a year.
     """
 
     name: str
@@ -69,19 +71,17 @@ class Rules:
     def __attrs_post_init__(self) -> None:
         """Checks every field."""
         for field in ("initial", "increment", "most", "trigger"):
-            share = getattr(self, field)
-            if not (math.isfinite(share) and 0.0 < share <= (0.99 if field == "most" else 1.0)):
-                raise ConvergenceError(field, share, "must be a share above 0" + (", at most 0.99" * (field == "most")))
-        for field in ("begin", "device", "first_touch", "rewrite", "blank", "xbzrle_cache", "xbzrle_delta"):
-            value = getattr(self, field)
-            if not math.isfinite(value) or value < 0:
-                raise ConvergenceError(field, value, "must be a finite number, not negative")
-        for field in ("post_copy_after", "multifd"):
-            if getattr(self, field) < 0:
-                raise ConvergenceError(field, getattr(self, field), "must not be negative")
-        bandwidth = self.switchover_bandwidth
-        if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-            raise ConvergenceError("switchover_bandwidth", bandwidth, "must be a finite number above 0")
+            bounds.number(field, getattr(self, field), 0, 0.99 if field == "most" else 1.0, above=True)
+        for field in ("begin", "device", "first_touch", "rewrite", "blank"):
+            bounds.number(field, getattr(self, field), 0, bounds.LONGEST)
+        for field in ("xbzrle_cache", "xbzrle_delta"):
+            bounds.number(field, getattr(self, field), 0, bounds.MOST_BYTES)
+        for field in ("auto_converge", "post_copy"):
+            bounds.flag(field, getattr(self, field))
+        bounds.number("post_copy_after", self.post_copy_after, 0, 2**31)
+        bounds.number("multifd", self.multifd, 0, 255)
+        if self.switchover_bandwidth is not None:
+            bounds.number("switchover_bandwidth", self.switchover_bandwidth, 0, bounds.MOST_BYTES, above=True)
 
     @classmethod
     def qemu(
@@ -99,7 +99,7 @@ class Rules:
         >>> Rules.qemu("10.0", auto_converge=True).name
         'qemu-10.0'
         """
-        found = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)*", version)
+        found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})(\.[0-9]+)*", str(version))
         if not found:
             raise ConvergenceError("version", version, "is no version of QEMU, like 10.0")
         number = (int(found[1]), int(found[2]))

@@ -1,0 +1,95 @@
+"""What a number may be: one check for every field of the estimator, and the bounds that fields share.
+
+Rule: a value outside its bounds, NaN, or no number at all, is a `ConvergenceError` that names the field and the bound.
+The bounds are far from anything real, and near enough that no sum or product of them leaves what a float holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import attrs
+
+from novastate.errors import ConvergenceError
+
+__all__ = [
+    "FASTEST",
+    "LONGEST",
+    "MOST_BYTES",
+    "MOST_PAGES",
+    "PAGE_SIZES",
+    "SHORTEST",
+    "WIDEST",
+    "flag",
+    "number",
+    "page_size",
+    "valid",
+    "whole",
+]
+
+#: The shortest window that is measured, s, and the longest time: a year.
+SHORTEST, LONGEST = 1e-6, 3.2e7
+#: Of a memory, and of what a link carries in a second; and its pages of 4 KiB.
+MOST_BYTES, MOST_PAGES = float(1 << 52), 1 << 40
+#: Writes a second.
+FASTEST = 1e24
+#: A relative uncertainty: beyond it nothing is known anyway.
+WIDEST = 10.0
+#: Bytes a page, of any guest.
+PAGE_SIZES = (4096, 16384, 65536, 1 << 21, 1 << 30)
+
+
+def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *, above: bool = False) -> float:
+    """*value* as a float from *low* (or *above* it) to *high*; raises `ConvergenceError` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ConvergenceError(field, value, "must be a number")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = -math.inf if isinstance(value, int) and value < 0 else math.inf
+    if math.isnan(found):
+        raise ConvergenceError(field, value, "must be a number, not NaN")
+    if found < low or (above and found == low):
+        raise ConvergenceError(field, value, f"must be above {low:g}" if above else f"must be {low:g} or more")
+    if found > high:
+        raise ConvergenceError(field, value, f"must be at most {high:g}")
+    return found
+
+
+def whole(field: str, value: object, low: int, high: int) -> int:
+    """*value* as an int from *low* to *high*; raises `ConvergenceError` for anything else."""
+    number(field, value, low, high)
+    if not isinstance(value, Integral):
+        raise ConvergenceError(field, value, "must be a whole number")
+    return int(value)
+
+
+def flag(field: str, value: object) -> None:
+    """Raises `ConvergenceError` for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ConvergenceError(field, value, "must be True or False")
+
+
+def page_size(field: str, value: object) -> int:
+    """*value* where it is a size that pages have; raises `ConvergenceError` for anything else."""
+    if number(field, value) not in PAGE_SIZES:
+        raise ConvergenceError(field, value, "is no page size", PAGE_SIZES)
+    return int(number(field, value))
+
+
+def valid(
+    low: float = 0.0, high: float = FASTEST, *, above: bool = False, integer: bool = False, optional: bool = False
+) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """`number`, or `whole` where *integer*, as a validator of an attrs field; None passes where *optional*."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        number(attribute.name, value, low, high, above=above)
+        if integer:
+            whole(attribute.name, value, int(low), int(high))
+
+    return check

@@ -1,0 +1,129 @@
+"""No number makes the estimator raise anything but a `ConvergenceError` that names the field and its bound."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from novastate.convergence import (
+    DirtyClass,
+    DirtyCurve,
+    FixedPolicy,
+    Guest,
+    Limits,
+    Link,
+    NovaPolicy,
+    Rules,
+    Situation,
+    forecast,
+)
+from novastate.errors import ConvergenceError
+
+MIB = 1 << 20
+NAN, INF = math.nan, math.inf
+
+
+def rates(**more):
+    return DirtyCurve.from_dirty_rates([(1, 10 * MIB), (2, 8 * MIB)], 384 * MIB, **more)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: rates(page_size=0), "page_size"),
+        (lambda: rates(page_size=NAN), "page_size"),
+        (lambda: rates(resolution=NAN), "resolution"),
+        (lambda: rates(resolution=-1), "resolution"),
+        (lambda: rates(noise=NAN), "noise"),
+        (lambda: DirtyCurve.from_windows({1: 5}, page_count=NAN), "page_count"),
+        (lambda: DirtyCurve.from_windows({1: 5}, page_count=10, noise=NAN), "noise"),
+        (lambda: DirtyCurve.from_windows({1: 5}, page_count=10, noise=-1), "noise"),
+        (lambda: DirtyCurve.from_windows({5e-324: 1}, page_count=10), "tau"),
+        (lambda: DirtyCurve.from_windows({1e-300: 1, 1e20: 5}, page_count=10), "tau"),
+        (lambda: DirtyCurve((), page_count=NAN), "page_count"),
+        (lambda: DirtyCurve((), page_count=INF), "page_count"),
+        (lambda: DirtyCurve((), page_count=10, spread=1000), "spread"),
+        (lambda: DirtyCurve((DirtyClass(5, 1, "yes"),), page_count=10), "sequential"),
+        (lambda: Limits(timeout="x"), "timeout"),
+        (lambda: Link("x"), "limit"),
+        (lambda: Guest(4096, 0, 4096, DirtyCurve((), 1), busy="x"), "busy"),
+        (lambda: NovaPolicy(downtime="x"), "downtime"),
+        (lambda: NovaPolicy(downtime_steps=3.5), "downtime_steps"),
+        (lambda: NovaPolicy().steps(NAN), "data_gb"),
+        (lambda: NovaPolicy().timeout(NAN), "data_gb"),
+        (lambda: FixedPolicy(timeout=NAN), "timeout"),
+        (lambda: FixedPolicy(timeout=-1), "timeout"),
+        (lambda: FixedPolicy(timeout_action="x"), "timeout_action"),
+        (lambda: Situation(elapsed=1, current_downtime="x"), "current_downtime"),
+        (lambda: Rules.qemu(auto_converge="yes"), "auto_converge"),
+        (lambda: Rules.qemu(post_copy=1), "post_copy"),
+        (lambda: Rules.qemu(initial="x"), "initial"),
+        (lambda: Rules.qemu("9" * 5000 + ".0"), "version"),
+        (lambda: Rules.qemu(None), "version"),
+    ],
+)
+def test_what_no_field_can_hold_is_refused_by_name(make, field):
+    with pytest.raises(ConvergenceError) as caught:
+        make()
+    assert field in caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("make", "bound"),
+    [
+        (lambda: Link(limit=1e24), r"limit: must be at most 4.5036e\+15"),
+        (lambda: Link(limit=10**400), "limit: must be at most"),
+        (lambda: DirtyCurve((), page_count=10**30), r"page_count: must be at most 1.09951e\+12"),
+        (lambda: Guest(1e30, 0, 4096, DirtyCurve((), 1)), "memory: must be at most"),
+        (lambda: Limits(timeout=INF), r"timeout: must be at most 3.2e\+07"),
+        (lambda: Limits(downtime=2001), "downtime: must be at most 2000"),
+        (lambda: Limits(timeout=0), "timeout: must be above 0"),
+        (lambda: Rules.qemu(multifd=256), "multifd: must be at most 255"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_the_bound(make, bound):
+    with pytest.raises(ConvergenceError, match=bound):
+        make()
+
+
+def test_the_widest_curve_has_a_probability():
+    curve = DirtyCurve((DirtyClass(5, 1e24),), page_count=10, spread=10)
+    assert 0.02 <= forecast(Guest(40960, 0, 4096, curve), Link(None)).probability <= 0.98
+
+
+def test_a_curve_s_rows_cannot_be_changed_and_it_travels():
+    curve = DirtyCurve((DirtyClass(5, 1),), page_count=10)
+    with pytest.raises(TypeError):
+        curve.rows[0] = 7.0
+    assert curve.rows == (5.0, 1.0, 0.0)
+    assert pickle.loads(pickle.dumps(curve)) == curve
+
+
+ODD = st.sampled_from(
+    [0, 5e-324, 1e-300, 1e-6, 0.25, 0.5, 1, 2, 4096, 2.0**40, 1e24, 1e300, 10**400, INF, NAN, -1, "x", None, True]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from([1e-6, 0.25, 0.5, 1, 2]) | ODD, ODD, max_size=3), ODD, ODD, ODD)
+def test_any_numbers_make_a_curve_or_an_error_with_a_name(points, first, second, third):
+    for make in (
+        lambda: DirtyCurve.from_windows(points, 2**40, write_rate=first, noise=INF),
+        lambda: DirtyCurve.from_windows(points, first, noise=second),
+        lambda: DirtyCurve.from_dirty_rates(points.items(), 2**52, resolution=first, noise=INF),
+        lambda: DirtyCurve.from_dirty_rates(points.items(), first, page_size=second, noise=third),
+        lambda: DirtyCurve((DirtyClass(first, second),), 2**40, third),
+    ):
+        name = "none"
+        try:
+            curve = make()
+            result = forecast(Guest(max(1, curve.page_count) * 4096, 0, 4096, curve), Link(1e8))
+            assert math.isfinite(curve.lower.pages(1.0) + curve.upper.rate(0))
+            assert result.reason
+        except ConvergenceError as error:
+            name = error.field
+        assert name
