@@ -307,7 +307,7 @@ def novastate(*argv, stdout=subprocess.PIPE, **env):
     )  # fmt: skip
 
 
-def test_a_reader_that_goes_away_does_not_stop_a_migration(cloud, run):
+def test_a_reader_that_goes_away_leaves_nothing_half_done(cloud, run):
     run("boot", "web", "--memory", "2048", "--host", "alpha", "--writes", LAW)
     script = f"{sys.executable} -m novastate live-migration web beta --bandwidth 50 | head -1"
     done = subprocess.run(
@@ -315,8 +315,10 @@ def test_a_reader_that_goes_away_does_not_stop_a_migration(cloud, run):
     )
     assert done.stderr == ""
     assert done.returncode == 141
-    assert json.loads(run("servers", "--json")[1])[0]["host"] == "beta"
-    assert json.loads(run("servers", "--json")[1])[0]["task"] == "idle"
+    # It went away before the migration began, or while it went on: then it went on to its end.
+    server = json.loads(run("servers", "--json")[1])[0]
+    began = [row["status"] for row in json.loads(run("migrations", "--json")[1])]
+    assert (server["task"], server["host"], began) in [("idle", "beta", ["completed"]), ("idle", "alpha", [])]
 
 
 def test_times_of_a_migration_in_real_time_are_those_of_the_wall_clock(web, run):
@@ -422,3 +424,15 @@ def test_history_is_in_iso_time_for_programs_and_narrow_for_people(web, run):
     assert dt.datetime.fromisoformat(json.loads(run("show", "web", "--json")[1])["history"][0]["at"]).tzinfo is not None
     _, out, _ = run("show", "web")
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_forecast_is_for_the_host_that_is_chosen_and_counts_the_disk(cloud, run):
+    run("boot", "big", "--host", "alpha", "--disk", "150", "--writes", LAW)
+    run("boot", "other", "--host", "beta", "--memory", "8192")
+    status, out, _ = run("live-migration", "big", "--json")
+    report = json.loads(out)
+    assert status == 0
+    assert report["forecast"]["destination"] == report["destination"] == "gamma"
+    assert report["forecast"]["disk_bytes"] > 0, "gamma shares no storage with alpha"
+    run("boot", "small", "--host", "alpha", "--writes", LAW)
+    assert json.loads(run("live-migration", "small", "beta", "--json")[1])["forecast"]["disk_bytes"] == 0

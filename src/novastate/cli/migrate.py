@@ -9,6 +9,8 @@ import math
 from argparse import Namespace
 from typing import Any
 
+from attrs import frozen
+
 from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
 from novastate.cli.forecast import forecast_json
 from novastate.cli.progress import Progress
@@ -19,13 +21,14 @@ from novastate.drivers import ComputeDriver, LiveMigrationParams
 from novastate.errors import InvalidField, NovastateError
 from novastate.flows import (
     LiveMigrationOptions,
+    Schedule,
     abort_live_migration,
     force_complete_live_migration,
     live_migrate,
     recover,
 )
 from novastate.machines import MigrationStatus
-from novastate.objects import Instance, Migration
+from novastate.objects import Instance, Migration, RequestSpec, evolve
 from novastate.runners import LocalRunner
 
 __all__ = ["describe_forecast", "forecast_for", "migration_row", "register"]
@@ -162,13 +165,13 @@ def _live_migration(args: Namespace) -> int:
             check_host(cloud.store, args.host)
         expected = _forecast(cloud.runner, server, args.host, options)
         if expected is not None and not args.json:
-            print(describe_forecast(expected))
+            print(expected)
         migration = cloud.runner.run(
             live_migrate(server.uuid, args.host, block_migration=args.block_migrate, options=options)
         )
         row = migration_row(migration)
     if args.json:
-        print(as_json({**row, "forecast": None if expected is None else forecast_json(expected)}))
+        print(as_json({**row, "forecast": None if expected is None else expected.as_json()}))
     else:
         print(f"{row['status']}: {server.display_name} on {row['destination' if _done(migration) else 'source']}")
     return 0 if _done(migration) else 1
@@ -178,18 +181,51 @@ def _done(migration: Migration) -> bool:
     return migration.status is MigrationStatus.COMPLETED
 
 
+@frozen
+class _Expected:
+    """A forecast of moving to `dest`, and the disk that is copied before: bytes and seconds."""
+
+    forecast: Forecast
+    dest: str
+    disk_bytes: int
+    disk_s: float
+
+    def __str__(self) -> str:
+        before = f"  to {self.dest}"
+        if self.disk_bytes:
+            before += f", after {self.disk_s:.1f} s for {self.disk_bytes / _MIB:.0f} MiB of disk"
+        return f"{describe_forecast(self.forecast)}\n{before}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **forecast_json(self.forecast),
+            "destination": self.dest,
+            "disk_bytes": self.disk_bytes,
+            "disk_s": self.disk_s,
+        }
+
+
 def _forecast(
     runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions
-) -> Forecast | None:
-    """The forecast, or None where there is nothing to forecast or the guest cannot be measured: that keeps nothing from moving."""
-    if not server.host or server.host not in runner.drivers or dest == server.host:
+) -> _Expected | None:
+    """The forecast, or None where there is nothing to forecast or the guest cannot be measured: that keeps nothing from moving.
+
+    Without *dest* it is for the host that the scheduler would choose now.
+    """
+    source = server.host
+    if source is None or source not in runner.drivers or dest == source:
         return None
-    driver = runner.drivers[server.host]
-    dest = dest or next(host for host in runner.drivers if host != server.host)
+    driver = runner.drivers[source]
     try:
-        return forecast_for(driver, server, dest, options.params, _limits(options, server))
+        if dest is None:
+            spec = evolve(runner.store.load(RequestSpec, server.uuid), force_hosts=None)
+            dest = str(runner.perform(Schedule(spec, frozenset({source})))[0])
+        expected = forecast_for(driver, server, dest, options.params, _limits(options, server))
+        disk, link = driver.disk_to_copy(server.uuid, dest), driver.link(dest, options.params)
     except NovastateError:
         return None
+    rate = min(link.limit or math.inf, link.line_rate)
+    return _Expected(expected, dest, disk, disk / rate)
 
 
 def _migrations(args: Namespace) -> int:
