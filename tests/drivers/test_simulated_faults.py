@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from drivers_world import HOPELESS, UUID, Move, make_cloud, make_instance
-from novastate.drivers import Fault, JobType
-from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField
+from novastate.drivers import ComputeDriver, Fault, JobType
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, UnknownName
 from novastate.machines import PowerState
 
 
@@ -167,3 +167,26 @@ def test_a_fault_that_cannot_be_is_refused(make, field):
 def test_a_fault_reads_back_as_it_was_written():
     fault = Fault(host="a", method="job", nth=2, kind="stall", at=1.5, seconds=3)
     assert Fault.from_dict(fault.to_dict()) == fault
+
+
+def test_a_call_that_no_driver_has_is_refused_by_name():
+    with pytest.raises(UnknownName) as refused:
+        Fault(method="spwan")
+    assert "spawn" in refused.value.near
+    with pytest.raises(InvalidField) as refused_too:
+        Fault.from_dict({"method": "spwan"})
+    assert refused_too.value.field == "faults.method"
+
+
+def test_a_host_that_the_cloud_has_not_is_refused_by_name():
+    fault = Fault(host="zz", method="spawn")
+    with pytest.raises(UnknownName):
+        make_cloud(faults=[fault])
+    with pytest.raises(UnknownName):
+        make_cloud().add_fault(fault)
+
+
+def test_every_call_may_go_wrong():
+    methods = {name for name in dir(ComputeDriver) if not name.startswith("_")}
+    for name in methods - {"host", "subscribe", "capabilities", "timeout"}:
+        assert Fault(method=name).method == name

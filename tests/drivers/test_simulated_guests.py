@@ -283,11 +283,27 @@ def test_impossible_hosts_are_refused(make, field):
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize("hosts", ["alpha", b"alpha", 5, None, [5], [None]])
+def test_what_are_no_hosts_is_refused(hosts):
+    with pytest.raises(InvalidField) as refused:
+        SimulatedCloud(hosts)
+    assert refused.value.field == "hosts"
+
+
 # --- what the guest writes
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"law": "nonsense"}, {"law": "uniform wss=10GiB rate=1"}, {"novastate:zero_pages": "many"}]
+    "metadata",
+    [
+        {"law": "nonsense"},
+        {"law": "uniform wss=10GiB rate=1"},
+        {"novastate:zero_pages": "many"},
+        {"novastate:disk_used_gb": "much"},
+        {"novastate:disk_used_gb": "-1"},
+        {"novastate:disk_used_gb": "nan"},
+        {"novastate:disk_used_gb": "2"},
+    ],
 )
 def test_metadata_that_cannot_be_is_refused_and_leaves_nothing(driver, metadata):
     with pytest.raises(DriverError):

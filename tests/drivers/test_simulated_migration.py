@@ -8,7 +8,7 @@ import pytest
 
 from drivers_world import HOPELESS, MIB, SLOW, UUID, Move, make_cloud, make_instance
 from novastate.convergence import Limits, forecast
-from novastate.drivers import JobType, LiveMigrationParams, SimulatedCloud, SimulatedHost, VirtualClock
+from novastate.drivers import ComputeDriver, JobType, LiveMigrationParams, SimulatedCloud, SimulatedHost, VirtualClock
 from novastate.errors import (
     DriverError,
     GuestNotFound,
@@ -506,3 +506,61 @@ def test_equal_clouds_give_equal_migrations_and_other_seeds_others():
 
     assert run(1) == run(1)
     assert run(1) != run(2)
+
+
+# --- how much disk there is to copy
+
+
+@pytest.mark.parametrize(
+    ("root_gb", "metadata", "copied"),
+    [
+        (8, {}, 1 << 30),  # images are sparse: a GiB of a new one is allocated
+        (8, {"novastate:disk_used_gb": "5"}, 5 << 30),
+        (8, {"novastate:disk_used_gb": "0.5"}, 1 << 29),
+        (0, {}, 0),
+    ],
+)
+def test_the_allocated_disk_is_what_is_copied(root_gb, metadata, copied):
+    move = Move(make_cloud(), make_instance(root_gb=root_gb, **metadata))
+    assert move.source.disk_to_copy(UUID, "b") == copied
+    elapsed = move.start().watch().elapsed
+    assert move.stats().disk_total == copied
+    assert elapsed >= copied / SLOW.bandwidth
+    move.post()
+    assert move.dest.disk_to_copy(UUID, "c") == copied  # it is as much afterwards
+
+
+def test_of_a_shared_disk_nothing_is_copied():
+    move = Move(make_cloud(storage="pool"))
+    assert move.source.disk_to_copy(UUID, "b") == 0
+    move.start().watch()
+    assert move.stats().disk_total == 0
+
+
+def test_a_driver_that_does_not_say_has_no_disk_to_copy():
+    assert ComputeDriver.disk_to_copy(make_cloud().driver("a"), UUID, "b") == 0
+
+
+@pytest.mark.parametrize("call", ["live_migration", "link", "disk_to_copy"])
+def test_a_host_that_nobody_knows_is_the_drivers_error(call):
+    move = Move(make_cloud()).check()
+    arguments = {
+        "live_migration": (move.instance, "zz", move.data, SLOW),
+        "link": ("zz", SLOW),
+        "disk_to_copy": (UUID, "zz"),
+    }
+    with pytest.raises(DriverError, match="zz"):
+        getattr(move.source, call)(*arguments[call])
+
+
+@pytest.mark.parametrize("downtime", [0, -1, 2_000_001, 1.5, "1", True])
+def test_a_downtime_limit_that_cannot_be_is_refused(move, downtime):
+    move.start()
+    with pytest.raises(DriverError, match="downtime limit"):
+        move.source.live_migration_downtime(UUID, downtime)
+
+
+def test_a_limit_above_what_any_link_carries_is_none():
+    move = Move(make_cloud(), params=LiveMigrationParams(bandwidth=2**62)).start()
+    assert move.watch().type is JobType.COMPLETED
+    assert move.source.link("b", LiveMigrationParams(bandwidth=2**62)).limit == 0

@@ -173,12 +173,30 @@ def broken(path, value):
         (["jobs"], [{"uuid": UUID}]),
         (["faults", 0, "kind"], "worse"),
         (["seed"], None),
+        (["now"], 1e300),
+        (["now"], -1),
+        (["now"], 2.0**62),
+        (["guests", 0, "vcpus"], -1),
+        (["guests", 0, "memory_mb"], 2**60),
+        (["disks", 0, "used"], -1),
+        (["hosts"], 5),
+        (["calls"], 5),
+        (["guests", 0], 5),
+        (["disks"], {}),
+        (["faults", 0, "method"], "spwan"),
+        (["faults", 0, "host"], "zz"),
     ],
 )
 def test_what_is_not_a_cloud_is_refused_by_name(path, value):
     with pytest.raises(InvalidField) as refused:
         SimulatedCloud.from_dict(broken(path, value))
     assert str(path[-1] if isinstance(path[-1], str) else path[0]) in str(refused.value)
+
+
+@pytest.mark.parametrize("data", [{}, 5, None, [], "cloud", {"version": 1}])
+def test_what_is_no_document_of_a_cloud_is_refused(data):
+    with pytest.raises(InvalidField):
+        SimulatedCloud.from_dict(data)
 
 
 def places(value, path=()):

@@ -21,8 +21,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
+from novastate.drivers import checks
 from novastate.errors import NotSupported
 from novastate.machines import GuestEvent, PowerState, State
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from novastate.objects import Instance, LibvirtLiveMigrateData
 
 __all__ = [
+    "MOST_DOWNTIME",
     "ComputeDriver",
     "GuestInfo",
     "HostState",
@@ -42,6 +44,10 @@ __all__ = [
 ]
 
 
+#: The longest downtime limit that QEMU takes, in milliseconds (migration/options.c).
+MOST_DOWNTIME = 2_000_000
+
+
 @frozen
 class HostState:
     """What a host has and what of it is taken, as the hypervisor sees it.
@@ -50,18 +56,18 @@ class HostState:
     with the same name share it, an empty name is local.
     """
 
-    host: str
-    vcpus: int
-    memory_mb: int
-    disk_gb: int
-    vcpus_used: int = 0
-    memory_mb_used: int = 0
-    disk_gb_used: int = 0
-    hypervisor_type: str = "simulated"
-    hypervisor_version: int = 0
-    cpu_model: str = ""
-    shared_storage: str = ""
-    up: bool = True
+    host: str = field(validator=checks.name)
+    vcpus: int = field(validator=checks.whole(0))
+    memory_mb: int = field(validator=checks.whole(0))
+    disk_gb: int = field(validator=checks.whole(0))
+    vcpus_used: int = field(default=0, validator=checks.whole(0))
+    memory_mb_used: int = field(default=0, validator=checks.whole(0))
+    disk_gb_used: int = field(default=0, validator=checks.whole(0))
+    hypervisor_type: str = field(default="simulated", validator=checks.text)
+    hypervisor_version: int = field(default=0, validator=checks.whole(0))
+    cpu_model: str = field(default="", validator=checks.text)
+    shared_storage: str = field(default="", validator=checks.text)
+    up: bool = field(default=True, validator=checks.flag)
 
 
 @frozen
@@ -142,12 +148,15 @@ class JobStats:
 
 @frozen
 class LiveMigrationParams:
-    """How a live migration is to be run. *bandwidth*: bytes a second, 0 is no limit; *downtime*: milliseconds."""
+    """How a live migration is to be run. *bandwidth*: bytes a second, 0 is no limit; *downtime*: milliseconds.
 
-    bandwidth: int = 0
-    downtime: int = 300
-    auto_converge: bool = False
-    post_copy: bool = False
+    A downtime is from 1 to :data:`MOST_DOWNTIME`, which is QEMU's own limit. Raises InvalidField.
+    """
+
+    bandwidth: int = field(default=0, validator=checks.whole(0))
+    downtime: int = field(default=300, validator=checks.whole(1, MOST_DOWNTIME))
+    auto_converge: bool = field(default=False, validator=checks.flag)
+    post_copy: bool = field(default=False, validator=checks.flag)
 
 
 class ComputeDriver(ABC):
@@ -299,6 +308,11 @@ class ComputeDriver(ABC):
     def measure(self, uuid: str) -> Guest:
         """The guest as the forecast sees it: memory, zero pages, dirty curve. Raises NotSupported."""
         raise NotSupported(f"guest {uuid}: measuring its dirty curve", host=self.host)
+
+    def disk_to_copy(self, uuid: str, dest: str) -> int:
+        """How many bytes of local disk a live migration to host *dest* copies before memory; 0 if they share their storage."""
+        del uuid, dest
+        return 0
 
     def link(self, dest: str, params: LiveMigrationParams) -> Link:
         """The migration link to host *dest* under *params*. Raises NotSupported."""

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from novastate.drivers.base import ComputeDriver, GuestInfo, Lifecycle
 from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.drivers.simulated.world import ALLOCATED, GIB, Disk, Domain
-from novastate.errors import DriverError
+from novastate.errors import DriverError, UnknownName
 from novastate.machines import PowerState
 
 if TYPE_CHECKING:
     from novastate.drivers.simulated.cloud import SimulatedCloud
     from novastate.objects import Instance
 
-__all__ = ["Hypervisor", "driver_call", "info", "local_disk_gb"]
+__all__ = ["DISK_KEY", "Hypervisor", "allocated", "driver_call", "info", "local_disk_gb"]
+
+#: Key of an instance's metadata: how many GiB of its local disk are allocated.
+DISK_KEY = "novastate:disk_used_gb"
 
 H = TypeVar("H", bound="Hypervisor")
 P = ParamSpec("P")
@@ -62,6 +65,12 @@ class Hypervisor(ComputeDriver):
 
     # --- for the calls; the lock is held
 
+    def store_of(self, host: str) -> str:
+        """The store of another host. Raises DriverError if there is no such host."""
+        if host not in self.world.hosts:
+            raise DriverError(str(UnknownName("host", host, self.world.hosts)), host=self.host)
+        return self.world.hosts[host].store
+
     def start(self, domain: Domain, now: float) -> None:
         """Has the vCPUs run, whatever they did before."""
         was = domain.power_state
@@ -74,10 +83,9 @@ class Hypervisor(ComputeDriver):
                 job.set_running(running=True)
         self.world.move(domain, PowerState.RUNNING, transition, now)
 
-    def create_disk(self, uuid: str, disk_gb: int, *, current: bool) -> None:
-        """Makes an empty (not *current*) or a whole local disk."""
-        size = disk_gb * GIB
-        self.world.disks[uuid, self.spec.store] = Disk(uuid, self.spec.store, size, min(size, ALLOCATED), current)
+    def create_disk(self, uuid: str, disk_gb: int, used: int, *, current: bool) -> None:
+        """Makes an empty (not *current*) or a whole local disk, *used* bytes of which are allocated."""
+        self.world.disks[uuid, self.spec.store] = Disk(uuid, self.spec.store, disk_gb * GIB, used, current)
         self.world.changed = True
 
     def break_job_of(self, uuid: str, now: float, why: str) -> None:
@@ -95,6 +103,21 @@ class Hypervisor(ComputeDriver):
 def info(domain: Domain) -> GuestInfo:
     """A domain as a driver shows it."""
     return GuestInfo(domain.uuid, domain.name, domain.power_state, domain.memory_mb, domain.vcpus, domain.incoming)
+
+
+def allocated(instance: Instance) -> int:
+    """How many bytes of its local disk are allocated when it is new. Raises DriverError if its metadata cannot be right."""
+    size = local_disk_gb(instance)
+    given = (instance.metadata or {}).get(DISK_KEY)
+    if not given:
+        return min(size * GIB, ALLOCATED)
+    try:
+        used = float(given)
+    except ValueError:
+        used = -1.0
+    if not 0 <= used <= size:
+        raise DriverError(f"guest {instance.uuid}: {DISK_KEY} must be a number from 0 to {size}, got {given!r}")
+    return int(used * GIB)
 
 
 def local_disk_gb(instance: Instance) -> int:

@@ -14,7 +14,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import Factory, define
 
@@ -24,7 +24,15 @@ from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job, Step, What
 from novastate.drivers.simulated.spec import Fault, SimulatedHost
 from novastate.drivers.simulated.world import Disk, Domain, World, pages_of
-from novastate.errors import AlreadyExists, ConvergenceError, DriverError, DriverTimeout, NovastateError, UnknownName
+from novastate.errors import (
+    AlreadyExists,
+    ConvergenceError,
+    DriverError,
+    DriverTimeout,
+    InvalidField,
+    NovastateError,
+    UnknownName,
+)
 from novastate.machines import PowerState
 
 if TYPE_CHECKING:
@@ -36,6 +44,9 @@ __all__ = ["LAW_KEY", "ZERO_KEY", "Memory", "SimulatedCloud"]
 #: Keys of an instance's metadata: the law its guest writes by, as text, and how many of its pages are zero.
 LAW_KEY = "novastate:law"
 ZERO_KEY = "novastate:zero_pages"
+
+#: Bytes a second; a bandwidth limit above it limits nothing.
+_FASTEST = 1 << 52
 
 
 @define
@@ -51,6 +62,18 @@ class Memory:
         if self.zero_pages is None:
             return min(pages // 3, max(0, pages - self.law.pages))
         return min(self.zero_pages, pages)
+
+
+def _specs(hosts: object) -> list[SimulatedHost]:
+    """The hosts that the cloud is made of."""
+    if isinstance(hosts, str | bytes) or not isinstance(hosts, Iterable):
+        raise InvalidField("hosts", hosts, "must be several, each a name or a SimulatedHost")
+    specs = list[SimulatedHost]()
+    for spec in cast("Iterable[object]", hosts):
+        if not isinstance(spec, str | SimulatedHost):
+            raise InvalidField("hosts", spec, "must be a name or a SimulatedHost")
+        specs.append(SimulatedHost(spec) if isinstance(spec, str) else spec)
+    return specs
 
 
 def _check_memory(memory: Memory, pages: int) -> None:
@@ -84,14 +107,14 @@ class SimulatedCloud:
     ) -> None:
         from novastate.drivers.simulated.driver import SimulatedDriver  # noqa: PLC0415  (each needs the other)
 
-        specs = [SimulatedHost(spec) if isinstance(spec, str) else spec for spec in hosts]
+        specs = _specs(hosts)
         self.clock: Clock = clock if clock is not None else VirtualClock()
         self.seed = seed
         self.on_change = on_change
         self.world = World({})
         self.jobs: dict[tuple[str, str], Job] = {}
         self.memories: dict[str, Memory] = {}
-        self.faults = list(faults)
+        self.faults: list[Fault] = []
         self.calls: dict[str, int] = {}
         self._laws = laws
         self._lock = threading.RLock()
@@ -103,6 +126,8 @@ class SimulatedCloud:
                 raise AlreadyExists("host", spec.host)
             self.world.hosts[spec.host] = spec
             self._drivers[spec.host] = SimulatedDriver(self, spec.host)
+        for fault in faults:
+            self.add_fault(fault)
 
     # --- what is there
 
@@ -171,7 +196,9 @@ class SimulatedCloud:
             self.world.changed = True
 
     def add_fault(self, fault: Fault) -> None:
-        """Adds to the script. An *nth* call counts from the cloud's beginning."""
+        """Adds to the script. An *nth* call counts from the cloud's beginning. Raises UnknownName for a host that is none."""
+        if fault.host is not None:
+            self.driver(fault.host)
         with self.at_work():
             self.faults.append(fault)
             self.world.changed = True
@@ -367,7 +394,7 @@ class SimulatedCloud:
     def path(self, source: str, dest: str, params: LiveMigrationParams) -> tuple[float, float]:
         """The link between two hosts: limit (0: none) and line rate, bytes a second."""
         ends = (self.world.hosts[source], self.driver(dest).spec)
-        limits = [limit for limit in (params.bandwidth, *(end.bandwidth for end in ends)) if limit > 0]
+        limits = [limit for limit in (params.bandwidth, *(end.bandwidth for end in ends)) if 0 < limit <= _FASTEST]
         return min(limits, default=0), min(end.line_rate for end in ends)
 
     def break_job(self, job: Job, now: float, error: str, kind: JobType = JobType.FAILED) -> None:

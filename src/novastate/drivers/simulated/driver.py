@@ -20,7 +20,12 @@ __all__ = ["SimulatedDriver"]
 
 
 class SimulatedDriver(Guests, Migrating):
-    """The hypervisor of *host* in *cloud*; made by :class:`SimulatedCloud` alone."""
+    """The hypervisor of *host* in *cloud*; made by :class:`SimulatedCloud` alone.
+
+    A block migration copies what is allocated of the local disk, once, before memory: 1 GiB at most of a disk of any size,
+    unless the instance's metadata ``novastate:disk_used_gb`` says how many GiB. :meth:`disk_to_copy` tells the bytes
+    beforehand, ``JobStats.disk_total`` while it goes on and afterwards.
+    """
 
     capabilities = {  # noqa: RUF012  (the base declares it a ClassVar)
         "supports_live_migration": True,
@@ -52,9 +57,18 @@ class SimulatedDriver(Guests, Migrating):
         )
 
     @driver_call
+    def disk_to_copy(self, now: float, uuid: str, dest: str) -> int:
+        del now
+        self.world.resident(self.host, uuid)
+        here = self.spec.store
+        there, disk = self.store_of(dest), self.world.disks.get((uuid, here))
+        return 0 if disk is None or there == here else disk.used
+
+    @driver_call
     def link(self, now: float, dest: str, params: LiveMigrationParams) -> Link:
         from novastate.convergence import Link  # noqa: PLC0415  (a control plane need not estimate)
 
         del now
+        self.store_of(dest)
         limit, line_rate = self.cloud.path(self.host, dest, params)
         return Link(limit=limit, line_rate=line_rate)

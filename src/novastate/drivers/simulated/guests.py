@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from novastate.drivers.base import GuestInfo, HostState, Lifecycle
-from novastate.drivers.simulated.calls import Hypervisor, driver_call, info, local_disk_gb
+from novastate.drivers.simulated.calls import Hypervisor, allocated, driver_call, info, local_disk_gb
 from novastate.drivers.simulated.world import Domain
 from novastate.errors import DriverError
 from novastate.machines import PowerState
@@ -63,6 +63,7 @@ class Guests(Hypervisor):
             world.check_room(
                 self.host, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb, disk_gb=0 if disk is not None else disk_gb
             )
+            used = allocated(instance)
             self.cloud.remember(instance)
             domain = Domain(
                 uuid=instance.uuid,
@@ -73,7 +74,7 @@ class Guests(Hypervisor):
                 disk_gb=disk_gb,
             )
             if disk is None and disk_gb:
-                self.create_disk(instance.uuid, disk_gb, current=True)
+                self.create_disk(instance.uuid, disk_gb, used, current=True)
             world.add(domain)
         elif domain.incoming:
             raise DriverError(f"guest {instance.uuid} is only arriving", host=self.host)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from novastate.drivers.base import HostState, JobStats, JobType, Lifecycle, LiveMigrationParams
+from novastate.drivers.base import MOST_DOWNTIME, HostState, JobStats, JobType, Lifecycle, LiveMigrationParams
 from novastate.drivers.simulated.calls import Hypervisor, driver_call, local_disk_gb
 from novastate.errors import DriverError, MigrationPreCheckError, NotSupported
 from novastate.machines import PowerState
@@ -110,7 +110,7 @@ class Migrating(Hypervisor):
         disk_gb = local_disk_gb(instance)
         if data.block_migration is True and disk_gb and (instance.uuid, self.spec.store) not in self.world.disks:
             self.world.check_room(self.host, vcpus=0, memory_mb=0, disk_gb=disk_gb)
-            self.create_disk(instance.uuid, disk_gb, current=False)
+            self.create_disk(instance.uuid, disk_gb, 0, current=False)
         return data
 
     # --- live migration, during
@@ -130,7 +130,7 @@ class Migrating(Hypervisor):
         if job is not None:
             raise DriverError(f"guest {uuid}: there is a migration to {job.dest} already", host=self.host)
         domain = world.resident(self.host, uuid)
-        there = self.cloud.driver(dest)
+        there = self.store_of(dest)
         if dest == self.host or dest in world.down:
             problem = "the guest is there already" if dest == self.host else "no route to the host"
             raise DriverError(f"guest {uuid}: cannot migrate to {dest}: {problem}", host=self.host)
@@ -140,7 +140,7 @@ class Migrating(Hypervisor):
             raise DriverError(f"guest {uuid} is known on {dest} already", host=self.host)
         block = data.block_migration is True
         disk = world.disks.get((uuid, self.spec.store))
-        target = world.disks.get((uuid, there.spec.store))
+        target = world.disks.get((uuid, there))
         if disk is not None and target is None:
             raise DriverError(f"guest {uuid}: {dest} has not prepared its disk", host=self.host)
         world.check_room(dest, vcpus=domain.vcpus, memory_mb=domain.memory_mb, disk_gb=0)
@@ -160,7 +160,7 @@ class Migrating(Hypervisor):
         job = self.cloud.jobs.get((self.host, uuid))
         if job is None:
             raise DriverError(f"guest {uuid} is not being migrated", host=self.host)
-        if downtime <= 0:
+        if type(downtime) is not int or not 0 < downtime <= MOST_DOWNTIME:
             raise DriverError(f"guest {uuid}: a downtime limit of {downtime} ms cannot be set", host=self.host)
         if job.active and job.memory is not None:
             job.memory.set_downtime(downtime / 1000)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import asdict, evolve
 
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "dump", "load"]
 
+T = TypeVar("T")
+
 #: Of the form; a file with a higher one was written by a newer novastate.
 VERSION = 1
+
+#: The last second that a calendar knows.
+_LATEST = 253_402_300_799
 
 _DIED = "the migration died with the process that ran it"
 
@@ -69,12 +74,19 @@ def load(cls: type[SimulatedCloud], data: Mapping[str, Any], clock: Clock | None
     """The cloud that *data* tells of. Raises InvalidField that names the place."""
     from novastate.drivers.simulated.cloud import Memory  # noqa: PLC0415  (each needs the other)
 
+    data = _mapping("cloud", data)
     version = _take(data, "version", int)
     if version > VERSION:
         raise InvalidField("version", version, f"was written by a newer novastate; this one reads up to {VERSION}")
     hosts = [SimulatedHost.from_dict(_mapping("hosts", spec)) for spec in _take(data, "hosts", list)]
     faults = [Fault.from_dict(_mapping("faults", fault)) for fault in _take(data, "faults", list)]
     now = float(_take(data, "now", float))
+    if not 0 <= now <= _LATEST:
+        raise InvalidField("now", now, "must be seconds since the epoch, at most until the year 9999")
+    known = {spec.host for spec in hosts}
+    for fault in faults:
+        if fault.host is not None:
+            _known("faults.host", fault.host, known)
     cloud = cls(
         hosts, clock if clock is not None else VirtualClock(now), _take(data, "seed", int), faults=faults, **kwargs
     )
@@ -86,7 +98,7 @@ def load(cls: type[SimulatedCloud], data: Mapping[str, Any], clock: Clock | None
         domain = _guest(_mapping("guests", guest))
         world.domains[_known("guests.host", domain.host, names), domain.uuid] = domain
     for row in _take(data, "disks", list):
-        disk = read(Disk, "disks", _mapping("disks", row))
+        disk = _sized("disks", read(Disk, "disks", _mapping("disks", row)), ("size", "used"), 1 << 62)
         world.disks[disk.uuid, disk.store] = disk
     for probe in _take(data, "probes", list):
         if not isinstance(probe, list) or len(cast("list[object]", probe)) != 2:
@@ -155,7 +167,9 @@ def _guest(row: Mapping[str, Any]) -> Domain:
         state = PowerState(row.get("power_state"))
     except ValueError:
         raise InvalidField("guests.power_state", row.get("power_state"), "is no power state", PowerState) from None
-    return read(Domain, "guests", {**row, "power_state": state})
+    return _sized(
+        "guests", read(Domain, "guests", {**row, "power_state": state}), ("vcpus", "memory_mb", "disk_gb"), 1 << 40
+    )
 
 
 def _job(row: Mapping[str, Any]) -> Job:
@@ -175,6 +189,13 @@ def _take(data: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     if not right:
         raise InvalidField(name, value, f"must be {kind.__name__}" if name in data else "is missing")
     return value
+
+
+def _sized(path: str, row: T, names: tuple[str, ...], most: int) -> T:
+    for name in names:
+        if not 0 <= getattr(row, name) <= most:
+            raise InvalidField(f"{path}.{name}", getattr(row, name), f"must be from 0 to {most}")
+    return row
 
 
 def _mapping(path: str, value: object) -> Mapping[str, Any]:

@@ -6,30 +6,18 @@ failing run can be written down and run again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from attrs import NOTHING, AttrsInstance, asdict, field, fields, frozen
 
-from novastate.errors import InvalidField
+from novastate.drivers import checks
+from novastate.drivers.base import ComputeDriver
+from novastate.errors import InvalidField, UnknownName
 
 __all__ = ["Fault", "SimulatedHost", "plain", "read"]
 
 T = TypeVar("T", bound=AttrsInstance)
-
-
-def _at_least(least: float) -> Any:
-    def check(_: object, attribute: Any, value: float) -> None:
-        if type(value) not in {int, float} or not math.isfinite(value) or value < least:
-            raise InvalidField(attribute.name, value, f"must be a finite number of at least {least:g}")
-
-    return check
-
-
-def _named(_: object, attribute: Any, value: str) -> None:
-    if not value:
-        raise InvalidField(attribute.name, value, "must not be empty")
 
 
 @frozen
@@ -39,18 +27,22 @@ class SimulatedHost:
     Sizes in MiB (*memory_mb*) and GiB (*disk_gb*). Hosts with an equal, not empty *shared_storage* share their instance files.
     *bandwidth*: limit of migrations from or to it, bytes a second, 0 is none; *line_rate*: what its network can do.
     *cpu_allocation_ratio*: how many vCPUs it runs on one of its own; memory and disk are never overcommitted.
+
+    A guest's local disk takes its whole size of *disk_gb*, but only what is allocated of it is copied by a block migration:
+    images are sparse. That is 1 GiB of a new disk, or the whole of a smaller one, and with the instance metadata
+    ``novastate:disk_used_gb`` as many GiB as it says.
     """
 
-    host: str = field(validator=_named)
-    vcpus: int = field(default=16, validator=_at_least(1))
-    memory_mb: int = field(default=65536, validator=_at_least(1))
-    disk_gb: int = field(default=1000, validator=_at_least(0))
-    hypervisor_version: int = field(default=10_000_000, validator=_at_least(0))
-    cpu_model: str = ""
-    shared_storage: str = ""
-    bandwidth: int = field(default=0, validator=_at_least(0))
-    line_rate: float = field(default=1.2e9, validator=_at_least(1))
-    cpu_allocation_ratio: float = field(default=16.0, validator=_at_least(0.01))
+    host: str = field(validator=checks.name)
+    vcpus: int = field(default=16, validator=checks.whole(1))
+    memory_mb: int = field(default=65536, validator=checks.whole(1))
+    disk_gb: int = field(default=1000, validator=checks.whole(0))
+    hypervisor_version: int = field(default=10_000_000, validator=checks.whole(0))
+    cpu_model: str = field(default="", validator=checks.text)
+    shared_storage: str = field(default="", validator=checks.text)
+    bandwidth: int = field(default=0, validator=checks.whole(0))
+    line_rate: float = field(default=1.2e9, validator=checks.number(1))
+    cpu_allocation_ratio: float = field(default=16.0, validator=checks.number(0.01))
 
     @property
     def store(self) -> str:
@@ -72,6 +64,11 @@ FaultKind = Literal["error", "timeout", "lose_reply", "crash_host", "fail", "sta
 CALL_KINDS = ("error", "timeout", "lose_reply", "crash_host")
 JOB_KINDS = ("fail", "stall", "link_slow", "crash_host")
 
+#: What may go wrong: a running live migration, or any call.
+METHODS = frozenset({"job"} | {name for name, of in vars(ComputeDriver).items() if callable(of) and name[0] != "_"}) - {
+    "subscribe"
+}
+
 
 @frozen
 class Fault:
@@ -86,16 +83,18 @@ class Fault:
     """
 
     host: str | None = None
-    method: str = field(default="job", validator=_named)
-    nth: int = field(default=1, validator=_at_least(1))
+    method: str = field(default="job", validator=checks.name)
+    nth: int = field(default=1, validator=checks.whole(1))
     when: Literal["before", "after"] = "before"
     kind: FaultKind = "error"
     error: str = "a scripted fault"
-    at: float = field(default=0.0, validator=_at_least(0))
-    seconds: float = field(default=1e9, validator=_at_least(0))
-    factor: float = field(default=0.1, validator=_at_least(0))
+    at: float = field(default=0.0, validator=checks.number(0))
+    seconds: float = field(default=1e9, validator=checks.number(0))
+    factor: float = field(default=0.1, validator=checks.number(0))
 
     def __attrs_post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UnknownName("call of a driver", self.method, METHODS)
         kinds = JOB_KINDS if self.method == "job" else CALL_KINDS
         if self.kind not in kinds:
             raise InvalidField("kind", self.kind, f"is no fault of {self.method}", kinds)
@@ -109,7 +108,10 @@ class Fault:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Fault:
         """The opposite of `to_dict`. Raises InvalidField."""
-        return read(cls, "faults", data)
+        try:
+            return read(cls, "faults", data)
+        except UnknownName as error:
+            raise InvalidField("faults.method", error.name, f"is no {error.kind}", error.near or error.known) from error
 
 
 #: What plain values a field of this type may have.

@@ -174,6 +174,7 @@ class World:
         here, there = self.hosts[source].store, self.hosts[domain.host].store
         if block_migration and (domain.uuid, there) in self.disks:
             self.disks[domain.uuid, there].current = True
+            self.disks[domain.uuid, there].used = self.disks[domain.uuid, here].used
             self.disks[domain.uuid, here].current = False
 
     def check_alone(self, uuid: str, at: float) -> None:
