@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import contextlib
+import ctypes
 from types import SimpleNamespace
 
 import numpy as np
@@ -146,3 +148,48 @@ def test_a_variant_that_is_not_here_is_refused(isa):
     tables_py.force_isa("python")
     assert tables_py.isa() == "python"
     assert tables_py.variants() == ("python",)
+
+
+BYTES = [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        np.array(BYTES, np.bool_),
+        np.array(BYTES, np.int8),
+        np.array(BYTES, np.uint8),
+        array.array("b", BYTES),
+        memoryview(bytes(BYTES)).cast("c"),
+        memoryview(bytes(BYTES)).cast("?"),
+        (ctypes.c_uint8 * 4)(*BYTES),
+    ],
+    ids=["bool", "int8", "uint8", "array of b", "char", "?", "ctypes"],
+)
+def test_items_of_one_byte_are_codes_whatever_they_are_called(codes):
+    table = bytes(reversed(range(256)))
+    for translate in (tables.translate, tables_py.translate):
+        assert translate(codes, table) == bytes(BYTES).translate(table)
+    assert VMMachine.decode(codes) == VMMachine.decode(bytes(BYTES))
+    assert VMMachine.apply_many(codes, "delete") == VMMachine.apply_many(bytes(BYTES), "delete")
+
+
+@pytest.mark.parametrize("wrong", [5, "active", None, np.zeros(4, np.int32), np.zeros((2, 2), np.uint8), np.uint8(1)])
+def test_what_holds_no_codes_is_refused_by_name(wrong):
+    with pytest.raises(InvalidField, match="codes: must be a contiguous buffer of bytes"):
+        VMMachine.decode(wrong)
+    with pytest.raises(InvalidField, match="codes: must be a contiguous buffer of bytes"):
+        VMMachine.apply_many(wrong, "pause")
+
+
+def test_a_refused_buffer_is_let_go():
+    for translate in (tables.translate, tables_py.translate):
+        for codes, table in (
+            (bytearray(4), bytearray(255)),
+            (bytearray(4), bytearray(256)),
+            (array.array("i", [1]), bytearray(256)),
+        ):
+            with contextlib.suppress(ValueError):
+                translate(codes, table)
+            codes.extend(codes)
+            table.extend(b"x")

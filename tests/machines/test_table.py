@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import pickle
 import threading
 from types import SimpleNamespace
@@ -303,3 +305,81 @@ def test_threads_get_one_outcome_each():
     for thread in threads:
         thread.join(30)
     assert {server.status for server in servers} == {MigrationStatus.PREPARING}
+
+
+# --- what is refused, and what is said
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenRecord:
+    vm_state: VMState = VMState.ACTIVE
+    power_state: PowerState = PowerState.RUNNING
+
+
+@attrs.frozen
+class FrozenServer:
+    vm_state: VMState = VMState.ACTIVE
+    power_state: PowerState = PowerState.RUNNING
+
+
+@attrs.define
+class FrozenField:
+    vm_state: VMState = attrs.field(default=VMState.ACTIVE, on_setattr=attrs.setters.frozen)
+    power_state: PowerState = attrs.field(default=PowerState.RUNNING, on_setattr=attrs.setters.frozen)
+
+
+class DerivedServer(FrozenServer):
+    pass
+
+
+@pytest.mark.parametrize("kind", [FrozenRecord, FrozenServer, FrozenField, DerivedServer])
+def test_a_frozen_object_is_never_moved(kind):
+    server = kind()
+    for _ in range(2):
+        with pytest.raises(InvalidField, match=rf"{kind.__name__}\.vm_state: .*frozen"):
+            VMMachine.pause(server)
+        with pytest.raises(InvalidField, match=rf"{kind.__name__}\.power_state: .*frozen"):
+            PowerMachine.observe(server, PowerState.PAUSED)
+    assert server == kind()
+    with pytest.raises(IllegalTransition):
+        VMMachine.unpause(server)
+
+
+def test_types_that_come_and_go_are_not_kept_for_ever():
+    for _ in range(2100):
+        kind = type("Short", (), {"vm_state": VMState.ACTIVE})
+        assert VMMachine.pause(kind()) is VMState.PAUSED
+    gc.collect()
+    assert sum(each.__name__ == "Short" for each in object.__subclasses__()) <= 1024
+
+
+def test_a_value_that_only_looks_like_a_state_is_told_how_to_become_one():
+    with pytest.raises(UnknownName) as said:
+        VMMachine.pause(holder(VMMachine, "active"))
+    assert str(said.value) == "is the string 'active', not VMState.ACTIVE; convert it with VMMachine.state(...)"
+    again = pickle.loads(pickle.dumps(said.value))
+    assert (str(again), again.near, again.name) == (str(said.value), ("active",), "active")
+    with pytest.raises(UnknownName, match=r"is None, not TaskState\.IDLE"):
+        TaskMachine.pause(holder(TaskMachine, None))
+    with pytest.raises(UnknownName, match=r"is 1, not PowerState\.RUNNING"):
+        PowerMachine.pause(holder(PowerMachine, 1))
+
+
+def test_an_enum_that_has_no_such_member_says_what_was_meant():
+    with pytest.raises(UnknownName, match="did you mean active"):
+        VMState("actve")
+    with pytest.raises(ValueError, match="did you mean active"):
+        VMState("actve")
+    assert "nonsense" not in {state.value for state in VMState}
+
+
+@pytest.mark.parametrize("name", ["rows", "pause", "triggers", "_tables", "states", "new"])
+def test_a_machine_cannot_be_changed(name):
+    before = VMMachine.rows
+    with pytest.raises(AttributeError, match=rf"VMMachine\.{name}: a machine cannot be changed"):
+        setattr(VMMachine, name, ())
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        delattr(VMMachine, name)
+    assert VMMachine.rows is before
+    assert pickle.loads(pickle.dumps(VMMachine)) is VMMachine
+    assert VMMachine.engine() is VMMachine.engine()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from novastate._native import NATIVE
+from novastate._native.tables_py import flat
 
 if NATIVE:
     from novastate._native._tables import force_isa, isa, translate, variants
 else:
     from novastate._native.tables_py import force_isa, isa, translate, variants
 
-__all__ = ["force_isa", "isa", "translate", "variants"]
+__all__ = ["flat", "force_isa", "isa", "translate", "variants"]

@@ -9,23 +9,23 @@ if TYPE_CHECKING:
 
 _CODES = 256
 
-__all__ = ["force_isa", "isa", "translate", "variants"]
+__all__ = ["flat", "force_isa", "isa", "translate", "variants"]
 
 
 def translate(codes: Buffer, table: Buffer) -> bytes:
     """``table[codes[i]]`` for each byte of *codes*; *table* has 256 entries."""
-    cells = _flat(table)
+    cells = flat(table)
     if len(cells) != _CODES:
         raise ValueError("table: must have 256 entries")
-    return _flat(codes).translate(cells)
+    return flat(codes).translate(cells)
 
 
-def _flat(buffer: Buffer) -> bytes:
-    """The bytes of *buffer*, which the compiled kernel would read in place."""
+def flat(buffer: Buffer) -> bytes:
+    """The bytes of *buffer*, which the compiled kernel would read in place; its items have one byte each."""
     if isinstance(buffer, bytes):
         return buffer
     view = memoryview(buffer)
-    if view.format != "B" or view.ndim != 1 or not view.c_contiguous:
+    if view.itemsize != 1 or view.ndim != 1 or not view.c_contiguous:
         raise ValueError("codes, table: must be contiguous buffers of bytes")
     return view.tobytes()
 

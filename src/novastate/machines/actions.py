@@ -25,11 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
+import attrs
 from attrs import field, frozen
 
 from novastate.errors import ActionNotAllowed, InstanceLocked, InstanceNotReady, UnknownName
+from novastate.machines.table import unknown
 from novastate.machines.task import TaskMachine, TaskState
 from novastate.machines.vm import VMState
 
@@ -107,10 +109,11 @@ class Action(Enum):
         >>> Action.of("pause")
         <Action.PAUSE: 'pause'>
         """
-        try:
-            return cls(name)
-        except ValueError:
-            raise UnknownName("action", name, (action.value for action in cls)) from None
+        return cls(name)
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise unknown(cls, value, name="action")
 
 
 _ANY_VM = frozenset(VMState)
@@ -145,9 +148,33 @@ class ActionRule:
     #: The name under which Nova records it as an instance action; None if it is not recorded.
     instance_action: str | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = {name: getattr(self, name) for name in attrs.fields_dict(type(self))}
+        return _rule, ({name: dict(v) if isinstance(v, MappingProxyType) else v for name, v in fields.items()},)
+
     def begins(self, vm_state: VMState) -> TaskState | None:
         """The task that the action begins in *vm_state*, if it begins any."""
         return self.task_by_vm_state.get(vm_state, self.task_state)
+
+
+def _rule(fields: Mapping[str, Any]) -> ActionRule:
+    """The rule of pickled *fields*, its mappings read-only again."""
+    read_only: dict[str, Any] = {n: MappingProxyType(v) if isinstance(v, dict) else v for n, v in fields.items()}  # pyright: ignore[reportUnknownArgumentType]
+    return ActionRule(**read_only)
+
+
+class _UnknownAction(UnknownName, KeyError):
+    """A look-up in :data:`ACTIONS` that fails: a KeyError that says what was perhaps meant."""
+
+    __str__ = Exception.__str__
+
+
+class _Rules(dict[Action, ActionRule]):
+    def __missing__(self, name: object) -> NoReturn:
+        told = unknown(Action, name, name="action")
+        error = _UnknownAction("action", name, told.known)
+        error.near, error.args = told.near, told.args
+        raise error
 
 
 def _task(
@@ -209,134 +236,142 @@ def _rows() -> Mapping[Action, ActionRule]:
     hard = frozenset(TaskMachine.hard_reboot.rows)
     migrating = frozenset({task.MIGRATING})
     return MappingProxyType(
-        {
-            Action.CREATE: _task(
-                "schedule",
-                task.SCHEDULING,
-                (),
-                "create",
-                task_states=_ANY_TASK,
-                expects=None,
-                launched=False,
-                lock=False,
-            ),
-            Action.SOFT_REBOOT: _task("reboot", task.REBOOTING, (active,), "reboot"),
-            Action.HARD_REBOOT: _task(
-                "hard_reboot",
-                task.REBOOTING_HARD,
-                (*usual, vm.ERROR),
-                "reboot",
-                task_states=hard,
-                expects=hard,
-            ),
-            Action.PAUSE: _task("pause", task.PAUSING, (active,), "pause"),
-            Action.UNPAUSE: _task("unpause", task.UNPAUSING, (paused,), "unpause"),
-            Action.SUSPEND: _task("suspend", task.SUSPENDING, (active,), "suspend"),
-            Action.RESUME: _task("resume", task.RESUMING, (suspended,), "resume"),
-            Action.STOP: _task("power_off", task.POWERING_OFF, (active, vm.ERROR), "stop", host=True),
-            # Power sync asks for it; no check but the compare-and-swap.
-            Action.FORCE_STOP: _task(
-                "power_off",
-                task.POWERING_OFF,
-                _ANY_VM,
-                "stop",
-                task_states=_ANY_TASK,
-                launched=False,
-                lock=False,
-            ),
-            Action.START: _task("power_on", task.POWERING_ON, (stopped,), "start", host=True),
-            Action.RESCUE: _task("rescue", task.RESCUING, broken, "rescue"),
-            Action.UNRESCUE: _task("unrescue", task.UNRESCUING, (vm.RESCUED,), "unrescue"),
-            Action.REBUILD: _task("rebuild", task.REBUILDING, broken, "rebuild"),
-            Action.RESIZE: _task("resize", task.RESIZE_PREP, movable, "resize", host=True),
-            Action.COLD_MIGRATE: _task("resize", task.RESIZE_PREP, movable, "migrate", host=True),
-            Action.CONFIRM_RESIZE: _plain((vm.RESIZED,), _IDLE, "confirmResize"),
-            Action.REVERT_RESIZE: _task("revert_resize", task.RESIZE_REVERTING, (vm.RESIZED,), "revertResize"),
-            Action.LIVE_MIGRATE: _task("live_migrate", task.MIGRATING, (active, paused), "live-migration"),
-            Action.LIVE_MIGRATE_FORCE_COMPLETE: _plain((active,), migrating, "live_migration_force_complete"),
-            Action.LIVE_MIGRATE_ABORT: _plain(_ANY_VM, migrating, "live_migration_cancel"),
-            Action.EVACUATE: _task(
-                "evacuate",
-                task.REBUILDING,
-                broken,
-                "evacuate",
-                task_states=_ANY_TASK,
-                expects=None,
-                lock=False,
-            ),
-            Action.SHELVE: _task("shelve", task.SHELVING, usual, "shelve"),
-            Action.SHELVE_OFFLOAD: _task("shelve_offload", task.SHELVING_OFFLOADING, (vm.SHELVED,), "shelveOffload"),
-            Action.UNSHELVE: _task("unshelve", task.UNSHELVING, (vm.SHELVED, vm.SHELVED_OFFLOADED), "unshelve"),
-            Action.DELETE: _task(
-                "delete",
-                task.DELETING,
-                _ANY_VM,
-                "delete",
-                task_states=_ANY_TASK,
-                expects=None,
-                launched=False,
-            ),
-            Action.SOFT_DELETE: _task(
-                "soft_delete", task.SOFT_DELETING, _ANY_VM, "delete", task_states=_ANY_TASK, expects=None
-            ),
-            Action.FORCE_DELETE: _task(
-                "delete",
-                task.DELETING,
-                _ANY_VM,
-                "delete",
-                task_states=_ANY_TASK,
-                expects=None,
-                launched=False,
-            ),
-            Action.RESTORE: _task("restore", task.RESTORING, (vm.SOFT_DELETED,), "restore"),
-            Action.SNAPSHOT: _task("snapshot", task.IMAGE_SNAPSHOT_PENDING, usual, "createImage", lock=False),
-            Action.SNAPSHOT_VOLUME_BACKED: _plain(usual, _IDLE, "createImage", lock=False),
-            Action.BACKUP: _task("backup", task.IMAGE_BACKUP, usual, "createBackup", lock=False),
-            Action.SET_ADMIN_PASSWORD: _task("set_admin_password", task.UPDATING_PASSWORD, (active,), "changePassword"),
-            Action.TRIGGER_CRASH_DUMP: _plain(
-                (active, paused, vm.RESCUED, vm.RESIZED, vm.ERROR), _IDLE, "trigger_crash_dump", host=True
-            ),
-            Action.ATTACH_VOLUME: _plain(volumes, _IDLE, "attach_volume"),
-            Action.DETACH_VOLUME: _plain(
-                volumes, _IDLE, "detach_volume", host=True, hostless=frozenset({vm.SHELVED_OFFLOADED})
-            ),
-            Action.SWAP_VOLUME: _plain((active, paused, vm.RESIZED), _IDLE, "swap_volume"),
-            Action.ATTACH_INTERFACE: _plain(nics, _IDLE, "attach_interface"),
-            Action.DETACH_INTERFACE: _plain(nics, _IDLE, "detach_interface"),
-            Action.ADD_FIXED_IP: _plain(_ANY_VM, _ANY_TASK, launched=False),
-            Action.REMOVE_FIXED_IP: _plain(_ANY_VM, _ANY_TASK, launched=False),
-            Action.INJECT_NETWORK_INFO: _plain(_ANY_VM, _ANY_TASK, launched=False),
-            Action.RESET_NETWORK: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False),
-            Action.RESET_STATE: _plain(_ANY_VM, _ANY_TASK, "resetState", launched=False, lock=False),
-            Action.LOCK: _plain(_ANY_VM, _ANY_TASK, "lock", launched=False, lock=False),
-            Action.UNLOCK: _plain(_ANY_VM, _ANY_TASK, "unlock", launched=False, lock=False),
-            Action.GET_CONSOLE: _plain(
-                _ANY_VM, _ANY_TASK - {task.DELETING, task.MIGRATING}, launched=False, lock=False, host=True
-            ),
-            Action.GET_CONSOLE_OUTPUT: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False, host=True),
-            Action.GET_DIAGNOSTICS: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False, host=True),
-            Action.UPDATE_METADATA: _plain(usual, _ANY_TASK),
-            Action.VOLUME_SNAPSHOT_CREATE: _plain(_ANY_VM, _IDLE, lock=False, host=True),
-            Action.VOLUME_SNAPSHOT_DELETE: _plain(_ANY_VM, _IDLE, lock=False, host=True),
-            Action.ATTACH_SHARE: _plain(
-                (stopped,), _ANY_TASK, "attach_share | detach_share", launched=False, lock=False
-            ),
-            Action.EXTERNAL_POWER_UPDATE: ActionRule(
-                vm_states=frozenset(movable),
-                task_states=_IDLE,
-                task_by_vm_state=MappingProxyType({stopped: task.POWERING_ON, active: task.POWERING_OFF}),
-                triggers=MappingProxyType({task.POWERING_ON: "power_on", task.POWERING_OFF: "power_off"}),
-                expects=_IDLE,
-                must_have_launched=False,
-                honours_lock=False,
-                instance_action="start|stop",
-            ),
-            Action.EXTERNAL_VOLUME_EXTENDED: _plain(_ANY_VM, _ANY_TASK, "extend_volume", launched=False, lock=False),
-        }
+        _Rules(
+            {
+                Action.CREATE: _task(
+                    "schedule",
+                    task.SCHEDULING,
+                    (),
+                    "create",
+                    task_states=_ANY_TASK,
+                    expects=None,
+                    launched=False,
+                    lock=False,
+                ),
+                Action.SOFT_REBOOT: _task("reboot", task.REBOOTING, (active,), "reboot"),
+                Action.HARD_REBOOT: _task(
+                    "hard_reboot",
+                    task.REBOOTING_HARD,
+                    (*usual, vm.ERROR),
+                    "reboot",
+                    task_states=hard,
+                    expects=hard,
+                ),
+                Action.PAUSE: _task("pause", task.PAUSING, (active,), "pause"),
+                Action.UNPAUSE: _task("unpause", task.UNPAUSING, (paused,), "unpause"),
+                Action.SUSPEND: _task("suspend", task.SUSPENDING, (active,), "suspend"),
+                Action.RESUME: _task("resume", task.RESUMING, (suspended,), "resume"),
+                Action.STOP: _task("power_off", task.POWERING_OFF, (active, vm.ERROR), "stop", host=True),
+                # Power sync asks for it; no check but the compare-and-swap.
+                Action.FORCE_STOP: _task(
+                    "power_off",
+                    task.POWERING_OFF,
+                    _ANY_VM,
+                    "stop",
+                    task_states=_ANY_TASK,
+                    launched=False,
+                    lock=False,
+                ),
+                Action.START: _task("power_on", task.POWERING_ON, (stopped,), "start", host=True),
+                Action.RESCUE: _task("rescue", task.RESCUING, broken, "rescue"),
+                Action.UNRESCUE: _task("unrescue", task.UNRESCUING, (vm.RESCUED,), "unrescue"),
+                Action.REBUILD: _task("rebuild", task.REBUILDING, broken, "rebuild"),
+                Action.RESIZE: _task("resize", task.RESIZE_PREP, movable, "resize", host=True),
+                Action.COLD_MIGRATE: _task("resize", task.RESIZE_PREP, movable, "migrate", host=True),
+                Action.CONFIRM_RESIZE: _plain((vm.RESIZED,), _IDLE, "confirmResize"),
+                Action.REVERT_RESIZE: _task("revert_resize", task.RESIZE_REVERTING, (vm.RESIZED,), "revertResize"),
+                Action.LIVE_MIGRATE: _task("live_migrate", task.MIGRATING, (active, paused), "live-migration"),
+                Action.LIVE_MIGRATE_FORCE_COMPLETE: _plain((active,), migrating, "live_migration_force_complete"),
+                Action.LIVE_MIGRATE_ABORT: _plain(_ANY_VM, migrating, "live_migration_cancel"),
+                Action.EVACUATE: _task(
+                    "evacuate",
+                    task.REBUILDING,
+                    broken,
+                    "evacuate",
+                    task_states=_ANY_TASK,
+                    expects=None,
+                    lock=False,
+                ),
+                Action.SHELVE: _task("shelve", task.SHELVING, usual, "shelve"),
+                Action.SHELVE_OFFLOAD: _task(
+                    "shelve_offload", task.SHELVING_OFFLOADING, (vm.SHELVED,), "shelveOffload"
+                ),
+                Action.UNSHELVE: _task("unshelve", task.UNSHELVING, (vm.SHELVED, vm.SHELVED_OFFLOADED), "unshelve"),
+                Action.DELETE: _task(
+                    "delete",
+                    task.DELETING,
+                    _ANY_VM,
+                    "delete",
+                    task_states=_ANY_TASK,
+                    expects=None,
+                    launched=False,
+                ),
+                Action.SOFT_DELETE: _task(
+                    "soft_delete", task.SOFT_DELETING, _ANY_VM, "delete", task_states=_ANY_TASK, expects=None
+                ),
+                Action.FORCE_DELETE: _task(
+                    "delete",
+                    task.DELETING,
+                    _ANY_VM,
+                    "delete",
+                    task_states=_ANY_TASK,
+                    expects=None,
+                    launched=False,
+                ),
+                Action.RESTORE: _task("restore", task.RESTORING, (vm.SOFT_DELETED,), "restore"),
+                Action.SNAPSHOT: _task("snapshot", task.IMAGE_SNAPSHOT_PENDING, usual, "createImage", lock=False),
+                Action.SNAPSHOT_VOLUME_BACKED: _plain(usual, _IDLE, "createImage", lock=False),
+                Action.BACKUP: _task("backup", task.IMAGE_BACKUP, usual, "createBackup", lock=False),
+                Action.SET_ADMIN_PASSWORD: _task(
+                    "set_admin_password", task.UPDATING_PASSWORD, (active,), "changePassword"
+                ),
+                Action.TRIGGER_CRASH_DUMP: _plain(
+                    (active, paused, vm.RESCUED, vm.RESIZED, vm.ERROR), _IDLE, "trigger_crash_dump", host=True
+                ),
+                Action.ATTACH_VOLUME: _plain(volumes, _IDLE, "attach_volume"),
+                Action.DETACH_VOLUME: _plain(
+                    volumes, _IDLE, "detach_volume", host=True, hostless=frozenset({vm.SHELVED_OFFLOADED})
+                ),
+                Action.SWAP_VOLUME: _plain((active, paused, vm.RESIZED), _IDLE, "swap_volume"),
+                Action.ATTACH_INTERFACE: _plain(nics, _IDLE, "attach_interface"),
+                Action.DETACH_INTERFACE: _plain(nics, _IDLE, "detach_interface"),
+                Action.ADD_FIXED_IP: _plain(_ANY_VM, _ANY_TASK, launched=False),
+                Action.REMOVE_FIXED_IP: _plain(_ANY_VM, _ANY_TASK, launched=False),
+                Action.INJECT_NETWORK_INFO: _plain(_ANY_VM, _ANY_TASK, launched=False),
+                Action.RESET_NETWORK: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False),
+                Action.RESET_STATE: _plain(_ANY_VM, _ANY_TASK, "resetState", launched=False, lock=False),
+                Action.LOCK: _plain(_ANY_VM, _ANY_TASK, "lock", launched=False, lock=False),
+                Action.UNLOCK: _plain(_ANY_VM, _ANY_TASK, "unlock", launched=False, lock=False),
+                Action.GET_CONSOLE: _plain(
+                    _ANY_VM, _ANY_TASK - {task.DELETING, task.MIGRATING}, launched=False, lock=False, host=True
+                ),
+                Action.GET_CONSOLE_OUTPUT: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False, host=True),
+                Action.GET_DIAGNOSTICS: _plain(_ANY_VM, _ANY_TASK, launched=False, lock=False, host=True),
+                Action.UPDATE_METADATA: _plain(usual, _ANY_TASK),
+                Action.VOLUME_SNAPSHOT_CREATE: _plain(_ANY_VM, _IDLE, lock=False, host=True),
+                Action.VOLUME_SNAPSHOT_DELETE: _plain(_ANY_VM, _IDLE, lock=False, host=True),
+                Action.ATTACH_SHARE: _plain(
+                    (stopped,), _ANY_TASK, "attach_share | detach_share", launched=False, lock=False
+                ),
+                Action.EXTERNAL_POWER_UPDATE: ActionRule(
+                    vm_states=frozenset(movable),
+                    task_states=_IDLE,
+                    task_by_vm_state=MappingProxyType({stopped: task.POWERING_ON, active: task.POWERING_OFF}),
+                    triggers=MappingProxyType({task.POWERING_ON: "power_on", task.POWERING_OFF: "power_off"}),
+                    expects=_IDLE,
+                    must_have_launched=False,
+                    honours_lock=False,
+                    instance_action="start|stop",
+                ),
+                Action.EXTERNAL_VOLUME_EXTENDED: _plain(
+                    _ANY_VM, _ANY_TASK, "extend_volume", launched=False, lock=False
+                ),
+            }
+        )
     )
 
 
-#: The rule of each action.
+#: The rule of each action; a look-up of what is none raises a KeyError that is an UnknownName, too.
 ACTIONS: Mapping[Action, ActionRule] = _rows()
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from novastate.errors import UnknownName
-from novastate.machines.table import Machine, State, Trigger
+from novastate.machines.table import Machine, State, Trigger, admit
 
 __all__ = ["LIBVIRT_POWER_STATES", "PowerMachine", "PowerState", "from_libvirt"]
 
@@ -87,6 +87,7 @@ class PowerMachine(Machine[PowerState], field="power_state", initial={PowerState
     def observe(cls, obj: object, seen: PowerState | int) -> PowerState:
         """Writes and returns what the hypervisor says of *obj*, a state or its number."""
         state = cls.state(seen)
+        admit(obj, cls.field)
         object.__setattr__(obj, cls.field, state)
         return state
 

@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from novastate.machines.migration import MigrationStatus
 from novastate.machines.power import PowerState
-from novastate.machines.table import State
+from novastate.machines.table import State, expect
 from novastate.machines.task import TaskState
 from novastate.machines.vm import VMState
 
@@ -109,18 +109,23 @@ def sync_power(
 
     None stands for a guest that the hypervisor does not know. *same_host* tells whether the instance is
     (still) on the host that reports. Where the answer is ``RECHECK_THEN_STOP``, ask the hypervisor again and
-    call with *rechecked*: the answer is ``STOP`` if it is still off.
+    call with *rechecked*: the answer is ``STOP`` if it is still off. What is no state, such as the string
+    ``"active"``, is an :class:`~novastate.errors.UnknownName`.
 
     >>> sync_power(VMState.ACTIVE, PowerState.SHUTDOWN)
     <PowerSyncAction.RECHECK_THEN_STOP: 'recheck_then_stop'>
     >>> sync_power(VMState.ACTIVE, PowerState.SHUTDOWN, TaskState.MIGRATING)
     <PowerSyncAction.SKIP_PENDING_TASK: 'skip_pending_task'>
     """
+    expect(VMState, vm_state)
+    power = PowerState.NOSTATE if driver_power_state is None else expect(PowerState, driver_power_state)
+    if task_state:
+        expect(TaskState, task_state)
     if not same_host:
         return PowerSyncAction.SKIP_MOVED
     if task_state:
         return PowerSyncAction.SKIP_PENDING_TASK
-    action = POWER_SYNC[vm_state, PowerState.NOSTATE if driver_power_state is None else driver_power_state]
+    action = POWER_SYNC[vm_state, power]
     if action is PowerSyncAction.RECHECK_THEN_STOP and rechecked:
         return PowerSyncAction.STOP
     return action
@@ -177,6 +182,6 @@ def on_event(
     >>> on_event(GuestEvent.STOPPED, VMState.ACTIVE, PowerState.RUNNING)
     <PowerSyncAction.SKIP_STALE: 'skip_stale'>
     """
-    if (driver_power_state or PowerState.NOSTATE) is not LIFECYCLE_POWER_STATES[event]:
-        return PowerSyncAction.SKIP_STALE
-    return sync_power(vm_state, driver_power_state, task_state, same_host=same_host)
+    told = LIFECYCLE_POWER_STATES[expect(GuestEvent, event)]
+    action = sync_power(vm_state, driver_power_state, task_state, same_host=same_host)
+    return action if (driver_power_state or PowerState.NOSTATE) is told else PowerSyncAction.SKIP_STALE

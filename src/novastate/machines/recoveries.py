@@ -29,6 +29,7 @@ from novastate.machines.joint import JOINT
 from novastate.machines.migration import MIGRATION_MACHINES, MigrationStatus, MigrationType
 from novastate.machines.moves import Joint, Pattern, fired, settled, where
 from novastate.machines.power import PowerState
+from novastate.machines.table import expect
 from novastate.machines.task import TaskMachine, TaskState
 from novastate.machines.vm import VMMachine, VMState
 
@@ -77,6 +78,14 @@ class Recovery:
     seen: Mapping[Seen, Way] = field(factory=dict[Seen, Way])
     #: Whether the migration is part of what is recovered, or only the task.
     moves: bool = False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _recovery, (self.deadline, self.way, self.reason, dict(self.seen), self.moves)
+
+
+def _recovery(deadline: float, way: Way, reason: str, seen: Mapping[Seen, Way], moves: bool) -> Recovery:
+    """What was pickled, its mapping read-only again."""
+    return Recovery(deadline, way, reason, MappingProxyType(seen), moves)
 
 
 @frozen
@@ -316,7 +325,8 @@ def recovery(
     """What to do about an instance that has been in this joint state for too long; None if it may stay there.
 
     *power_state* is what the hypervisor says now, not what the record says. *status* is of the instance's
-    newest migration, *kind* its type (told from the status and the task, if left out).
+    newest migration, *kind* its type (told from the status and the task, if left out). What is no state is an
+    :class:`~novastate.errors.UnknownName`.
 
     >>> row = recovery(VMState.ACTIVE, TaskState.MIGRATING, PowerState.RUNNING, MigrationStatus.RUNNING)
     >>> row.deadline, row.seen[Seen.DESTINATION]
@@ -324,7 +334,12 @@ def recovery(
     >>> recovery(VMState.ACTIVE, TaskState.IDLE, PowerState.RUNNING) is None
     True
     """
-    joint = settled(Joint(vm_state, task_state, power_state, kind or _kind(task_state, status), status))
+    vm, task, power = expect(VMState, vm_state), expect(TaskState, task_state), expect(PowerState, power_state)
+    if status is not None:
+        expect(MigrationStatus, status)
+    if kind is not None:
+        expect(MigrationType, kind)
+    joint = settled(Joint(vm, task, power, kind or _kind(task, status), status))
     if JOINT.stable(joint):
         return None
     return next(row.recovery for row in RECOVERIES if row.when.matches(joint))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from novastate.machines.table import expect
 from novastate.machines.task import TaskState
 from novastate.machines.vm import VMState
 
@@ -53,14 +54,17 @@ STATUSES: Mapping[VMState, tuple[str, Mapping[TaskState, str]]] = MappingProxyTy
 
 
 def server_status(vm_state: VMState | None, task_state: TaskState | None = TaskState.IDLE) -> str:
-    """The status of a server in *vm_state* with *task_state*; ``UNKNOWN`` for what is no vm_state.
+    """The status of a server in *vm_state* with *task_state*; ``UNKNOWN`` where it has no vm_state.
+
+    A string is no state: it raises :class:`~novastate.errors.UnknownName`.
 
     >>> server_status(VMState.ACTIVE, TaskState.MIGRATING)
     'MIGRATING'
     >>> server_status(VMState.STOPPED)
     'SHUTOFF'
     """
+    task = TaskState.IDLE if task_state is None else expect(TaskState, task_state)
     if vm_state is None:
         return "UNKNOWN"
-    usual, shown = STATUSES.get(vm_state, ("UNKNOWN", _NOTHING))
-    return shown.get(task_state or TaskState.IDLE, usual)
+    usual, shown = STATUSES[expect(VMState, vm_state)]
+    return shown.get(task, usual)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from novastate.errors import InvalidLocalStorage, InvalidSharedStorage
+from novastate.errors import InvalidField, InvalidLocalStorage, InvalidSharedStorage
 
 __all__ = ["STORAGE", "check_storage"]
 
@@ -52,13 +52,18 @@ def check_storage(
 
     *block_migration* is what was asked for; None leaves it to the storage. *boot_from_volume* alone changes
     nothing: an instance all of whose disks are volumes counts as *shared_block_storage*. Raises
-    :class:`~novastate.errors.InvalidLocalStorage` or :class:`~novastate.errors.InvalidSharedStorage`.
+    :class:`~novastate.errors.InvalidLocalStorage` or :class:`~novastate.errors.InvalidSharedStorage`, and
+    :class:`~novastate.errors.InvalidField` where *block_migration* is neither of the three.
 
     >>> check_storage(None, shared_instance_path=False, shared_block_storage=False)
     True
     """
     del boot_from_volume  # Named, so that a caller who has it need not know that it is subsumed.
-    outcome = STORAGE[block_migration, shared_instance_path or shared_block_storage]
+    try:
+        outcome = STORAGE[block_migration, bool(shared_instance_path or shared_block_storage)]
+    except (KeyError, TypeError):
+        problem = "must be True, False, or None for what the storage needs"
+        raise InvalidField("block_migration", block_migration, problem) from None
     if isinstance(outcome, bool):
         return outcome
     raise outcome(f"instance {uuid}: {_WHY[outcome]}")

@@ -7,7 +7,9 @@ Rules of this file:
    built from those rows.
 2. A trigger either moves the object or raises :class:`~novastate.errors.IllegalTransition` and changes
    nothing. There is no third outcome.
-3. Nothing is registered. An object is anything that has the machine's field; a machine holds no object.
+3. Nothing is registered. An object is anything that has the machine's field and may be changed; a machine
+   holds no object.
+4. A machine does not change: its attributes cannot be assigned.
 
 Theory. Let S be a finite set of states. A trigger t is a partial function S ⇀ S, so a machine is
 deterministic by construction. An *edge* is a pair (s, t(s)); an assignment is legal exactly when it is an
@@ -26,6 +28,7 @@ from typing import (
     ClassVar,
     Generic,
     NamedTuple,
+    NoReturn,
     Protocol,
     TypeVar,
     cast,
@@ -33,6 +36,8 @@ from typing import (
     get_origin,
     overload,
 )
+
+import attrs
 
 from novastate._native import tables
 from novastate.errors import IllegalTransition, InvalidField, UnknownName
@@ -47,6 +52,33 @@ __all__ = ["REFUSED", "Fire", "Machine", "Row", "State", "Trigger"]
 REFUSED = 0xFF
 
 
+class UnknownValue(UnknownName, ValueError):
+    """What an enum raises for a value that it has not; Python asks that it be a ValueError."""
+
+
+def unknown(kind: type[Enum], value: object, convert: str = "", name: str = "") -> UnknownValue:
+    """The error for *value*, which is no *kind*: near matches, or how to *convert* what only looks like one."""
+    error = UnknownValue(name or kind.__name__, value, (str(member.value) for member in kind))
+    for member in kind:
+        if type(value) is type(member.value) and value == member.value:
+            what = f"the string {value!r}" if isinstance(value, str) else repr(value)
+            error.near = (str(member.value),)
+            error.args = (
+                f"is {what}, not {kind.__name__}.{member.name}; convert it with {convert or kind.__name__}(...)",
+            )
+    return error
+
+
+E = TypeVar("E", bound=Enum)
+
+
+def expect(kind: type[E], value: object) -> E:
+    """*value*, if it is a *kind*; raises :class:`~novastate.errors.UnknownName` else."""
+    if not isinstance(value, kind):
+        raise unknown(kind, value)
+    return value
+
+
 class State(Enum):
     """A state: compares and hashes by identity, prints as its value."""
 
@@ -58,6 +90,10 @@ class State(Enum):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise unknown(cls, value)
 
 
 S = TypeVar("S", bound=State)
@@ -125,7 +161,23 @@ def _flat(rows: Mapping[S | frozenset[S], S]) -> Iterator[tuple[S, S]]:
             yield source, dest
 
 
-class Machine(Generic[S]):
+class _Table(type):
+    """The class of machines: what is once built stays as it is."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        cls._refuse(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        cls._refuse(name)
+        super().__delattr__(name)
+
+    def _refuse(cls, name: str) -> None:
+        if "_engine" in vars(cls) and name != "_engine" and not name.startswith("__"):
+            raise AttributeError(f"{cls.__name__}.{name}: a machine cannot be changed; derive another from it")
+
+
+class Machine(Generic[S], metaclass=_Table):
     """A state machine over the enum *S*, kept in the attribute *field* of whatever object it is applied to.
 
     A subclass is the machine; it is never instantiated::
@@ -248,11 +300,13 @@ class Machine(Generic[S]):
 
     @classmethod
     def decode(cls, codes: Buffer) -> list[S | None]:
-        """The states of *codes*; None where a trigger was refused."""
+        """The states of *codes*, a buffer of bytes; None where a trigger was refused."""
         by_code = dict[int, State | None](enumerate(cls._by_code))
         by_code[REFUSED] = None
         try:
-            return cast("list[S | None]", [by_code[code] for code in bytes(codes)])
+            return cast("list[S | None]", [by_code[code] for code in tables.flat(codes)])
+        except (TypeError, ValueError):
+            raise InvalidField("codes", codes, _NO_BYTES) from None
         except KeyError as error:
             raise InvalidField("codes", error.args[0], f"is no code of {cls.states.__name__}") from None
 
@@ -260,16 +314,21 @@ class Machine(Generic[S]):
     def apply_many(cls, codes: Buffer, trigger: str) -> bytes:
         """Moves a whole fleet: the codes (see :meth:`encode`) after *trigger*.
 
-        *codes* is any contiguous buffer of bytes and is left as it is. Where the trigger is not defined, and
+        *codes* is any contiguous buffer of one dimension whose items have one byte (bytes, bytearray, uint8, int8,
+        bool …: the byte is the code), and is left as it is. Where the trigger is not defined, and
         where a byte is no code of a state, the result holds :data:`REFUSED`. Raises
-        :class:`~novastate.errors.UnknownName` for an unknown trigger. Cost: below 1 ns a state in Python,
+        :class:`~novastate.errors.UnknownName` for an unknown trigger and
+        :class:`~novastate.errors.InvalidField` for another kind of *codes*. Cost: below 1 ns a state in Python,
         a fraction of that on the compiled kernel.
         """
         try:
             table = cls._tables[trigger]
         except KeyError:
             raise UnknownName(f"{cls.__name__} trigger", trigger, cls.triggers) from None
-        return tables.translate(codes, table)
+        try:
+            return tables.translate(codes, table)
+        except (TypeError, ValueError):
+            raise InvalidField("codes", codes, _NO_BYTES) from None
 
     @classmethod
     def table(cls, trigger: str) -> bytes:
@@ -330,16 +389,48 @@ class Machine(Generic[S]):
         return cls.diagram("html")
 
 
+_NO_BYTES = "must be a contiguous buffer of bytes, of one dimension"
+
+#: By field, the types whose objects are known to take a new state. Emptied when it grows, so that it keeps no crowd
+#: of classes alive.
+_CHANGEABLE: dict[str, set[type]] = {}
+_MOST_TYPES = 1024
+# What attrs gives to each frozen class.
+_FROZEN = attrs.make_class("_Frozen", [], frozen=True).__setattr__
+
+
+def _is_frozen(kind: type, field: str) -> bool:
+    """Whether *kind* says that its *field* is never assigned: by attrs or as a dataclass."""
+    if kind.__setattr__ is _FROZEN or getattr(getattr(kind, "__dataclass_params__", None), "frozen", False):
+        return True
+    return attrs.has(kind) and any(a.name == field and a.on_setattr is attrs.setters.frozen for a in attrs.fields(kind))
+
+
+def admit(obj: object, field: str) -> None:
+    """Remembers that the type of *obj* may be changed; raises if it is frozen: whoever froze it relies on that."""
+    kind = type(obj)
+    if _is_frozen(kind, field):
+        problem = "cannot be moved, for the class is frozen; keep the state in one that may change"
+        raise InvalidField(f"{kind.__name__}.{field}", getattr(obj, field), problem)
+    known = _CHANGEABLE.setdefault(field, set())
+    if len(known) >= _MOST_TYPES:
+        known.clear()
+    known.add(kind)
+
+
 def _checked(machine: type[Machine[Any]], name: str, declared: Trigger[Any]) -> Fire[State]:
     """The function behind a trigger. A closure over plain locals: this is the hot path of the library."""
     rows, field, put = declared.rows, machine.field, object.__setattr__
     moves = dict(rows)
+    changeable = _CHANGEABLE.setdefault(field, set())
 
     def fire(obj: Any, /) -> State:
         try:
             dest: State = moves[getattr(obj, field)]
         except (KeyError, TypeError):
             raise _refusal(machine, name, getattr(obj, field)) from None
+        if type(obj) not in changeable:
+            admit(obj, field)
         # Past the object's own __setattr__, which would only look the same row up again.
         put(obj, field, dest)
         return dest
@@ -368,7 +459,7 @@ def _refusal(machine: type[Machine[Any]], name: str, state: object) -> Exception
 
 
 def _unknown_state(machine: type[Machine[Any]], value: object) -> UnknownName:
-    return UnknownName(machine.states.__name__, value, (str(s.value) for s in machine.states))
+    return unknown(machine.states, value, f"{machine.__name__}.state")
 
 
 def _ordered(states: Iterable[State]) -> list[State]:
