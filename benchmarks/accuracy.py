@@ -45,9 +45,8 @@ def table(result: Evaluation) -> list[str]:
         covered = {True: "yes", False: "no", None: ""}[row.covered]
         total = "" if row.forecast.total is None else f"{row.forecast.total:.2f}"
         actual = "" if row.outcome.total is None else f"{row.outcome.total:.2f}"
-        verdict = row.forecast.verdict.value + (
-            "" if row.right else " (wrong)" if row.decided else " (undecided, wrong)"
-        )
+        marks = [word for word, holds in (("wrong", not row.right), ("undecided", not row.decided)) if holds]
+        verdict = row.forecast.verdict.value + (f" ({', '.join(marks)})" if marks else "")
         lines.append(
             f"| {row.name} | {'completed' if row.outcome.completed else 'aborted'} | {verdict} | {row.forecast.probability:.2f} "
             f"| {total} | {actual} | {percent(row.total_error)} | {percent(row.hypervisor_error)} | {percent(row.bytes_error)} "
@@ -64,6 +63,7 @@ def summary(title: str, result: Evaluation) -> list[str]:
         "total_error": "total",
         "hypervisor_error": "total, QEMU's part",
         "bytes_error": "bytes",
+        "total_error_beside_textbook": "total, where the textbook has one",
         "textbook_error": "total, textbook",
     }
     for name, words in names.items():

@@ -77,3 +77,35 @@ def test_a_place_where_nothing_is_gets_one_clear_error(run, word, tmp_path):
         run(word, tmp_path / "nowhere")
     with pytest.raises(ConvergenceError):
         run("evaluate", tmp_path)
+
+
+def test_every_wrong_row_is_marked_wrong_and_every_undecided_one_undecided(run):
+    everything = Path(__file__).parents[2] / "benchmarks" / "recordings"
+    found = json.loads(run("evaluate", everything, "--json"))
+    text = run("evaluate", everything)
+    lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
+    wrong = set(found["all"]["verdicts_wrong"])
+    assert wrong
+    for row in found["files"]:
+        line = lines[row["name"]]
+        assert ("wrong" in line.split()) is (row["name"] in wrong)
+        assert ("(undecided)" in line) is not row["decided"]
+
+
+def test_a_directory_of_broken_files_alone_is_one_error(run, tmp_path):
+    (tmp_path / "cut.json").write_bytes(b'{"config": ')
+    for more in ([], ["--json"]):
+        with pytest.raises(
+            ConvergenceError, match=r"holds no recording that can be evaluated.*cut: file: ends too early"
+        ):
+            run("evaluate", tmp_path, *more)
+
+
+def test_an_interval_that_ends_at_the_timeout_says_so(run, tmp_path):
+    data = json.loads((RECORDINGS / "06-uni64-r6.json").read_text())
+    data["config"]["abort_s"] = 4.6
+    (tmp_path / "close.json").write_text(json.dumps(data))
+    text = run("forecast", tmp_path / "close.json", "--from", "law")
+    assert "or             not before the timeout of 4.6 s" in text
+    assert "or not before the timeout of 4.6 s" in text.splitlines()[0]
+    assert "90 % later than" in text

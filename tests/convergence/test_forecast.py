@@ -201,3 +201,23 @@ def test_an_interval_ends_where_the_timeout_does():
     result = forecast(guest(0.95), SLOW, Limits(downtime=0.3, timeout=9))
     assert result.verdict is Verdict.CONVERGES
     assert result.total_interval[1] <= 9
+    assert result.otherwise is None
+    close = forecast(guest(0.95), SLOW, Limits(downtime=0.3, timeout=5.7))
+    assert close.total_interval[1] == 5.7
+    assert close.otherwise == "not before the timeout of 5.7 s"
+    assert ", or not before the timeout of 5.7 s" in close.reason
+
+
+def test_an_interval_without_an_end_says_never_and_one_with_an_end_nothing():
+    rates = [0.7 + 0.02 * i for i in range(60)]
+    found = [forecast(guest(rate), SLOW) for rate in rates]
+    last = [result for result in found if result.verdict is Verdict.CONVERGES][-1]
+    assert last.otherwise == "never"
+    assert ", or never (close:" in last.reason
+    assert forecast(guest(0.3), SLOW, Limits(0.3, 800)).otherwise is None
+    assert forecast(guest(4.0), SLOW, Limits(0.05)).otherwise is None
+
+
+def test_the_reason_counts_syncs_as_the_table_does():
+    result = forecast(guest(), SLOW, Limits(0.3))
+    assert f"after {result.syncs} bitmap syncs" in result.reason

@@ -173,3 +173,24 @@ def test_impossible_numbers_are_refused_by_name(make, field):
 def test_text_that_is_no_law_is_refused(text):
     with pytest.raises(ConvergenceError):
         WriteLaw.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("uniform pages=0 rate=1", "pages: must be 1 or more"),
+        ("uniform pages=1e30 rate=1", "pages: must be at most"),
+        ("uniform pages=1 rate=1e300", "rate: must be at most"),
+        ("uniform pages=1 rate=1 rate=2", "two values of rate"),
+        ("uniform pages=1 wss=4KiB rate=1", "two values of pages"),
+        ("idle rate=1", "idle takes nothing"),
+        ("idle busy=0.5 pages=1", "idle takes nothing"),
+    ],
+)
+def test_a_text_that_says_too_much_or_too_little_is_refused(text, problem):
+    with pytest.raises(ConvergenceError, match=problem):
+        WriteLaw.parse(text)
+
+
+def test_idle_may_be_busy():
+    assert WriteLaw.parse("idle busy=0.5") == WriteLaw((), 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,22 @@ def test_whatever_a_file_holds_it_is_a_forecast_or_an_error_with_a_name(changes)
         except ConvergenceError as error:
             place = error.field
         assert place
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_only_a_regular_file_is_read_so_nothing_waits_for_a_pipe(make, tmp_path):
+    make(tmp_path / "odd.json")
+    with pytest.raises(ConvergenceError, match="no regular file"):
+        Recording.load(tmp_path / "odd.json")
+    assert [name for name, _ in load_all(tmp_path)[1]] == ["odd"]
+
+
+def test_the_textbook_is_judged_over_recordings_that_were_forecast_too():
+    found, _ = load_all(Path(__file__).parents[2] / "benchmarks" / "recordings")
+    result = evaluate(found, "law")
+    sums = result.as_json()
+    assert (
+        sums["textbook_error"]["count"] == sums["total_error_beside_textbook"]["count"] <= sums["total_error"]["count"]
+    )
+    for row in result.rows:
+        assert row.textbook_error is None or row.total_error is not None

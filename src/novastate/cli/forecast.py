@@ -72,7 +72,10 @@ def _lines(recording: Recording, result: Forecast) -> list[tuple[str, str]]:
     lines = [("verdict", result.verdict.value), ("probability", f"{result.probability:.0%} to complete in time")]
     if result.total is not None and result.total_interval is not None:
         low, high = result.total_interval
-        lines.append(("total", f"{result.total:.2f} s, 90 % between {low:.2f} and {high:.2f} s"))
+        within = f"between {low:.2f} and {high:.2f} s" if result.otherwise is None else f"later than {low:.2f} s"
+        lines.append(("total", f"{result.total:.2f} s, 90 % {within}"))
+        if result.otherwise is not None:
+            lines.append(("or", result.otherwise))
     if result.downtime is not None and result.transferred is not None:
         lines.append(("pause", f"{1000 * result.downtime:.0f} ms"))
         lines.append(("transferred", f"{result.transferred / 2**20:.0f} MiB"))
@@ -96,6 +99,11 @@ def _evaluate(args: Namespace) -> int:
         raise ConvergenceError("directory", str(args.directory), "holds no recordings (*.json)")
     result = evaluate(found, args.source)
     skipped = (*broken, *result.skipped)
+    if not result.rows:
+        name, problem = skipped[0]
+        raise ConvergenceError(
+            "directory", str(args.directory), f"holds no recording that can be evaluated ({name}: {problem})"
+        )
     if args.json:
         summary = {
             "source": args.source,
@@ -119,11 +127,11 @@ def _table(result: Evaluation) -> None:
     for title, part in (("all", result), ("plain pre-copy", result.only(plain=True))):
         sums = part.as_json()
         print(f"{title}: {sums['recordings']} recordings; verdicts {part.verdicts}; wrong {sums['verdicts_wrong']}")
-        for name in ("total_error", "bytes_error", "textbook_error"):
+        for name in ("total_error", "bytes_error", "total_error_beside_textbook", "textbook_error"):
             found = sums[name]
             if isinstance(found, dict):
                 figures = " / ".join(f"{100 * float(found[key]):.1f}" for key in ("median", "p90", "max"))
-                print(f"  {name:<16} median / p90 / max {figures} % of {found['count']}")
+                print(f"  {name:<27} median / p90 / max {figures} % of {found['count']}")
         if isinstance(sums["interval_coverage"], float):
             print(f"  90 % intervals hold {100 * sums['interval_coverage']:.0f} %")
 
@@ -132,7 +140,7 @@ def _row(row: Comparison) -> str:
     def number(value: float | None, pattern: str) -> str:
         return "-" if value is None else format(value, pattern)
 
-    mark = "" if row.right else "  wrong" if row.decided else "  undecided"
+    mark = ("" if row.right else "  wrong") + ("" if row.decided else "  (undecided)")
     return (
         f"{row.name:<30} {row.forecast.verdict.value:<10} {row.forecast.probability:>5.2f}"
         f" {number(row.forecast.total, '.2f'):>7} {number(row.outcome.total, '.2f'):>7}"

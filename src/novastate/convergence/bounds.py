@@ -44,12 +44,13 @@ PAGE_SIZES = (4096, 16384, 65536, 1 << 21, 1 << 30)
 
 def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *, above: bool = False) -> float:
     """*value* as a float from *low* (or *above* it) to *high*; raises `ConvergenceError` for anything else."""
+    negative = isinstance(value, int) and value < 0
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ConvergenceError(field, value, "must be a number")
     try:
         found = float(value)
     except OverflowError:
-        found = -math.inf if isinstance(value, int) and value < 0 else math.inf
+        found = -math.inf if negative else math.inf
     if math.isnan(found):
         raise ConvergenceError(field, value, "must be a number, not NaN")
     if found < low or (above and found == low):

@@ -1,7 +1,9 @@
 """How good the forecasts are: recorded migrations against what would have been said before each.
 
 Rules: errors are relative to what happened, of completed migrations that were forecast to complete; percentiles
-are of their absolute values. A verdict is *decided* where its probability is outside 0.1 to 0.9. A migration
+are of their absolute values. The textbook's errors are of recordings for which the forecast too has a number, and
+``total_error_beside_textbook`` is the forecast's over just those for which the textbook has one. A verdict is
+*decided* where its probability is outside 0.1 to 0.9. A migration
 given up before its forecast end counts as right when it was forecast not to complete in time.
 
 Beside each forecast stands the textbook: rounds V <- D V / R with D the dirty rate over one second and R the
@@ -69,8 +71,8 @@ class Comparison:
 
     @property
     def textbook_error(self) -> float | None:
-        """Relative error of the textbook's total."""
-        return _relative(self.textbook, self.outcome.total)
+        """Relative error of the textbook's total; None where the forecast has no error to stand beside it."""
+        return None if self.total_error is None else _relative(self.textbook, self.outcome.total)
 
     @property
     def covered(self) -> bool | None:
@@ -90,6 +92,7 @@ class Comparison:
             "probability": self.forecast.probability,
             "completed": self.outcome.completed,
             "right": self.right,
+            "decided": self.decided,
             "total_s": self.forecast.total,
             "total_interval": None if interval is None else list(interval),
             "actual_total_s": self.outcome.total,
@@ -133,9 +136,11 @@ class Evaluation:
         ]
         near = [abs(error) <= max(0.005, 0.15 * pause) for error, pause in pauses]
         wrong = [row for row in self.rows if not row.right]
+        both = [row for row in self.rows if row.textbook_error is not None]
         return {
             "recordings": len(self.rows),
             "total_error": _summary(row.total_error for row in self.rows),
+            "total_error_beside_textbook": _summary(row.total_error for row in both),
             "hypervisor_error": _summary(row.hypervisor_error for row in self.rows),
             "bytes_error": _summary(row.bytes_error for row in self.rows),
             "downtime_error_s": _summary(error for error, _ in pauses),
@@ -145,7 +150,7 @@ class Evaluation:
             "verdicts_wrong": [row.name for row in wrong],
             "verdicts_wrong_decided": [row.name for row in wrong if row.decided],
             "undecided": sum(not row.decided for row in self.rows),
-            "textbook_error": _summary(row.textbook_error for row in self.rows),
+            "textbook_error": _summary(row.textbook_error for row in both),
             "textbook_verdicts_wrong": sum(
                 (row.textbook is not None and row.textbook <= (row.forecast.limits.timeout or math.inf))
                 != row.outcome.completed

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
+from novastate.convergence.bounds import MOST_PAGES, number, valid
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _SIZE = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgt]?i?b)?(?:/s)?", re.IGNO
 
 #: Into how many classes the pages of a zipf law are put, and how many classes a curve may have.
 _GROUPS, _MOST = 26, 32
+#: Writes a second.
+_FASTEST = 1e18
 
 
 class PageClass(NamedTuple):
@@ -50,31 +53,20 @@ class PageClass(NamedTuple):
     ordered: bool = False
 
 
-def _finite(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[object, object, float], None]:
-    def check(_: object, attribute: object, value: float) -> None:
-        name = cast("str", getattr(attribute, "name", "value"))
-        known = type(value) in {int, float} and math.isfinite(value)
-        if not known or value < least or value > most or (above and value == least):
-            bound = f"above {least:g}" if above else f"at least {least:g}"
-            upper = "" if most == math.inf else f" and at most {most:g}"
-            raise ConvergenceError(name, value, f"must be a finite number {bound}{upper}")
-
-    return check
-
-
 @frozen
 class Part:
     """One set of *pages* pages, written *rate* times a second in *pattern*.
 
     *s* is the exponent of a zipf law; *hot_fraction* of the pages of a hot-and-cold law take *hot_weight* of its writes.
+    Raises `ConvergenceError` for no page, more than 2**40, more than 1e18 writes a second, and an exponent above 20.
     """
 
     pattern: Pattern = "uniform"
-    pages: int = field(default=1, validator=_finite(1))
-    rate: float = field(default=0.0, validator=_finite(0))
-    s: float = field(default=0.0, validator=_finite(0, 20))
-    hot_fraction: float = field(default=0.0, validator=_finite(0, 1))
-    hot_weight: float = field(default=0.0, validator=_finite(0, 1))
+    pages: int = field(default=1, validator=valid(1, MOST_PAGES, integer=True))
+    rate: float = field(default=0.0, validator=valid(0, _FASTEST))
+    s: float = field(default=0.0, validator=valid(0, 20))
+    hot_fraction: float = field(default=0.0, validator=valid(0, 1))
+    hot_weight: float = field(default=0.0, validator=valid(0, 1))
 
     @property
     def hot_pages(self) -> int:
@@ -111,7 +103,7 @@ class WriteLaw:
     """
 
     parts: tuple[Part, ...] = field(default=(), converter=_tuple)
-    busy: float = field(default=0.0, validator=_finite(0, 1))
+    busy: float = field(default=0.0, validator=valid(0, 1))
 
     # --- making one
 
@@ -200,7 +192,8 @@ class WriteLaw:
         """Reads ``idle`` or parts joined by ``+``, such as ``uniform wss=64MiB rate=51MiB/s + uniform pages=65 rate=1950``.
 
         ``pages`` counts pages and ``rate`` counts page writes a second; ``wss`` and a ``rate`` with a unit are in bytes.
-        ``busy`` may stand in any part. Raises ConvergenceError that names the part which cannot be read.
+        ``busy`` may stand in any part. Raises ConvergenceError that names the part which cannot be read, that sets one thing
+        twice, or whose pages are less than half a page or too many.
         """
         parts: list[Part] = []
         busy = 0.0
@@ -208,9 +201,17 @@ class WriteLaw:
             words = piece.split()
             if not words:
                 raise ConvergenceError("law", text, "has an empty part")
-            fields = dict(_fields(words[1:], text))
+            fields: dict[str, float] = {}
+            for name, value in _fields(words[1:], text):
+                if name in fields:
+                    raise ConvergenceError("law", piece.strip(), f"has two values of {name}")
+                fields[name] = value
             busy = max(busy, fields.pop("busy", 0.0))
-            if words[0] == "idle" and not fields:
+            if words[0] == "idle":
+                if fields:
+                    raise ConvergenceError(
+                        "law", piece.strip(), f"idle takes nothing, but for busy: {min(fields)} is not its"
+                    )
                 continue
             if words[0] not in _WORDS:
                 raise ConvergenceError("law", words[0], "is no pattern", ["idle", *_WORDS])
@@ -219,7 +220,8 @@ class WriteLaw:
                 problem = f"has an unknown {min(unknown)}" if unknown else "needs pages (or wss) and rate"
                 raise ConvergenceError("law", piece.strip(), problem)
             named = {_WORDS[words[0]].get(name, name): value for name, value in fields.items() if name != "pages"}
-            parts.append(Part(cast("Pattern", words[0]), max(1, round(fields["pages"])), **named))
+            pages = number("pages", fields["pages"], 0, MOST_PAGES)
+            parts.append(Part(cast("Pattern", words[0]), round(pages), **named))
         return cls(tuple(parts), busy)
 
     def __str__(self) -> str:
@@ -244,11 +246,11 @@ def _fields(words: Iterable[str], text: str) -> Iterable[tuple[str, float]]:
             raise ConvergenceError("law", text, f"{word!r} is not name=number")
         unit = (found[2] or "").lower()
         try:
-            number = float(found[1]) * _UNITS.get(unit, 1000 ** " kmgt".find(unit[:1] or " "))
+            size = float(found[1]) * _UNITS.get(unit, 1000 ** " kmgt".find(unit[:1] or " "))
         except ValueError:
             raise ConvergenceError("law", text, f"{word!r} is not name=number") from None
         in_bytes = name in {"wss", "rate"} and bool(unit)
-        yield ("pages" if name == "wss" else name), number / PAGE if in_bytes or name == "wss" else number
+        yield ("pages" if name == "wss" else name), size / PAGE if in_bytes or name == "wss" else size
 
 
 def _number(value: float) -> str:

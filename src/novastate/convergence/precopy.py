@@ -87,7 +87,8 @@ class Forecast:
     """What a migration will do; made by `forecast`.
 
     `verdict`; `total` s from the request to the end, `downtime` s of pause, `transferred` bytes (None where the
-    verdict leaves none); `syncs` as the hypervisor's dirty-sync-count; `throttle` percent, the highest.
+    verdict leaves none); `throttle` percent, the highest. `syncs` counts bitmap syncs as the hypervisor's dirty-sync-count
+    does: the one that starts the first round, one a round, and one more when the guest is stopped.
     `probability` of completing within the timeout, `total_interval` (90 %), `rounds` and `reason` are
     worked out when first asked for.
     """
@@ -147,7 +148,10 @@ class Forecast:
 
     @cached_property
     def total_interval(self) -> tuple[float, float] | None:
-        """`total` lies in this interval with 90 % probability, given that it completes; None where it does not."""
+        """`total` lies in this interval with 90 % probability, given that it completes; None where it does not.
+
+        Where it may not complete in time the interval ends at the timeout, and `otherwise` says so.
+        """
         if self.total is None:
             return None
         runs = sorted((total, weight) for total, _, weight in self._members)
@@ -164,6 +168,18 @@ class Forecast:
         if self.limits.timeout is not None:
             late = min(late, max(self.limits.timeout, self.total))
         return (max(0.0, low - 0.03 - slack * low), late)
+
+    @property
+    def otherwise(self) -> str | None:
+        """What may well happen instead of `total`, in words: not before the timeout, or never; None where neither is."""
+        interval = self.total_interval
+        if interval is None:
+            return None
+        timeout = self.limits.timeout
+        if timeout is not None:
+            return f"not before the timeout of {timeout:g} s" if interval[1] >= timeout else None
+        runs = sorted((total, weight) for total, _, weight in self._members)
+        return "never" if math.isinf(_quantile(runs, 0.95)) else None
 
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
@@ -187,9 +203,10 @@ class Forecast:
         helped = f" at {self.throttle} % throttle" if self.throttle else ""
         if self.total is not None and self.downtime is not None:
             how = "switches to post-copy" if self.post_copied else "converges"
+            instead = "" if self.otherwise is None else f", or {self.otherwise}"
             return (
-                f"It {how} after {self.syncs - 1} bitmap syncs{helped}: done in {self.total:.1f} s"
-                f" with a pause of {1000 * self.downtime:.0f} ms{unsure}."
+                f"It {how} after {self.syncs} bitmap syncs{helped}: done in {self.total:.1f} s"
+                f" with a pause of {1000 * self.downtime:.0f} ms{instead}{unsure}."
             )
         if self.unlimited_total is not None:
             return (

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -95,6 +96,8 @@ class Recording:
     def load(cls, path: str | os.PathLike[str]) -> Recording:
         """The recording in the file at *path*."""
         try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe or a terminal would be waited for
+                raise ConvergenceError("file", os.fspath(path), "is no regular file")
             raw = Path(path).read_bytes()
         except OSError as error:
             raise ConvergenceError("file", os.fspath(path), f"cannot be read: {error.strerror}") from error
