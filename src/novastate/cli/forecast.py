@@ -7,6 +7,7 @@ A forecast uses only what was known before the migration started: the parts `con
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,9 +102,9 @@ def _evaluate(args: Namespace) -> int:
     skipped = (*broken, *result.skipped)
     if not result.rows:
         name, problem = skipped[0]
-        raise ConvergenceError(
-            "directory", str(args.directory), f"holds no recording that can be evaluated ({name}: {problem})"
-        )
+        what = f"none of {len(skipped)} recordings can be evaluated; of {name}, {problem}"
+        print(f"novastate: {args.directory}: {what}", file=sys.stderr)
+        return 1
     if args.json:
         summary = {
             "source": args.source,
