@@ -132,7 +132,9 @@ def deviations_page() -> str:
 # Differences from Nova
 
 {len(rows)} edges, and no others, by which a machine differs from what Nova's code does (release 34.0.0), each with
-its reason. A test holds this list against the edges read from Nova's source.
+its reason. A test holds this list against the edges read from Nova's source, and those of `power_state` against
+Nova's diagram: its code refuses no observation, and neither does novastate; the rows are single moves of a guest.
+What a row answers is a gotcha (G, see {{doc}}`../gotchas`), a law (L) or an invariant (I, see {{doc}}`../laws`).
 
 {table(["machine", "edge", "from", "to", "answers", "reason"], rows)}"""
 
@@ -180,7 +182,7 @@ out to take. *on* does the rest of what was begun, *back* undoes it, *error* lea
 cannot tell, the hypervisors are asked where the guest is. A test walks all of them.
 
 {table(["vm_state", "task_state", "power_state", "migration", "deadline", "way", "because"], rows)}
-In every reachable state these hold:
+In every reachable state these hold ({{doc}}`../laws` explains the numbers):
 
 {invariants}"""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 from machine_reference import reference
 from novastate.machines import (
     AT_REST,
+    DEVIATIONS,
     INVARIANTS,
     JOINT,
     MIGRATION_MACHINES,
@@ -66,6 +69,33 @@ def test_an_invariant_holds_in_every_reachable_state(invariant):
     concerned = [joint for joint in JOINT.reachable if invariant.when.matches(joint)]
     assert concerned
     assert not [str(joint) for joint in concerned if not invariant.then.matches(joint)]
+
+
+def test_what_migrates_is_moved_by_a_live_migration_and_by_nothing_else():
+    # I19, exactly: nothing at work but a live migration.
+    working = {
+        joint.kind
+        for joint in JOINT.reachable
+        if joint.task is TaskState.MIGRATING and joint.kind and joint.status not in AT_REST[joint.kind]
+    }
+    assert working == {MigrationType.LIVE_MIGRATION}
+    assert not JOINT.legal(
+        Joint(
+            VMState.ACTIVE,
+            TaskState.MIGRATING,
+            PowerState.RUNNING,
+            MigrationType.RESIZE,
+            MigrationStatus.MIGRATING,
+        )
+    )
+
+
+def test_every_number_is_explained_in_the_documentation():
+    root = Path(__file__).parents[2]
+    explained = set(re.findall(r"^\| ([IL]\d+) \|", (root / "docs" / "laws.md").read_text(), re.MULTILINE))
+    explained |= set(re.findall(r"\bG\d+\b", (root / "docs" / "gotchas.md").read_text()))
+    for text in (*(i.name.partition(":")[0] for i in INVARIANTS), *(d.answers for d in DEVIATIONS)):
+        assert set(re.findall(r"\b[GIL]\d+\b", text)) <= explained, text
 
 
 def test_every_reachable_state_is_legal_and_not_every_state_is():

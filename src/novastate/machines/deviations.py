@@ -4,8 +4,7 @@ Rule of this file: Nova's edges minus ours are exactly the ``dropped`` rows, our
 ``added`` ones. A test holds it against the edges read from Nova's source (git 00a030403f, release 34.0.0), and
 those of power_state against Nova's diagram, for its code refuses no observation.
 
-A reason names the gotcha (G1 to G41), the law (L1 to L10) or the invariant (I1 to I48) of the documentation that
-it answers.
+A reason names the gotcha (G), the law (L) or the invariant (I) of the documentation that it answers.
 """
 
 from __future__ import annotations

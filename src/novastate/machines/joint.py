@@ -51,7 +51,7 @@ class Invariant(NamedTuple):
 
 _LEAVING = (_STATUS.CONFIRMING, _STATUS.CONFIRMED, _STATUS.REVERTING, _STATUS.REVERTED)
 
-#: Nova's invariants (I1 to I48 of the documentation), as far as joint states can tell.
+#: Nova's invariants, as far as joint states can tell; the numbers are those of the documentation (laws and invariants).
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant("I2: resize_confirming never occurs", where(), where(task=frozenset(_TASK) - {_TASK.RESIZE_CONFIRMING})),
     Invariant(
@@ -70,9 +70,14 @@ INVARIANTS: tuple[Invariant, ...] = (
         where(vm=(_VM.ACTIVE, _VM.PAUSED)),
     ),
     Invariant(
-        "I19: what migrates has a live migration, except just before and just after",
-        where(task=(_TASK.MIGRATING,)),
-        where(kind=(None, *_KIND), status=(*_LIVE, *_RESTING, *_FINAL)),
+        "I19: what migrates has a resize or cold migration only from before, in error or failed",
+        where(task=(_TASK.MIGRATING,), kind=_COLD_KINDS),
+        where(status=(_STATUS.ERROR, _STATUS.FAILED)),
+    ),
+    Invariant(
+        "I19: what migrates has an evacuation only from before, done with or in error",
+        where(task=(_TASK.MIGRATING,), kind=frozenset({_KIND.EVACUATION})),
+        where(status=(_STATUS.DONE, _STATUS.COMPLETED, _STATUS.ERROR, _STATUS.FAILED)),
     ),
     Invariant(
         "I20: a live migration has its own statuses",
