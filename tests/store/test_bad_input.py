@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from novastate.errors import InvalidField, NovastateError, StoreError
 from novastate.objects import ComputeNode, Instance
-from novastate.store import Put, SqlStore
+from novastate.store import KINDS, Put, SqlStore, kind_of
 from novastate.testing.store_conformance import sample
 
 
@@ -234,25 +234,123 @@ def open_path(path):
     shutil.rmtree(directory)
 
 
-def test_a_read_only_directory_is_refused(open_path):
+@contextmanager
+def nobody():
+    """We, and nobody special."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if me == 0:
+            os.seteuid(0)
+
+
+def look(path):
+    """Reading works, with all that is there; writing says why not."""
+    vm = sample(Instance, 1)
+    with closing(SqlStore.at(path)) as store:
+        loaded = store.load(Instance, vm.uuid)
+        assert store.find(Instance, vm_state="building")[0].uuid == vm.uuid
+        assert store.history(vm.uuid)
+        assert store.get_document("lab") == (0, {})
+        assert store.take("abort") is None
+        for write in (
+            lambda: store.commit(Put(loaded)),
+            lambda: store.post("abort", "it"),
+            lambda: store.put_document("lab", {}, 0),
+        ):
+            with refused("cannot be written"):
+                write()
+        return len(store.find(Instance))
+
+
+def test_what_is_in_a_read_only_directory_can_be_read(open_path):
     with unprivileged(open_path.parent):
-        for name in ("cloud.db", "new.db"):
-            with refused("read-only", open_path.parent):
-                SqlStore(f"sqlite:///{open_path.parent}/{name}")
+        before = snapshot(open_path.parent)
+        assert look(open_path) == 2
+        assert snapshot(open_path.parent) == before
 
 
-def test_a_read_only_file_is_refused(open_path):
+def test_a_read_only_file_can_be_read(open_path):
     with unprivileged(open_path.parent):
         pass
     open_path.parent.chmod(0o777)
-    if os.geteuid() == 0:
-        os.seteuid(65534)
-    try:
-        with refused("read-only", open_path.parent):
-            SqlStore(f"sqlite:///{open_path}")
-    finally:
-        if os.getuid() == 0:
-            os.seteuid(0)
+    with nobody():
+        before = snapshot(open_path.parent)
+        assert look(open_path) == 2
+        assert snapshot(open_path.parent) == before
+
+
+def test_what_its_owner_has_just_written_is_read_too(open_path):
+    with closing(SqlStore.at(open_path)) as owner:
+        owner.commit(Put(sample(Instance, 3)))
+        open_path.chmod(0o644)
+        if os.geteuid() != 0:
+            pytest.skip("needs another user")
+        with nobody():
+            assert look(open_path) == 3
+        owner.commit(Put(sample(Instance, 4)))
+
+
+def test_in_a_read_only_directory_nothing_is_made(open_path):
+    with unprivileged(open_path.parent), refused("read-only", open_path.parent):
+        SqlStore(f"sqlite:///{open_path.parent}/new.db")
+
+
+def test_an_empty_file_that_is_read_only_is_refused(tmp_path):
+    directory = Path(tempfile.mkdtemp())
+    (directory / "empty.db").touch()
+    directory.chmod(0o755)
+    with unprivileged(directory), refused("is empty", directory):
+        SqlStore.at(directory / "empty.db")
+    shutil.rmtree(directory)
+
+
+# --- any path
+
+
+@pytest.mark.parametrize("name", ["a?b.sqlite", "a#b%20c.sqlite", ":memory:", "a b", "é", "sqlite:///x?mode=ro"])
+def test_a_path_is_taken_as_it_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    for path in (name, Path(name)):
+        with closing(SqlStore.at(path)) as store:
+            revision, _ = store.get_document("lab")
+            store.put_document("lab", {}, revision)
+    assert Path(name).is_file()
+    with closing(SqlStore.at(name, create=False)) as store:
+        assert store.get_document("lab") == (2, {})
+
+
+@pytest.mark.parametrize(("path", "text"), [("", "is a directory"), ("a\0b", "NUL"), ("/no/such/x.db", "not exist")])
+def test_a_path_that_cannot_be_is_refused(path, text):
+    with refused(text):
+        SqlStore.at(path)
+
+
+# --- whatever the kind
+
+
+BODIES = ["'{'", "'{}'", "'[]'", "'null'", "'5'", "''", "x'ff'", "cast(x'ff' AS TEXT)", "5", '\'{"vcpus": "many"}\'']
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("cls", KINDS)
+def test_a_damaged_row_of_any_kind_is_named(cls, body, tmp_path):
+    path = tmp_path / "cloud.db"
+    obj = sample(cls, 1)
+    kind = kind_of(cls)
+    with closing(SqlStore.at(path)) as store:
+        store.commit(Put(obj))
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute(f"UPDATE novastate_{kind.name} SET body = {body}")
+    with closing(SqlStore.at(path)) as store:
+        for use in (lambda: store.load(cls, kind.key_of(obj)), lambda: store.find(cls)):
+            with refused("cannot be read") as caught:
+                use()
+            assert f"{kind.name} {kind.key_of(obj)}" in str(caught.value)
 
 
 HOLDER = """

@@ -34,7 +34,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from novastate.errors import StoreError
 from novastate.store.schema import META, METADATA, PRODUCT, SCHEMA
 
-__all__ = ["Target", "open_database", "parse", "translated", "writing"]
+__all__ = ["Target", "at_path", "open_database", "parse", "translated", "writing"]
 
 #: The execution option of a connection whose transaction is going to write.
 _WRITE = "novastate_write"
@@ -81,10 +81,7 @@ def parse(url: str) -> Target:
             return Target(":memory:")
         if not rest.startswith("/") or "?" in rest:
             raise StoreError("an SQLite URL has a path and nothing else (with three slashes: sqlite:///PATH)")
-        path = rest[1:]
-        if "\0" in path:
-            raise StoreError("a path holds no NUL character")
-        return Target(path if path.isprintable() else repr(path), path=Path(path))
+        return at_path(rest[1:])
     if scheme not in {"postgresql", "postgresql+psycopg"}:
         raise StoreError(f"unknown URL scheme {scheme!r}; {known}")
     try:
@@ -93,6 +90,14 @@ def parse(url: str) -> Target:
         raise StoreError(f"not a database URL; {known}") from None
     shown = server.set(drivername="postgresql", query={})  # options may hold a password, too
     return Target(shown.render_as_string(hide_password=True), server=server)
+
+
+def at_path(path: str | os.PathLike[str]) -> Target:
+    """The SQLite file at *path*, taken as it is."""
+    path = os.fspath(path)
+    if "\0" in path:
+        raise StoreError("a path holds no NUL character")
+    return Target(path if path.isprintable() else repr(path), path=Path(path))
 
 
 def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
@@ -111,17 +116,28 @@ def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
 
 def _open_file(path: Path, where: str, *, create: bool, timeout: float) -> Engine:
     fresh = _inspect_path(path, where, create=create)
-    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if fresh else 'rw'}"
+    readonly = not fresh and not (_may(path, os.W_OK) and _may(path.absolute().parent, os.W_OK | os.X_OK))
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{_reading(path) if readonly else 'mode=rwc' if fresh else 'mode=rw'}"
     try:
         with translated(where, timeout):
             engine = _sqlite(lambda: _connect(uri, timeout), QueuePool, pool_timeout=timeout)
-            return _checked(engine, where, create=create)
+            return _checked(engine, where, create=create and not readonly, readonly=readonly)
     except StoreError as error:
         # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away;
         # but not from under another process that is making it.
         if fresh and "locked" not in str(error) and path.exists() and not path.stat().st_size:
             path.unlink()
         raise
+
+
+def _reading(path: Path) -> str:
+    """How to open a file that may not be written.
+
+    A log beside it means that its owner is at work, and is read with it. Without one there is nothing to wait for, and
+    SQLite would need to write the log's index: it is told that nobody writes.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
 
 
 @contextmanager
@@ -178,7 +194,7 @@ def _inspect_path(path: Path, where: str, *, create: bool) -> bool:
         problem = "does not exist"
     elif mode is not None and not _may(path, os.R_OK):
         problem = "cannot be read: permission denied"
-    elif (mode is not None and not _may(path, os.W_OK)) or not _may(home, os.W_OK | os.X_OK):
+    elif mode is None and not _may(home, os.W_OK | os.X_OK):
         problem = "cannot be written: the file or its directory is read-only"
     if problem:
         raise StoreError(f"{where}: {problem}")
@@ -197,6 +213,8 @@ def _connect(database: str, timeout: float) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
+    # What is not UTF-8 is to be read as far as it goes, so that who reads it can say where it stands.
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -243,7 +261,7 @@ def _write_ahead(connection: Connection) -> None:
         raw.execute("PRAGMA journal_mode = WAL").fetchone()
 
 
-def _checked(engine: Engine, where: str, *, create: bool) -> Engine:
+def _checked(engine: Engine, where: str, *, create: bool, readonly: bool = False) -> Engine:
     """The engine, if its database is ours, or has been made so."""
     try:
         with engine.connect() as connection:
@@ -251,7 +269,7 @@ def _checked(engine: Engine, where: str, *, create: bool) -> Engine:
         if not ready:
             with engine.connect() as connection, writing(connection).begin():
                 _make(connection, where)
-        if engine.dialect.name == "sqlite":
+        if engine.dialect.name == "sqlite" and not readonly:
             with engine.connect() as connection:
                 _write_ahead(connection)
     except BaseException:

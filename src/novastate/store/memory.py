@@ -22,7 +22,19 @@ from typing import Any, TypeVar
 
 from novastate.errors import NotFound, StaleState, StoreError
 from novastate.store.base import Change, Kind, Transition, kind_of
-from novastate.store.rows import Row, Step, check_page, decode, document_text, now, plan, selection, settle
+from novastate.store.rows import (
+    Row,
+    Step,
+    check_page,
+    check_revision,
+    check_text,
+    decode,
+    document_text,
+    now,
+    plan,
+    selection,
+    settle,
+)
 
 __all__ = ["MemoryStore"]
 
@@ -93,6 +105,7 @@ class MemoryStore:
     def load(self, cls: type[T], key: str) -> T:
         """The object of that key, a copy of its own."""
         kind = kind_of(cls)
+        check_text("key", key)
         with self._lock():
             row = self._table(kind).rows.get(key)
         if row is None:
@@ -103,6 +116,7 @@ class MemoryStore:
         """Up to *limit* objects whose indexed fields equal *equals*, in the order of their keys."""
         kind = kind_of(cls)
         check_page(limit)
+        check_text("after", after)
         wanted = selection(kind, equals)
         with self._lock():
             rows = self._table(kind).select(wanted, limit, after)
@@ -147,28 +161,34 @@ class MemoryStore:
     def history(self, key: str, *, limit: int = 1000, after: int = 0) -> list[Transition]:
         """Up to *limit* lines of history of the object with this key, oldest first, *after* skipped."""
         check_page(limit, after)
+        check_text("key", key)
         with self._lock():
             return [self._lines[place] for place in self._told.get(key, [])[after : after + limit]]
 
     def post(self, topic: str, message: str) -> None:
         """Leaves a message for whoever takes from *topic* next."""
+        check_text("topic", topic)
+        check_text("message", message)
         with self._lock():
             self._mail[topic].append(message)
 
     def take(self, topic: str) -> str | None:
         """Takes the oldest message of *topic*; None if there is none."""
+        check_text("topic", topic)
         with self._lock():
             mail = self._mail.get(topic)
             return mail.popleft() if mail else None
 
     def get_document(self, name: str) -> tuple[int, dict[str, Any]]:
         """The revision and body of a document; ``(0, {})`` if there is none."""
+        check_text("name", name)
         with self._lock():
             revision, body = self._documents.get(name, (0, "{}"))
         return revision, json.loads(body)
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
+        check_revision(revision)
         text = document_text(name, body)
         with self._lock():
             found, _ = self._documents.get(name, (0, ""))

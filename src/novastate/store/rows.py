@@ -13,18 +13,35 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import attrs
 from attrs import frozen
 
 from novastate.errors import AlreadyExists, InvalidField, NotFound, StaleState, StoreError, UnknownName
 from novastate.objects import UNSET, convert
-from novastate.store.base import Change, Kind, Put, Transition, kind_of
+from novastate.store.base import KINDS, Change, Kind, Put, Transition, kind_of
 
-__all__ = ["Row", "Step", "as_text", "check_page", "decode", "document_text", "now", "plan", "selection", "settle"]
+__all__ = [
+    "Row",
+    "Step",
+    "as_text",
+    "check_page",
+    "check_revision",
+    "check_text",
+    "decode",
+    "document_text",
+    "now",
+    "plan",
+    "selection",
+    "settle",
+]
 
 T = TypeVar("T")
+
+#: The first number that no database counts to.
+_ENDLESS = 1 << 63
 
 #: The store takes any class that is in KINDS; all of these are records.
 _loads: Callable[[type[Any], bytes], Any] = convert.loads
@@ -124,16 +141,23 @@ def _step(change: Change) -> Step:
     for part in kind.key:
         if not as_text(getattr(obj, part)):
             raise InvalidField(f"{kind.name}.{part}", getattr(obj, part), "is part of the key and must be set")
-    key, revision = kind.key_of(obj), int(obj.revision)
+    key, revision = check_text(f"{kind.name}.{kind.key[0]}", kind.key_of(obj)), int(obj.revision)
     if not isinstance(change, Put):
         return Step(change, kind, key, kind.owner_of(obj), revision, None, {})
     for name, allowed in change.expect.items():
         if not hasattr(obj, name):
             raise UnknownName(f"field of {kind.name}", name, (a.name for a in attrs.fields(kind.cls)))
-        if isinstance(allowed, str | bytes):
+        if isinstance(allowed, str | bytes) or not isinstance(allowed, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidField(f"expect.{name}", allowed, "must be a collection of values")
+        for value in allowed:
+            _check_member(kind, name, value)
     columns = {name: as_text(getattr(obj, name)) for name in (*kind.indexed, *kind.watched)}
-    row = Row(revision, convert.dumps(obj), columns)
+    for name, value in columns.items():
+        check_text(f"{kind.name}.{name}", value or "")
+    try:
+        row = Row(revision, convert.dumps(obj), columns)
+    except UnicodeError as error:
+        raise InvalidField(kind.name, key, f"holds text that is none ({error})") from error
     return Step(change, kind, key, kind.owner_of(obj), revision, row, change.expect)
 
 
@@ -149,11 +173,49 @@ def selection(kind: Kind, equals: Mapping[str, object]) -> dict[str, str | None]
     for name in equals:
         if name not in kind.indexed:
             raise UnknownName(f"indexed field of {kind.name}", name, kind.indexed)
+    for name, value in equals.items():
+        _check_member(kind, name, value)
+        check_text(name, as_text(value) or "")
     return {name: as_text(value) for name, value in equals.items()}
+
+
+@cache
+def _members(kind: str, name: str) -> frozenset[str | None]:
+    """What the text of a field may be that holds an enum; nothing for any other field."""
+    hint = next(get_type_hints(cls).get(name) for cls, its in KINDS.items() if its.name == kind)
+    enums = [part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Enum)]
+    return frozenset(as_text(member) for enum in enums if enum is not type(UNSET) for member in enum)
+
+
+def _check_member(kind: Kind, name: str, value: object) -> None:
+    """Raises UnknownName for a value that no member of the field's enum has: it would never be found."""
+    known, text = _members(kind.name, name), as_text(value)
+    if known and text is not None and text not in known:
+        raise UnknownName(name, value, (member for member in known if member is not None))
+
+
+def check_text(name: str, value: object) -> str:
+    """The value, if it is text that can be written down; half a surrogate pair cannot."""
+    if not isinstance(value, str):
+        raise InvalidField(name, value, "must be text")
+    try:
+        value.encode()
+    except UnicodeError:
+        raise InvalidField(name, value, "must be text that UTF-8 can hold") from None
+    return value
+
+
+def check_revision(revision: object) -> None:
+    """A revision is a whole number, and 0 where there is nothing."""
+    if isinstance(revision, bool) or not isinstance(revision, int) or not 0 <= revision < _ENDLESS:
+        raise InvalidField("revision", revision, "must be a whole number, not negative")
 
 
 def document_text(name: str, body: Mapping[str, Any]) -> str:
     """The body of a document as JSON; :class:`~novastate.errors.InvalidField` if it is none."""
+    check_text("name", name)
+    if not isinstance(body, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidField(f"document {name}", body, "must be a mapping")
     try:
         return json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -163,5 +225,5 @@ def document_text(name: str, body: Mapping[str, Any]) -> str:
 def check_page(limit: int, skipped: int = 0) -> None:
     """A page has an end: a negative number would mean the whole table to some databases."""
     for name, number in (("limit", limit), ("after", skipped)):
-        if number < 0:
-            raise InvalidField(name, number, "must not be negative")
+        if type(number) is not int or not 0 <= number < _ENDLESS:
+            raise InvalidField(name, number, "must be a whole number of 63 bits, not negative")

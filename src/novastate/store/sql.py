@@ -15,17 +15,30 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import groupby
+from os import PathLike
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from novastate.errors import AlreadyExists, NotFound, StaleState, StoreError
 from novastate.store.base import Change, Transition, kind_of
-from novastate.store.rows import Row, Step, check_page, decode, document_text, now, plan, selection, settle
+from novastate.store.rows import (
+    Row,
+    Step,
+    check_page,
+    check_revision,
+    check_text,
+    decode,
+    document_text,
+    now,
+    plan,
+    selection,
+    settle,
+)
 
 try:
     from sqlalchemy import Connection, delete, exc, insert, or_, select, update
 
-    from novastate.store.engine import open_database, parse, translated, writing
+    from novastate.store.engine import Target, at_path, open_database, parse, translated, writing
     from novastate.store.schema import DOCUMENTS, DROPPED, HISTORY, MAILBOX, TABLES
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "sqlalchemy":
@@ -48,6 +61,9 @@ class SqlStore:
     *timeout* is how many seconds to wait for a lock or a connection; *clock* tells the time of history lines.
     Raises :class:`~novastate.errors.StoreError`, and has then changed nothing.
 
+    A file that may be read and not written, or whose directory may not be, is opened for reading: what writes raises
+    StoreError. What others write to it meanwhile is then seen by opening it again.
+
     >>> store = SqlStore("sqlite://")
     >>> store.put_document("lab", {"hosts": 3}, 0)
     1
@@ -56,13 +72,13 @@ class SqlStore:
 
     def __init__(
         self,
-        url: str,
+        url: str | Target,
         *,
         create: bool = True,
         timeout: float = 5.0,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        target = parse(url)
+        target = parse(url) if isinstance(url, str) else url
         self._where = target.where
         self._timeout = timeout
         self._clock = clock
@@ -72,6 +88,18 @@ class SqlStore:
         self._writers = None if target.server else Lock()
         self._readers = self._writers if target.in_memory else None
         self._engine = open_database(target, create=create, timeout=timeout)
+
+    @classmethod
+    def at(
+        cls,
+        path: str | PathLike[str],
+        *,
+        create: bool = True,
+        timeout: float = 5.0,
+        clock: Callable[[], datetime] = now,
+    ) -> Self:
+        """The store in the SQLite file at *path*, whatever characters that has; else as the class itself."""
+        return cls(at_path(path), create=create, timeout=timeout, clock=clock)
 
     def __repr__(self) -> str:
         return f"<SqlStore {self._where}>"
@@ -94,6 +122,7 @@ class SqlStore:
     def load(self, cls: type[T], key: str) -> T:
         """The object of that key, a copy of its own."""
         kind = kind_of(cls)
+        check_text("key", key)
         table = TABLES[kind.name]
         query = select(table.c.revision, table.c.body).where(table.c.key == key)
         with self._transaction() as connection:
@@ -106,6 +135,7 @@ class SqlStore:
         """Up to *limit* objects whose indexed fields equal *equals*, in the order of their keys."""
         kind = kind_of(cls)
         check_page(limit)
+        check_text("after", after)
         table = TABLES[kind.name]
         query = select(table.c.key, table.c.revision, table.c.body).where(table.c.key > after)
         wanted = selection(kind, equals)
@@ -140,11 +170,13 @@ class SqlStore:
     def history(self, key: str, *, limit: int = 1000, after: int = 0) -> list[Transition]:
         """Up to *limit* lines of history of the object with this key, oldest first, *after* skipped."""
         check_page(limit, after)
+        check_text("key", key)
         told = or_(HISTORY.c.owner == key, HISTORY.c.key == key)
         query = select(HISTORY).where(told).order_by(HISTORY.c.id).limit(limit).offset(after)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         try:
+            "".join(str(value) for row in rows for value in row).encode()  # UTF-8, or an error
             return [
                 Transition(r.kind, r.key, r.revision, datetime.fromisoformat(r.at), r.field, r.old, r.new) for r in rows
             ]
@@ -153,11 +185,14 @@ class SqlStore:
 
     def post(self, topic: str, message: str) -> None:
         """Leaves a message for whoever takes from *topic* next."""
+        check_text("topic", topic)
+        check_text("message", message)
         with self._transaction(write=True) as connection:
             connection.execute(insert(MAILBOX), {"topic": topic, "message": message})
 
     def take(self, topic: str) -> str | None:
         """Takes the oldest message of *topic*; None if there is none."""
+        check_text("topic", topic)
         oldest = select(MAILBOX.c.id, MAILBOX.c.message).where(MAILBOX.c.topic == topic).order_by(MAILBOX.c.id).limit(1)
         # Asking is frequent and taking is rare: only who sees a message takes the writer's turn.
         with self._transaction() as connection:
@@ -168,10 +203,13 @@ class SqlStore:
             if found is None:
                 return None
             connection.execute(delete(MAILBOX).where(MAILBOX.c.id == found.id))
-            return str(found.message)
+            message = str(found.message)
+            message.encode()  # UTF-8, or an error
+            return message
 
     def get_document(self, name: str) -> tuple[int, dict[str, Any]]:
         """The revision and body of a document; ``(0, {})`` if there is none."""
+        check_text("name", name)
         query = select(DOCUMENTS.c.revision, DOCUMENTS.c.body).where(DOCUMENTS.c.name == name)
         with self._transaction() as connection:
             found = connection.execute(query).first()
@@ -185,6 +223,7 @@ class SqlStore:
 
     def put_document(self, name: str, body: Mapping[str, Any], revision: int) -> int:
         """Replaces the document read at *revision*; returns its new revision."""
+        check_revision(revision)
         row = {"revision": revision + 1, "body": document_text(name, body)}
         there = DOCUMENTS.c.name == name
         with self._transaction(write=True) as connection:
@@ -260,7 +299,10 @@ def _row(kind: str, key: str, found: Any) -> Row:
     revision, body = columns.pop("revision"), columns.pop("body")
     if not isinstance(revision, int) or not isinstance(body, str):
         raise StoreError(f"{kind} {key}: what is stored cannot be read: its revision or body is of the wrong type")
-    return Row(revision, body.encode(), columns)
+    try:
+        return Row(revision, body.encode(), columns)
+    except UnicodeError as error:
+        raise StoreError(f"{kind} {key}: what is stored cannot be read: it is not UTF-8") from error
 
 
 def _values(row: Row, revision: int) -> dict[str, Any]:

@@ -319,6 +319,39 @@ class StoreConformance:
         assert "host" in error.known
         _refused(InvalidField, lambda: store.find(Instance, limit=-1))
 
+    def store_refuses_a_value_that_no_row_can_have(self, store: Store) -> None:
+        """A state that its enum has not would be found nowhere, and expected in vain."""
+        vm = _saved(store, sample(Instance, 1))
+        assert "building" in _refused(UnknownName, lambda: store.find(Instance, vm_state="buildng")).near
+        assert "accepted" in _refused(UnknownName, lambda: store.find(Migration, status="acepted")).near
+        _refused(UnknownName, lambda: store.commit(Put(vm, {"vm_state": ["building", "junk"]})))
+        assert store.find(Instance, vm_state="building", task_state=None) == [vm]
+        assert vm.revision == 1
+
+    def store_refuses_what_cannot_be_written_down(self, store: Store) -> None:
+        """Numbers that are none or have no end, text that is none: InvalidField, and nothing is changed."""
+        half: Any = "half a pair: \ud800"
+        wrong: Any
+        for wrong in (1.5, 10**30, True, "1", None):
+            _refused(InvalidField, partial(store.find, Instance, limit=wrong))
+            _refused(InvalidField, partial(store.history, "it", limit=wrong))
+            _refused(InvalidField, partial(store.history, "it", after=wrong))
+            _refused(InvalidField, partial(store.put_document, "lab", {}, wrong))
+        for wrong in (5, None, b"it", half):
+            _refused(InvalidField, partial(store.load, Instance, wrong))
+            _refused(InvalidField, partial(store.find, Instance, after=wrong))
+            _refused(InvalidField, partial(store.history, wrong))
+            _refused(InvalidField, partial(store.post, wrong, "message"))
+            _refused(InvalidField, partial(store.post, "topic", wrong))
+            _refused(InvalidField, partial(store.take, wrong))
+            _refused(InvalidField, partial(store.get_document, wrong))
+            _refused(InvalidField, partial(store.put_document, wrong, {}, 0))
+        _refused(InvalidField, partial(store.find, Instance, host=half))
+        _refused(InvalidField, lambda: store.commit(Put(sample(ComputeNode, 1, host=half))))
+        assert store.take("topic") is None
+        assert store.get_document("lab") == (0, {})
+        assert not store.find(ComputeNode)
+
     # --- messages and documents
 
     def store_delivers_each_message_once(self, store: Store) -> None:
