@@ -19,7 +19,6 @@ from argparse import ArgumentParser
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from novastate.drivers import SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
@@ -79,16 +78,31 @@ def open_store(path: str) -> Generator[Store]:
         yield store
 
 
+class _Clock:
+    """A clock that is chosen once the store, which already tells time, has been read."""
+
+    now_by: Clock = RealClock()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.now_by.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Lets *seconds* pass on the clock that was chosen."""
+        self.now_by.sleep(seconds)
+
+
 @contextmanager
 def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Generator[Cloud]:
     """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
-    clock = RealClock() if real_time else VirtualClock(time.time())
+    clock = _Clock()
     with _opened(path, clock) as store, _lock(path):
         if not _has_cloud(store):
             _populate(store)
         revision, saved = store.get_document(_DOCUMENT)
-        if isinstance(clock, VirtualClock):
-            clock.sleep(max(0.0, _time_of(saved, path) - clock.now()))
+        # Virtual time may have run ahead of the wall clock: it never runs back.
+        start = max(time.time(), _time_of(saved, path))
+        clock.now_by = RealClock(start=start) if real_time else VirtualClock(start)
         try:
             hypervisors = SimulatedCloud.from_dict(saved.get("hosts", {}), clock=clock)
         except NovastateError as error:
@@ -115,7 +129,7 @@ def _time_of(saved: Mapping[str, object], path: str) -> float:
 def _opened(path: str, clock: Clock) -> Generator[Store]:
     from novastate.store import SqlStore  # noqa: PLC0415  (needs SQLAlchemy, and says so)
 
-    store = SqlStore(f"sqlite:///{Path(path).absolute()}", clock=lambda: datetime.fromtimestamp(clock.now(), UTC))
+    store = SqlStore.at(path, clock=lambda: datetime.fromtimestamp(clock.now(), UTC))
     try:
         yield store
     finally:

@@ -138,7 +138,7 @@ def _options(args: Namespace) -> LiveMigrationOptions:
     policy = NovaPolicy(downtime=args.downtime, completion_timeout=args.timeout, timeout_action=args.timeout_action)
     params = LiveMigrationParams(
         bandwidth=int(args.bandwidth * _MIB),
-        downtime=args.downtime // policy.downtime_steps,
+        downtime=max(1, args.downtime // policy.downtime_steps),
         auto_converge=args.auto_converge,
         post_copy=args.post_copy,
     )
