@@ -24,7 +24,8 @@ class _Parser(ArgumentParser):
     """argparse, with one line for wrong use, and the near matches of a wrong word."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **kwargs})
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(**kwargs)
 
     def error(self, message: str) -> NoReturn:
         hint = f"try '{self.prog} --help'"
