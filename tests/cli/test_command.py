@@ -436,3 +436,15 @@ def test_a_forecast_is_for_the_host_that_is_chosen_and_counts_the_disk(cloud, ru
     assert report["forecast"]["disk_bytes"] > 0, "gamma shares no storage with alpha"
     run("boot", "small", "--host", "alpha", "--writes", LAW)
     assert json.loads(run("live-migration", "small", "beta", "--json")[1])["forecast"]["disk_bytes"] == 0
+
+
+def test_nothing_is_left_out_where_there_are_many():
+    from novastate.cli.cloud import every
+    from novastate.objects import ComputeNode
+    from novastate.store import MemoryStore, Put
+
+    store = MemoryStore()
+    names = [f"host-{n:02d}" for n in range(7)]
+    store.commit(*(Put(ComputeNode(host=name, vcpus=1, memory_mb=1)) for name in names))
+    for page in (1, 3, 7, 100):
+        assert [node.host for node in every(store, ComputeNode, page=page)] == names

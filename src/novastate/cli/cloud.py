@@ -19,6 +19,7 @@ from argparse import ArgumentParser
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from novastate.drivers import SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
@@ -27,11 +28,11 @@ from novastate.machines import VMState
 from novastate.objects import ComputeNode, Instance
 from novastate.runners import Listener, LocalRunner
 from novastate.store import Put, Store
+from novastate.store.base import kind_of
 
-__all__ = ["DEFAULT_HOSTS", "Cloud", "cloud_argument", "find_server", "node_of", "open_cloud", "open_store"]
+__all__ = ["DEFAULT_HOSTS", "Cloud", "cloud_argument", "every", "find_server", "node_of", "open_cloud", "open_store"]
 
-#: Bytes in a MiB.
-MIB = 1 << 20
+T = TypeVar("T")
 
 #: The hosts of a new cloud: two sharing nothing with the third.
 DEFAULT_HOSTS: tuple[SimulatedHost, ...] = tuple(
@@ -188,6 +189,14 @@ def node_of(host: SimulatedHost) -> ComputeNode:
     )
 
 
+def every(store: Store, cls: type[T], equals: Mapping[str, object] | None = None, *, page: int = 500) -> Generator[T]:
+    """All objects of a class whose indexed fields equal *equals*, in the order of their keys, read *page* at a time."""
+    after = ""
+    while found := store.find(cls, limit=page, after=after, **(equals or {})):
+        yield from found
+        after = kind_of(cls).key_of(found[-1])
+
+
 def find_server(store: Store, name: str) -> Instance:
     """The instance of that uuid or name; UnknownName lists the near ones, InvalidField the uuids of several of one name."""
     try:
@@ -200,17 +209,12 @@ def find_server(store: Store, name: str) -> Instance:
         raise InvalidField("server", name, "several have this name, use the uuid", (server.uuid for server in named))
     if named:
         return named[0]
-    known: dict[str, Instance] = {}
-    page = store.find(Instance, limit=500)
-    while page:
-        known |= {server.uuid: server for server in page}
-        page = store.find(Instance, limit=500, after=page[-1].uuid)
-    raise UnknownName("server", name, (server.display_name or server.uuid for server in known.values()))
+    raise UnknownName("server", name, (server.display_name or server.uuid for server in every(store, Instance)))
 
 
 def check_host(store: Store, name: str) -> str:
     """*name* if there is such a host; UnknownName lists the near ones."""
-    known = [node.host for node in store.find(ComputeNode, limit=500)]
+    known = [node.host for node in every(store, ComputeNode)]
     if name not in known:
         raise UnknownName("host", name, known)
     return name

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
+from novastate.cli.cloud import check_host, cloud_argument, every, find_server, open_cloud, open_store
 from novastate.cli.forecast import forecast_json
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
@@ -231,7 +231,7 @@ def _forecast(
 def _migrations(args: Namespace) -> int:
     with open_store(args.cloud) as store:
         equals = {"instance_uuid": find_server(store, args.server).uuid} if args.server else {}
-        found = store.find(Migration, limit=1000, **equals)
+        found = list(every(store, Migration, equals))
         found.sort(key=lambda migration: (str(migration.created_at), migration.uuid))
         rows = [migration_row(migration) for migration in found]
     show(rows, json_wanted=args.json, empty="no migrations")
@@ -249,7 +249,7 @@ def _request(args: Namespace) -> int:
 
 def _recover(args: Namespace) -> int:
     with open_cloud(args.cloud) as cloud:
-        servers = [find_server(cloud.store, args.server)] if args.server else cloud.store.find(Instance, limit=1000)
+        servers = [find_server(cloud.store, args.server)] if args.server else list(every(cloud.store, Instance))
         done = [
             (server, cloud.runner.run(recover(server.uuid, now=args.now, give_up=args.give_up))) for server in servers
         ]

@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 from uuid import uuid4
 
-from novastate.cli.cloud import check_host, cloud_argument, find_server, open_cloud, open_store
+from novastate.cli.cloud import check_host, cloud_argument, every, find_server, open_cloud, open_store
 from novastate.cli.view import as_json, columns, pairs, plain, show
 from novastate.convergence import Recording
 from novastate.convergence.laws import WriteLaw
@@ -62,7 +62,7 @@ def register(subparsers: Any) -> None:
 def _hosts(args: Namespace) -> int:
     with open_store(args.cloud) as store:
         rows = []
-        for node in store.find(ComputeNode, limit=1000):
+        for node in every(store, ComputeNode):
             free = room(node)
             rows.append(
                 {
@@ -102,7 +102,7 @@ def server_row(server: Instance) -> dict[str, Any]:
 
 def _servers(args: Namespace) -> int:
     with open_store(args.cloud) as store:
-        rows = [server_row(server) for server in store.find(Instance, limit=1000)]
+        rows = [server_row(server) for server in every(store, Instance)]
     show(rows, json_wanted=args.json, empty="no servers; 'novastate boot NAME' makes one")
     return 0
 
