@@ -42,7 +42,7 @@ class Move:
 
     def check(self):
         data = self.dest.check_can_live_migrate_destination(
-            self.instance, self.source.host_state(), block_migration=self.block_migration
+            self.instance, self.source.live_migration_source(self.uuid), block_migration=self.block_migration
         )
         self.data = self.source.check_can_live_migrate_source(self.instance, data)
         self.dest.cleanup_live_migration_destination_check(self.data)
@@ -51,9 +51,14 @@ class Move:
     def start(self):
         if self.data is None:
             self.check()
-        self.data = self.dest.pre_live_migration(self.instance, self.data)
+        self.data = self.prepare()
         self.source.live_migration(self.instance, self.dest.host, self.data, self.params)
         return self
+
+    def prepare(self):
+        return self.dest.pre_live_migration(
+            self.instance, self.data, self.source.live_migration_source(self.uuid).disks
+        )
 
     def stats(self):
         return self.source.live_migration_job(self.uuid)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate.cli.forecast import forecast_json
 from novastate.convergence import Recording, Verdict, evaluate
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
@@ -218,7 +217,7 @@ def test_whatever_a_file_holds_it_is_a_forecast_or_an_error_with_a_name(changes)
         place = "a place"
         try:
             found = Recording("wrong", wrong)
-            numbers = forecast_json(found.forecast(source))
+            numbers = found.forecast(source).as_json()
             json.dumps((numbers, evaluate([found], source).as_json()), allow_nan=False)
         except ConvergenceError as error:
             place = error.field

@@ -115,7 +115,7 @@ def test_the_owner_is_told_of_every_change_and_of_nothing_else():
     move = Move(cloud)
     assert len(changes) == 1
     move.source.get_info(UUID)
-    move.source.host_state()
+    move.source.live_migration_source(move.uuid)
     move.source.spawn(move.instance)
     cloud.running(UUID)
     assert len(changes) == 1
@@ -211,7 +211,9 @@ def places(value, path=()):
 def with_jobs():
     move = Move(make_cloud()).start()
     move.cloud.clock.sleep(1)
-    move.cloud.driver("c").check_can_live_migrate_destination(move.instance, move.source.host_state())
+    move.cloud.driver("c").check_can_live_migrate_destination(
+        move.instance, move.source.live_migration_source(move.uuid)
+    )
     return {**GOOD, **{key: move.cloud.to_dict()[key] for key in ("jobs", "probes")}}
 
 

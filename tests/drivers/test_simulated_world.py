@@ -97,13 +97,13 @@ class Cloud(RuleBasedStateMachine):
 
     @rule(source=hosts, dest=hosts, post_copy=st.booleans(), throttled=st.booleans(), twice=st.booleans())
     def migrate(self, source, dest, post_copy, throttled, twice):
-        here = self.call(source, "host_state")
+        here = self.call(source, "live_migration_source", UUID)
         data = here and self.call(dest, "check_can_live_migrate_destination", self.instance, here, twice=twice)
         data = data and self.call(source, "check_can_live_migrate_source", self.instance, data, twice=twice)
         if not data:
             return
         self.call(dest, "cleanup_live_migration_destination_check", data, twice=twice)
-        if self.call(dest, "pre_live_migration", self.instance, data, twice=twice) is None:
+        if self.call(dest, "pre_live_migration", self.instance, data, here.disks, twice=twice) is None:
             return
         self.data[source, dest] = data
         params = LiveMigrationParams(bandwidth=24 * MIB, downtime=100, post_copy=post_copy, auto_converge=throttled)

@@ -444,7 +444,7 @@ def test_options_that_cannot_be_are_refused(wrong):
 
 @pytest.mark.parametrize(
     "method",
-    ["host_state", "get_info", "check_can_live_migrate_destination", "check_can_live_migrate_source", "pre_live_migration",
+    ["host_state", "live_migration_source", "get_info", "check_can_live_migrate_destination", "check_can_live_migrate_source", "pre_live_migration",
      "live_migration", "live_migration_job"],
 )  # fmt: skip
 def test_a_driver_with_a_bug_leaves_nothing_half_done(world, method):

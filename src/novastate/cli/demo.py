@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from novastate.cli.cloud import Cloud, open_cloud
-from novastate.cli.forecast import forecast_json
-from novastate.cli.migrate import describe_forecast, forecast_for, migration_row
+from novastate.cli.migrate import migration_row
 from novastate.cli.progress import Progress
 from novastate.cli.servers import boot, history_rows, history_text, like, server_row
 from novastate.cli.view import as_json, columns, pairs
@@ -48,30 +47,18 @@ def _recording() -> Recording:
 
 def _run(args: Namespace) -> int:
     recording = _recording()
-    last = _LastStats()
     with (
         tempfile.TemporaryDirectory(prefix="novastate-demo-") as folder,
         Progress(quiet=args.json) as progress,
-        open_cloud(str(Path(folder) / "cloud.sqlite"), real_time=args.real_time, listeners=(progress, last)) as cloud,
+        open_cloud(str(Path(folder) / "cloud.sqlite"), real_time=args.real_time, listeners=(progress,)) as cloud,
     ):
-        story = _play(cloud, recording, last, quiet=args.json)
+        story = _play(cloud, recording, progress, quiet=args.json)
     if args.json:
         print(as_json(story))
     return 0 if story["migration"]["status"] is MigrationStatus.COMPLETED else 1
 
 
-class _LastStats:
-    """Keeps the last statistics of the job: when it has ended, the flow has cleared it away."""
-
-    def __init__(self) -> None:
-        self.stats: JobStats | None = None
-
-    def __call__(self, event: str, payload: Any) -> None:
-        if event == "live_migration.stats":
-            self.stats = payload["stats"]
-
-
-def _play(cloud: Cloud, recording: Recording, last: _LastStats, *, quiet: bool) -> dict[str, Any]:
+def _play(cloud: Cloud, recording: Recording, progress: Progress, *, quiet: bool) -> dict[str, Any]:
     def say(title: str, text: str) -> None:
         if not quiet:
             print(f"\n# {title}\n{text}")
@@ -85,22 +72,19 @@ def _play(cloud: Cloud, recording: Recording, last: _LastStats, *, quiet: bool) 
     cloud.runner.run(build(instance, spec))
     say("A server that writes its memory like the recorded one", pairs(server_row(instance)))
 
-    source = cloud.runner.drivers["alpha"]
-    expected = forecast_for(source, instance, "beta", params, recording.limits)
-    say(f"Forecast of moving it to beta at {params.bandwidth / _MIB:.0f} MiB/s", describe_forecast(expected))
-
-    say("Live migration", "")
+    say(f"Live migration to beta at {params.bandwidth / _MIB:.0f} MiB/s: forecast, progress, outcome", "")
     migration = cloud.runner.run(live_migrate(instance.uuid, "beta", options=options))
     server = cloud.store.load(type(instance), instance.uuid)
     say("Where it is now", pairs(server_row(server)))
     history = history_rows(cloud.store, server.uuid)
     say("What was recorded on the way", history_text(history))
-    comparison = _compare(expected, last.stats, recording)
+    assert progress.expected is not None, "a simulated guest can be measured"
+    comparison = _compare(progress.expected, progress.stats, recording)
     rows = [{"": name, **facts} for name, facts in comparison.items()]
     say("Forecast, simulation, and the real migration", columns(rows))
     return {
         "server": server_row(server),
-        "forecast": forecast_json(expected),
+        "forecast": progress.facts["forecast"],
         "migration": migration_row(migration),
         "history": history,
         "comparison": comparison,

@@ -17,7 +17,7 @@ from novastate.errors import ConvergenceError
 if TYPE_CHECKING:
     from novastate.convergence import Comparison, Evaluation, Forecast, Recording
 
-__all__ = ["forecast_json", "register"]
+__all__ = ["register"]
 
 
 def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
@@ -39,29 +39,13 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def forecast_json(result: Forecast) -> dict[str, object]:
-    """A forecast as plain data; null where the verdict leaves no number."""
-    return {
-        "verdict": result.verdict.value,
-        "total_s": result.total,
-        "total_interval": None if result.total_interval is None else list(result.total_interval),
-        "hypervisor_total_s": result.hypervisor_total,
-        "downtime_s": result.downtime,
-        "transferred_bytes": None if result.transferred is None else round(result.transferred),
-        "syncs": result.syncs,
-        "throttle": result.throttle,
-        "probability": result.probability,
-        "reason": result.reason,
-    }
-
-
 def _forecast(args: Namespace) -> int:
     from novastate.convergence import Recording  # noqa: PLC0415  (loads numpy: only these commands need it)
 
     recording = Recording.load(args.file)
     result = recording.forecast(args.source)
     if args.json:
-        print(json.dumps(forecast_json(result), allow_nan=False))
+        print(json.dumps(result.as_json(), allow_nan=False))
         return 0
     print(result.reason)
     for name, value in _lines(recording, result):

@@ -9,29 +9,24 @@ import math
 from argparse import Namespace
 from typing import Any
 
-from attrs import frozen
-
 from novastate.cli.cloud import check_host, cloud_argument, every, find_server, open_cloud, open_store
-from novastate.cli.forecast import forecast_json
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
-from novastate.convergence import Forecast, Limits, Rules, forecast
-from novastate.convergence.policy import NovaPolicy, data_gb
-from novastate.drivers import ComputeDriver, LiveMigrationParams
-from novastate.errors import InvalidField, NovastateError
+from novastate.convergence.policy import NovaPolicy
+from novastate.drivers import LiveMigrationParams
+from novastate.errors import InvalidField
 from novastate.flows import (
     LiveMigrationOptions,
-    Schedule,
     abort_live_migration,
     force_complete_live_migration,
     live_migrate,
     recover,
 )
 from novastate.machines import MigrationStatus
-from novastate.objects import Instance, Migration, RequestSpec, evolve
+from novastate.objects import Instance, Migration
 from novastate.runners import LocalRunner
 
-__all__ = ["describe_forecast", "forecast_for", "migration_row", "register"]
+__all__ = ["migration_row", "register"]
 
 _MIB = 1 << 20
 
@@ -110,26 +105,6 @@ def migration_row(migration: Migration) -> dict[str, Any]:
     }
 
 
-def forecast_for(
-    driver: ComputeDriver, server: Instance, dest: str, params: LiveMigrationParams, limits: Limits
-) -> Forecast:
-    """What the estimator says of moving *server* from the host of *driver* to *dest*. Raises NotSupported."""
-    rules = Rules.qemu("10.0", auto_converge=params.auto_converge, post_copy=False)
-    return forecast(driver.measure(server.uuid), driver.link(dest, params), limits, rules=rules)
-
-
-def describe_forecast(expected: Forecast) -> str:
-    """A forecast in one or two lines."""
-    if expected.total is None:
-        return f"forecast: {expected.verdict.value}; {expected.reason}"
-    low, high = expected.total_interval or (expected.total, expected.total)
-    return (
-        f"forecast: {expected.verdict.value} in {expected.total:.1f} s ({low:.1f} to {high:.1f}), "
-        f"pause {1000 * (expected.downtime or 0):.0f} ms, {(expected.transferred or 0) / _MIB:.0f} MiB, "
-        f"{expected.probability:.0%} sure\n  {expected.reason}"
-    )
-
-
 def _options(args: Namespace) -> LiveMigrationOptions:
     if not math.isfinite(args.bandwidth) or args.bandwidth < 0 or 0 < args.bandwidth < 1 / 1024:
         raise InvalidField("bandwidth", args.bandwidth, "must be 0, for no limit, or at least 0.001 MiB/s")
@@ -146,14 +121,6 @@ def _options(args: Namespace) -> LiveMigrationOptions:
     return LiveMigrationOptions(params=params, policy=policy, deadline=86400.0 if args.real_time else 3600.0)
 
 
-def _limits(options: LiveMigrationOptions, server: Instance) -> Limits:
-    """What the policy allows at first: later its steps allow longer pauses."""
-    policy = options.policy
-    assert isinstance(policy, NovaPolicy)
-    moving = data_gb(server.memory_mb or 0)
-    return Limits(downtime=policy.steps(moving)[0][1] / 1000, timeout=policy.timeout(moving))
-
-
 def _live_migration(args: Namespace) -> int:
     options = _options(args)
     with (
@@ -163,15 +130,12 @@ def _live_migration(args: Namespace) -> int:
         server = find_server(cloud.store, args.server)
         if args.host:
             check_host(cloud.store, args.host)
-        expected = _forecast(cloud.runner, server, args.host, options)
-        if expected is not None and not args.json:
-            print(expected)
         migration = cloud.runner.run(
             live_migrate(server.uuid, args.host, block_migration=args.block_migrate, options=options)
         )
         row = migration_row(migration)
     if args.json:
-        print(as_json({**row, "forecast": None if expected is None else expected.as_json()}))
+        print(as_json({**row, **progress.facts}))
     else:
         print(f"{row['status']}: {server.display_name} on {row['destination' if _done(migration) else 'source']}")
     return 0 if _done(migration) else 1
@@ -179,53 +143,6 @@ def _live_migration(args: Namespace) -> int:
 
 def _done(migration: Migration) -> bool:
     return migration.status is MigrationStatus.COMPLETED
-
-
-@frozen
-class _Expected:
-    """A forecast of moving to `dest`, and the disk that is copied before: bytes and seconds."""
-
-    forecast: Forecast
-    dest: str
-    disk_bytes: int
-    disk_s: float
-
-    def __str__(self) -> str:
-        before = f"  to {self.dest}"
-        if self.disk_bytes:
-            before += f", after {self.disk_s:.1f} s for {self.disk_bytes / _MIB:.0f} MiB of disk"
-        return f"{describe_forecast(self.forecast)}\n{before}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **forecast_json(self.forecast),
-            "destination": self.dest,
-            "disk_bytes": self.disk_bytes,
-            "disk_s": self.disk_s,
-        }
-
-
-def _forecast(
-    runner: LocalRunner, server: Instance, dest: str | None, options: LiveMigrationOptions
-) -> _Expected | None:
-    """The forecast, or None where there is nothing to forecast or the guest cannot be measured: that keeps nothing from moving.
-
-    Without *dest* it is for the host that the scheduler would choose now.
-    """
-    source = server.host
-    if source is None or source not in runner.drivers or dest == source:
-        return None
-    driver = runner.drivers[source]
-    try:
-        if dest is None:
-            spec = evolve(runner.store.load(RequestSpec, server.uuid), force_hosts=None)
-            dest = str(runner.perform(Schedule(spec, frozenset({source})))[0])
-        expected = forecast_for(driver, server, dest, options.params, _limits(options, server))
-        disk, link = driver.disk_to_copy(server.uuid, dest), driver.link(dest, options.params)
-    except NovastateError:
-        return None
-    rate = min(link.limit or math.inf, link.line_rate)
-    return _Expected(expected, dest, disk, disk / rate)
 
 
 def _migrations(args: Namespace) -> int:

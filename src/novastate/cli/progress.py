@@ -1,14 +1,19 @@
-"""The progress of a live migration: one moving line on a terminal, plain lines elsewhere."""
+"""A live migration as it is shown: its forecast, then one moving line on a terminal or plain lines elsewhere, then its end."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from attrs import asdict
 
 from novastate.drivers import JobStats, JobType
 
-__all__ = ["Progress", "describe"]
+if TYPE_CHECKING:
+    from novastate.convergence import Forecast
+
+__all__ = ["Progress", "describe", "describe_forecast"]
 
 _MIB = 1 << 20
 
@@ -32,10 +37,23 @@ def describe(stats: JobStats, downtime_ms: int) -> str:
     return text + ("  post-copy" if stats.post_copy else "")
 
 
-class Progress:
-    """Listens to a runner and shows what a live migration does, from its first look at the job to its end.
+def describe_forecast(expected: Forecast) -> str:
+    """A forecast in one or two lines."""
+    if expected.total is None:
+        return f"forecast: {expected.verdict.value}; {expected.reason}"
+    low, high = expected.total_interval or (expected.total, expected.total)
+    return (
+        f"forecast: {expected.verdict.value} in {expected.total:.1f} s ({low:.1f} to {high:.1f}), "
+        f"pause {1000 * (expected.downtime or 0):.0f} ms, {(expected.transferred or 0) / _MIB:.0f} MiB, "
+        f"{expected.probability:.0%} sure\n  {expected.reason}"
+    )
 
-    Give it to ``LocalRunner(listeners=…)`` and use it as a context manager, which ends its line whatever happens.
+
+class Progress:
+    """Listens to a runner and shows what a live migration does, from its forecast to its end.
+
+    Give it to ``LocalRunner(listeners=…)`` and use it as a context manager, which ends its line whatever happens. Afterwards
+    `expected` is the forecast, `stats` the final statistics, `facts` both as plain data; None where there was none.
     """
 
     def __init__(self, out: TextIO | None = None, *, quiet: bool = False) -> None:
@@ -44,6 +62,9 @@ class Progress:
         self._shown = -_STEP
         self._next = 0.0
         self._bar: Any = None
+        self.expected: Forecast | None = None
+        self.stats: JobStats | None = None
+        self.facts: dict[str, Any] = {"forecast": None, "stats": None}
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +74,12 @@ class Progress:
 
     def __call__(self, event: str, payload: Mapping[str, Any]) -> None:
         """Is a runner's listener."""
+        if event == "live_migration.forecast":
+            self.expected = payload["forecast"]
+            self.facts["forecast"] = _plain_forecast(payload)
+        elif event == "live_migration.stats":
+            self.stats = payload["stats"]
+            self.facts["stats"] = {**asdict(payload["stats"]), "type": str(payload["stats"].type)}
         if self._quiet:
             return
         try:
@@ -62,7 +89,9 @@ class Progress:
             self._quiet = True
 
     def _show(self, event: str, payload: Mapping[str, Any]) -> None:
-        if event == "live_migration.progress":
+        if event == "live_migration.forecast":
+            self._forecast(payload)
+        elif event == "live_migration.progress":
             self._move(payload["stats"], describe(payload["stats"], payload["downtime_ms"]))
         elif event == "live_migration.stats":
             self._end(payload["stats"])
@@ -70,6 +99,14 @@ class Progress:
             where = f" {payload['host']}" if "host" in payload else ""
             text = f"{event.partition('.')[2]}{where}: {payload['reason']}"
             self._bar.console.print(text, markup=False) if self._bar else print(text, file=self._out)
+
+    def _forecast(self, payload: Mapping[str, Any]) -> None:
+        expected: Forecast | None = payload["forecast"]
+        text = f"no forecast: {payload['reason']}" if expected is None else describe_forecast(expected)
+        where = f"  to {payload['destination']}"
+        if expected is not None and payload["disk_bytes"]:
+            where += f", after {payload['disk_s']:.1f} s for {payload['disk_bytes'] / _MIB:.0f} MiB of disk"
+        print(f"{text}\n{where}", file=self._out, flush=True)
 
     def _move(self, stats: JobStats, line: str) -> None:
         if self._bar is None and self._out.isatty():
@@ -110,3 +147,9 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _plain_forecast(payload: Mapping[str, Any]) -> dict[str, Any]:
+    expected: Forecast | None = payload["forecast"]
+    facts = {key: payload[key] for key in ("destination", "disk_bytes", "disk_s", "reason") if key in payload}
+    return facts if expected is None else {**expected.as_json(), **facts}

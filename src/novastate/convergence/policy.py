@@ -25,7 +25,7 @@ import attrs
 from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
-__all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb"]
+__all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb", "horizon"]
 
 #: What to do with the job: leave it, abort it, or make it complete (post-copy where permitted, else pause).
 JobAction = Literal["none", "abort", "force_complete"]
@@ -115,6 +115,13 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
     for field, size, _ in sizes:
         bounds.number(field, size)
     return sum(max(2.0, size / unit) for _, size, unit in sizes)
+
+
+def horizon(policy: Policy, data_gb: float) -> float | None:
+    """Seconds after which *policy* gives up, or forces, a migration of *data_gb* GiB; None where it never does, or does not say."""
+    if isinstance(policy, NovaPolicy):
+        return policy.timeout(data_gb)
+    return policy.timeout if isinstance(policy, FixedPolicy) else None
 
 
 def _known_action(_: object, attribute: attrs.Attribute[TimeoutAction], value: TimeoutAction) -> None:

@@ -108,6 +108,21 @@ class Forecast:
     _scenario: array[float] = attrs.field(repr=False, eq=False)
     _pending: float = attrs.field(repr=False)
 
+    def as_json(self) -> dict[str, object]:
+        """As plain data, in s and bytes; null where the verdict leaves no number."""
+        return {
+            "verdict": self.verdict.value,
+            "total_s": self.total,
+            "total_interval": None if self.total_interval is None else list(self.total_interval),
+            "hypervisor_total_s": self.hypervisor_total,
+            "downtime_s": self.downtime,
+            "transferred_bytes": None if self.transferred is None else round(self.transferred),
+            "syncs": self.syncs,
+            "throttle": self.throttle,
+            "probability": self.probability,
+            "reason": self.reason,
+        }
+
     @property
     def hypervisor_total(self) -> float | None:
         """`total` without what the management layer takes before the hypervisor starts."""

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 from novastate.drivers.base import (
     ComputeDriver,
+    DiskInfo,
     GuestInfo,
     HostState,
+    HugePages,
     JobStats,
     JobType,
     Lifecycle,
     LifecycleEvent,
     LiveMigrationParams,
+    LiveMigrationSource,
+    NumaCell,
 )
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
 
@@ -26,14 +30,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Clock",
     "ComputeDriver",
+    "DiskInfo",
     "Fault",
     "GuestInfo",
     "HostState",
+    "HugePages",
     "JobStats",
     "JobType",
     "Lifecycle",
     "LifecycleEvent",
     "LiveMigrationParams",
+    "LiveMigrationSource",
+    "NumaCell",
     "RealClock",
     "SimulatedCloud",
     "SimulatedDriver",

@@ -28,19 +28,24 @@ from novastate.errors import NotSupported
 from novastate.machines import GuestEvent, PowerState, State
 
 if TYPE_CHECKING:
-    from novastate.convergence import Guest, Link
+    from novastate.convergence import Forecast, Guest, Link, Rules
     from novastate.objects import Instance, LibvirtLiveMigrateData
 
 __all__ = [
     "MOST_DOWNTIME",
     "ComputeDriver",
+    "DiskInfo",
     "GuestInfo",
     "HostState",
+    "HugePages",
     "JobStats",
     "JobType",
     "Lifecycle",
     "LifecycleEvent",
     "LiveMigrationParams",
+    "LiveMigrationSource",
+    "NumaCell",
+    "qemu_rules",
 ]
 
 
@@ -49,11 +54,31 @@ MOST_DOWNTIME = 2_000_000
 
 
 @frozen
+class HugePages:
+    """The pages of one size, in KiB, that a NUMA cell has: *total* and *free*."""
+
+    size_kb: int = field(validator=checks.whole(1))
+    total: int = field(validator=checks.whole(0))
+    free: int = field(validator=checks.whole(0))
+
+
+@frozen
+class NumaCell:
+    """One NUMA cell of a host: its CPUs, its memory in MiB, its pages by size."""
+
+    id: int = field(validator=checks.whole(0))
+    cpus: tuple[int, ...] = ()
+    memory_mb: int = field(default=0, validator=checks.whole(0))
+    free_mb: int = field(default=0, validator=checks.whole(0))
+    pages: tuple[HugePages, ...] = ()
+
+
+@frozen
 class HostState:
     """What a host has and what of it is taken, as the hypervisor sees it.
 
     Sizes are MiB and GiB (*_mb, *_gb) as in Nova; *shared_storage* names the store that instance files lie on: two hosts
-    with the same name share it, an empty name is local.
+    with the same name share it, an empty name is local. *cpu_info* is the hypervisor's own description of the CPU (libvirt's XML).
     """
 
     host: str = field(validator=checks.name)
@@ -66,6 +91,8 @@ class HostState:
     hypervisor_type: str = field(default="simulated", validator=checks.text)
     hypervisor_version: int = field(default=0, validator=checks.whole(0))
     cpu_model: str = field(default="", validator=checks.text)
+    cpu_info: str = field(default="", validator=checks.text, repr=False)
+    numa_cells: tuple[NumaCell, ...] = ()
     shared_storage: str = field(default="", validator=checks.text)
     up: bool = field(default=True, validator=checks.flag)
 
@@ -74,8 +101,8 @@ class HostState:
 class GuestInfo:
     """A guest as the hypervisor sees it.
 
-    *incoming*: a live migration is bringing it here; it does not run yet, and vanishes if the migration fails. Its power state
-    is then PAUSED, as libvirt says.
+    *incoming*: a live migration is bringing it here; it does not run yet, and vanishes if the migration fails. *outgoing*: post-copy
+    has handed its vCPUs to another host; it is never resumed here. Its power state is then PAUSED in both cases, as libvirt says.
     """
 
     uuid: str
@@ -84,6 +111,35 @@ class GuestInfo:
     memory_mb: int
     vcpus: int
     incoming: bool = False
+    outgoing: bool = False
+
+
+@frozen
+class DiskInfo:
+    """One local disk of a guest, as its source tells the destination (Nova's ``disk_info``).
+
+    *device*: its name in the guest (``vda``); *path*: the file on the source; *format*: ``qcow2`` or ``raw``; *size*: as the guest
+    sees it; *allocated*: what a copy moves, both in bytes; *backing_file*: what it is an overlay of, or empty.
+    """
+
+    device: str
+    path: str
+    format: str
+    size: int = field(validator=checks.whole(0))
+    allocated: int = field(default=0, validator=checks.whole(0))
+    backing_file: str = ""
+
+
+@frozen
+class LiveMigrationSource:
+    """What the source tells a destination of a guest before it is asked to take it.
+
+    *disks*: the local ones that the guest writes to; *cpu*: the CPU that the guest was given (libvirt's XML), empty if any will do.
+    """
+
+    host: HostState
+    disks: tuple[DiskInfo, ...] = ()
+    cpu: str = field(default="", repr=False)
 
 
 #: What happened to a guest: one enum for what hypervisors tell and what is made of it.
@@ -117,6 +173,7 @@ class JobStats:
     *elapsed*, *downtime*: seconds (*downtime*: expected while it runs, real once it is completed). *memory_\\** and
     *disk_\\**: bytes; *memory_bps*: bytes a second on the wire; *dirty_rate*: pages newly dirtied a second; *iteration*: bitmap
     syncs so far; *normal*, *constant*: pages sent whole, and as zero pages; *throttle*: share of vCPU time withheld, 0–0.99.
+    *broken*: post-copy has lost its link; both halves of the guest wait until :meth:`ComputeDriver.live_migration` is called again.
     """
 
     type: JobType
@@ -136,6 +193,7 @@ class JobStats:
     disk_remaining: int = 0
     throttle: float = 0.0
     post_copy: bool = False
+    broken: bool = False
     error: str = ""
 
     @property
@@ -150,13 +208,15 @@ class JobStats:
 class LiveMigrationParams:
     """How a live migration is to be run. *bandwidth*: bytes a second, 0 is no limit; *downtime*: milliseconds.
 
-    A downtime is from 1 to :data:`MOST_DOWNTIME`, which is QEMU's own limit. Raises InvalidField.
+    A downtime is from 1 to :data:`MOST_DOWNTIME`, which is QEMU's own limit. *parallel_connections*: with more than 1 memory goes
+    over that many connections (QEMU's multifd). Raises InvalidField.
     """
 
     bandwidth: int = field(default=0, validator=checks.whole(0))
     downtime: int = field(default=300, validator=checks.whole(1, MOST_DOWNTIME))
     auto_converge: bool = field(default=False, validator=checks.flag)
     post_copy: bool = field(default=False, validator=checks.flag)
+    parallel_connections: int = field(default=1, validator=checks.whole(1, 255))
 
 
 class ComputeDriver(ABC):
@@ -201,12 +261,16 @@ class ComputeDriver(ABC):
         """Creates the guest of *instance* (flavor, uuid, name) and starts it; if it is there already, starts it."""
 
     @abstractmethod
-    def destroy(self, uuid: str) -> None:
-        """Removes the guest and its local disks."""
+    def destroy(self, uuid: str, *, destroy_disks: bool = True) -> None:
+        """Removes the guest, and its local disks unless *destroy_disks* is False."""
 
     @abstractmethod
     def power_on(self, uuid: str) -> None:
         """Starts the guest."""
+
+    @abstractmethod
+    def shutdown(self, uuid: str) -> None:
+        """Asks the guest to shut down, and returns at once; a guest that does not run is left as it is."""
 
     @abstractmethod
     def power_off(self, uuid: str) -> None:
@@ -235,10 +299,14 @@ class ComputeDriver(ABC):
     # --- live migration, before: on the destination (D) or the source (S)
 
     @abstractmethod
+    def live_migration_source(self, uuid: str) -> LiveMigrationSource:
+        """(S) What a destination needs to know of the guest and of this host: resources, CPU, local disks."""
+
+    @abstractmethod
     def check_can_live_migrate_destination(
-        self, instance: Instance, source: HostState, *, block_migration: bool | None = None
+        self, instance: Instance, source: LiveMigrationSource, *, block_migration: bool | None = None
     ) -> LibvirtLiveMigrateData:
-        """(D) Whether this host could run *instance*, now on *source*: CPU, hypervisor, storage prepared for the test.
+        """(D) Whether this host could run *instance*, now on *source*: CPU, storage prepared for the test.
 
         *block_migration* None means: find out. Raises MigrationPreCheckError.
         """
@@ -255,8 +323,13 @@ class ComputeDriver(ABC):
         """(D) Undoes what the destination check prepared."""
 
     @abstractmethod
-    def pre_live_migration(self, instance: Instance, data: LibvirtLiveMigrateData) -> LibvirtLiveMigrateData:
-        """(D) Prepares disks, networks and volumes for the incoming guest."""
+    def pre_live_migration(
+        self, instance: Instance, data: LibvirtLiveMigrateData, disks: tuple[DiskInfo, ...]
+    ) -> LibvirtLiveMigrateData:
+        """(D) Prepares the incoming guest's *disks* where they are to be copied, networks and volumes.
+
+        What was made is found again by the rollback, even if nobody remembers *data*. Raises DriverError, and then nothing is left.
+        """
 
     # --- live migration, during (S)
 
@@ -264,11 +337,17 @@ class ComputeDriver(ABC):
     def live_migration(
         self, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams
     ) -> None:
-        """(S) Starts moving the guest to host *dest*, and returns. Started already: does nothing."""
+        """(S) Starts moving the guest to host *dest*, and returns. Started already: does nothing.
+
+        Where post-copy has lost its link (``JobStats.broken``), tries to go on over a new one.
+        """
 
     @abstractmethod
     def live_migration_job(self, uuid: str) -> JobStats:
-        """(S) How the job stands. After its end the final statistics stay readable until the post or rollback step."""
+        """(S) How the job stands. After its end the final statistics stay readable until the post or rollback step.
+
+        Raises DriverError where the end cannot be told from here: then both hosts are asked where the guest is.
+        """
 
     @abstractmethod
     def live_migration_downtime(self, uuid: str, downtime: int) -> None:
@@ -309,11 +388,28 @@ class ComputeDriver(ABC):
         """The guest as the forecast sees it: memory, zero pages, dirty curve. Raises NotSupported."""
         raise NotSupported(f"guest {uuid}: measuring its dirty curve", host=self.host)
 
-    def disk_to_copy(self, uuid: str, dest: str) -> int:
-        """How many bytes of local disk a live migration to host *dest* copies before memory; 0 if they share their storage."""
-        del uuid, dest
-        return 0
-
     def link(self, dest: str, params: LiveMigrationParams) -> Link:
         """The migration link to host *dest* under *params*. Raises NotSupported."""
         raise NotSupported(f"link to {dest}: not known ({params.bandwidth} B/s limit)", host=self.host)
+
+    def rules(self, params: LiveMigrationParams) -> Rules:
+        """How this hypervisor runs a live migration under *params*: by default as QEMU 10.0."""
+        return qemu_rules("10.0", params)
+
+    def forecast(self, uuid: str, dest: str, params: LiveMigrationParams, *, timeout: float | None = None) -> Forecast:
+        """(S) Measures the guest, and says what a live migration of its memory to host *dest* would come to.
+
+        *timeout*: seconds after which it would be given up. Raises NotSupported; DriverError; ConvergenceError.
+        """
+        from novastate.convergence import Limits, forecast  # noqa: PLC0415  (loads numpy)
+
+        limits = Limits(downtime=params.downtime / 1000, timeout=timeout)
+        return forecast(self.measure(uuid), self.link(dest, params), limits, rules=self.rules(params))
+
+
+def qemu_rules(version: str, params: LiveMigrationParams) -> Rules:
+    """The estimator's rules for QEMU *version* under *params*; post-copy is only permitted, and forecast as not used."""
+    from novastate.convergence import Rules  # noqa: PLC0415  (loads numpy)
+
+    multifd = params.parallel_connections if params.parallel_connections > 1 else 0
+    return Rules.qemu(version, auto_converge=params.auto_converge, multifd=multifd)

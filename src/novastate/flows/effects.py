@@ -26,6 +26,7 @@ __all__ = [
     "Find",
     "Flow",
     "Load",
+    "Note",
     "Notify",
     "Now",
     "Release",
@@ -125,6 +126,17 @@ class Send:
 
 
 @frozen
+class Note:
+    """Keep *facts*, plain JSON data, in the document *name*, beside what it holds under other keys. Result: None.
+
+    For what is worth reading later and decides nothing: a forecast, final statistics.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+
+
+@frozen
 class Notify:
     """Tell whoever listens that *event* happened; *payload* is plain data without secrets. Result: None; it never fails."""
 
@@ -134,7 +146,7 @@ class Notify:
 
 R = TypeVar("R")
 
-Effect: TypeAlias = Call | Load | Find | Save | Schedule | Claim | Release | Wait | Now | Send | Notify
+Effect: TypeAlias = Call | Load | Find | Save | Schedule | Claim | Release | Wait | Now | Send | Note | Notify
 
 #: A flow that ends with a result of type R: ``Flow[Migration]``.
 Flow: TypeAlias = Generator[Effect, Any, R]

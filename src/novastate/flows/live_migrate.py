@@ -7,9 +7,11 @@ Rules of this flow:
    it, ends them; whoever else changed the task has won, and this flow undoes its work and says so.
 3. The destination's room is claimed before it is asked anything. A failed attempt gives it back before the next is
    made.
-4. The host in the record changes in the same commit in which the migration becomes completed and the task idle. Room is given
+4. Before the destination prepares anything the guest is measured and a forecast is made, told and kept (in the document
+   :func:`kept`), with the final statistics beside it. That nothing can be forecast keeps nothing from moving.
+5. The host in the record changes in the same commit in which the migration becomes completed and the task idle. Room is given
    back before that commit: after it, nothing is left to do.
-5. The hypervisor's word decides where the guest is. When the job's end is in doubt, both hosts are asked.
+6. The hypervisor's word decides where the guest is. When the job's end is in doubt, both hosts are asked.
 
 Statuses: accepted → queued → preparing → running (→ running (post-copy)) → completed | failed | cancelled | error.
 
@@ -26,11 +28,12 @@ from uuid import uuid4
 
 import attrs
 
-from novastate.convergence.policy import NovaPolicy, Policy
-from novastate.drivers import HostState, LiveMigrationParams
+from novastate.convergence.policy import NovaPolicy, Policy, horizon
+from novastate.drivers import DiskInfo, HostState, LiveMigrationParams, LiveMigrationSource
 from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
+    ConvergenceError,
     DriverError,
     InstanceNotReady,
     InvalidField,
@@ -41,9 +44,9 @@ from novastate.errors import (
     StaleState,
     UnableToMigrateToSelf,
 )
-from novastate.flows.effects import Claim, Flow, Load, Notify, Release, Save, Schedule, Wait
+from novastate.flows.effects import Claim, Flow, Load, Note, Notify, Release, Save, Schedule, Wait
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
-from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, monitor
+from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, kept, monitor, to_move
 from novastate.flows.steps import amend, call, named, tell
 from novastate.machines import (
     Action,
@@ -166,7 +169,7 @@ def _live_migrate(
     yield Notify("live_migration.start", {"instance": instance_uuid, "migration": migration_uuid, "source": source})
 
     try:
-        dest, data = yield from _choose(instance, migration, spec, source, host, block_migration, options)
+        dest, data, disks = yield from _choose(instance, migration, spec, source, host, block_migration, options)
     except Exception as error:  # whatever it is, the records must not be left half-done
         yield from call_off(instance, migration, None, MigrationStatus.FAILED, named(error))
         raise
@@ -183,11 +186,12 @@ def _live_migrate(
 
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
+        yield from _forecast(instance, migration, source, dest, disks if data.block_migration is True else (), options)
         if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             return (yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
         try:
-            data = yield from call(dest, "pre_live_migration", instance, data)
+            data = yield from call(dest, "pre_live_migration", instance, data, disks)
         except Exception as error:
             told = yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
             # Failed: nothing of it is left. Error: something may be.
@@ -207,6 +211,33 @@ def _live_migrate(
         raise
 
     return (yield from _move(instance, migration, source, dest, data, options))
+
+
+def _forecast(
+    instance: Instance,
+    migration: Migration,
+    source: str,
+    dest: str,
+    disks: tuple[DiskInfo, ...],
+    options: LiveMigrationOptions,
+) -> Flow[None]:
+    """Rule 4. The disks are copied before memory: what that takes at the link's speed is told beside the forecast."""
+    disk_bytes = sum(disk.allocated for disk in disks)
+    timeout = horizon(options.policy, to_move(instance, copies_disks=bool(disks)))
+    facts: dict[str, Any] = {"destination": dest, "disk_bytes": disk_bytes}
+    try:
+        expected = yield from call(source, "forecast", instance.uuid, dest, options.params, timeout=timeout)
+    except (DriverError, ConvergenceError) as error:
+        facts |= {"forecast": None, "reason": named(error)}
+        expected = None
+    else:
+        rate = min(expected.link.limit or math.inf, expected.link.line_rate)
+        facts |= {"forecast": expected.as_json(), "disk_s": disk_bytes / rate}
+    yield Note(kept(migration.uuid), {"forecast": facts})
+    yield Notify(
+        "live_migration.forecast",
+        {**facts, "instance": instance.uuid, "migration": migration.uuid, "forecast": expected},
+    )
 
 
 def _move(
@@ -247,8 +278,8 @@ def _choose(
     host: str | None,
     block_migration: bool | None,
     options: LiveMigrationOptions,
-) -> Flow[tuple[str, LibvirtLiveMigrateData]]:
-    """The destination, with its room claimed and its checks passed."""
+) -> Flow[tuple[str, LibvirtLiveMigrateData, tuple[DiskInfo, ...]]]:
+    """The destination, with its room claimed and its checks passed; and the guest's local disks."""
     reasons: dict[str, str] = {}
     while True:
         if host is not None:
@@ -259,7 +290,7 @@ def _choose(
             except NoValidHost as error:
                 raise NoValidHost({**error.reasons, **reasons}) from error
         try:
-            return dest, (yield from _check(instance, spec, source, dest, block_migration))
+            return dest, *(yield from _check(instance, spec, source, dest, block_migration))
         except Exception as error:
             yield Release(dest, instance.uuid)
             if host is not None or not isinstance(error, _NEXT_PLEASE):
@@ -272,12 +303,13 @@ def _choose(
 
 def _check(
     instance: Instance, spec: RequestSpec, source: str, dest: str, block_migration: bool | None
-) -> Flow[LibvirtLiveMigrateData]:
+) -> Flow[tuple[LibvirtLiveMigrateData, tuple[DiskInfo, ...]]]:
     """Claims the room and makes every check before a migration, source and destination."""
     power = (yield from call(source, "get_info", instance.uuid)).power_state
     if power not in {PowerState.RUNNING, PowerState.PAUSED}:
         raise ActionNotAllowed(Action.LIVE_MIGRATE, "power_state", power, (PowerState.RUNNING, PowerState.PAUSED))
-    here: HostState = yield from call(source, "host_state")
+    told: LiveMigrationSource = yield from call(source, "live_migration_source", instance.uuid)
+    here = told.host
     there: HostState = yield from call(dest, "host_state")
     if there.hypervisor_type != here.hypervisor_type:
         raise MigrationPreCheckError(f"{dest} runs {there.hypervisor_type}, {source} runs {here.hypervisor_type}")
@@ -286,11 +318,11 @@ def _check(
             f"the hypervisor of {dest} ({there.hypervisor_version}) is older than that of {source} ({here.hypervisor_version})"
         )
     yield Claim(dest, instance.uuid, spec)
-    data = yield from call(dest, "check_can_live_migrate_destination", instance, here, block_migration=block_migration)
+    data = yield from call(dest, "check_can_live_migrate_destination", instance, told, block_migration=block_migration)
     try:
         completed: LibvirtLiveMigrateData = yield from call(source, "check_can_live_migrate_source", instance, data)
     except Exception:
         yield from tell(dest, "cleanup_live_migration_destination_check", data)
         raise
     yield from tell(dest, "cleanup_live_migration_destination_check", data)
-    return completed
+    return completed, told.disks

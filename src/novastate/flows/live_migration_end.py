@@ -90,14 +90,20 @@ def _seen(uuid: str, source: str, dest: str) -> Flow[tuple[Seen, DriverError | N
     return (Seen.NEITHER if there is None else Seen.DESTINATION), None
 
 
+class _Half(DriverError):
+    """Post-copy has handed the vCPUs over and has not ended: the guest's memory is on two hosts."""
+
+
 def _look(uuid: str, host: str) -> Flow[PowerState | DriverError | None]:
-    """The guest's power state on *host*, None if it is not there (or only on its way), the error if the host is silent."""
+    """The guest's power state on *host*, None if it is not there (or only on its way), the error if the host cannot tell."""
     try:
         info: GuestInfo = yield from call(host, "get_info", uuid)
     except GuestNotFound:
         return None
     except DriverError as error:
         return error
+    if info.outgoing:
+        return _Half(f"guest {uuid}: post-copy has not ended, half of its memory is here", host=host)
     return None if info.incoming else info.power_state
 
 
@@ -134,14 +140,16 @@ def roll_back(
     """The guest stays on *source*: clears the destination, lets the guest run on, gives the claim back, records *end*.
 
     With *end* error the guest is lost or cannot go on, and the instance goes to vm_state error; as long as a host is silent its
-    claim is kept, for the guest may be there.
+    claim is kept, for the guest may be there. A guest whose memory is on two hosts is left on both: it may still be saved.
     """
-    if dest is not None:
-        yield from _tidy(migration, dest, "rollback_live_migration_at_destination", instance, data)
-    yield from _tidy(migration, source, "rollback_live_migration_at_source", instance, data)
-    power = yield from _look(instance.uuid, source)
     lost = end is MigrationStatus.ERROR
-    if dest is not None and not (lost and isinstance((yield from _look(instance.uuid, dest)), DriverError)):
+    halved = lost and isinstance((yield from _look(instance.uuid, source)), _Half)
+    if not halved:
+        if dest is not None:
+            yield from _tidy(migration, dest, "rollback_live_migration_at_destination", instance, data)
+        yield from _tidy(migration, source, "rollback_live_migration_at_source", instance, data)
+    power = yield from _look(instance.uuid, source)
+    if dest is not None and not (lost and (halved or isinstance((yield from _look(instance.uuid, dest)), DriverError))):
         yield Release(dest, instance.uuid)
 
     def facts(server: Instance) -> None:

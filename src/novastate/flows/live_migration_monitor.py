@@ -10,18 +10,20 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
 4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
 5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, or does not end when
    told to abort, for as long. At the deadline of the options every job is told to abort.
+6. Post-copy that has lost its link is asked to go on over a new one, at every poll, for as long. Then it is left as it is, for
+   ``recover``: both halves of the guest are needed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from novastate.convergence.policy import Situation, data_gb
 from novastate.drivers import JobStats, JobType
 from novastate.errors import DriverError, NotSupported
-from novastate.flows.effects import Call, Flow, Notify, Wait
+from novastate.flows.effects import Call, Flow, Note, Notify, Wait
 from novastate.flows.steps import Told, amend, tell
 from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
@@ -29,7 +31,7 @@ from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 if TYPE_CHECKING:
     from novastate.flows.live_migrate import LiveMigrationOptions
 
-__all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "monitor"]
+__all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "kept", "monitor", "to_move"]
 
 ABORT = "abort"
 FORCE_COMPLETE = "force-complete"
@@ -51,6 +53,17 @@ def inbox(migration_uuid: str) -> str:
     return f"live-migration/{migration_uuid}"
 
 
+def kept(migration_uuid: str) -> str:
+    """The document in which the forecast and the final statistics of a live migration are kept: ``forecast``, ``stats``."""
+    return f"live-migration/{migration_uuid}"
+
+
+def to_move(instance: Instance, *, copies_disks: bool) -> float:
+    """Nova's measure of what a live migration moves, GiB; with *copies_disks*, local disks count."""
+    disks = [gb << 30 for gb in (instance.root_gb or 0, instance.ephemeral_gb or 0) if gb]
+    return data_gb(instance.memory_mb or instance.flavor.memory_mb, disks if copies_disks else ())
+
+
 @frozen
 class Monitored:
     """How the job ended (completed, failed or cancelled), why, and the records as they are now."""
@@ -70,7 +83,7 @@ def monitor(
 ) -> Flow[Monitored]:
     """Polls the job on the source until it ends. Raises StaleState if the instance was taken over (the job is told to abort)."""
     uuid = instance.uuid
-    moving = data_gb(instance.memory_mb or instance.flavor.memory_mb, _disks(instance, data))
+    moving = to_move(instance, copies_disks=data.block_migration is True)
     asked: set[str] = set()
     wanted: str | None = None
     silent, ignored, saved_at, downtime = 0.0, 0.0, float("-inf"), options.params.downtime
@@ -85,12 +98,19 @@ def monitor(
                 raise
             continue
         if stats.type in _ENDS:
+            yield Note(kept(migration.uuid), {"stats": {**asdict(stats), "type": stats.type.value}})
             yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
         if stats.type is JobType.NONE:
             silent += options.poll
             if silent >= SILENCE:
                 raise DriverError(f"guest {uuid}: there is no migration job", host=source)
+            continue
+        if stats.broken:
+            silent += options.poll
+            if silent >= SILENCE:
+                raise DriverError(f"guest {uuid}: post-copy has lost its link", host=source)
+            yield from tell(source, "live_migration", instance, migration.dest_compute, data, options.params)
             continue
         silent = 0.0
         if ABORT in asked:
@@ -158,10 +178,3 @@ def _save_progress(instance: Instance, migration: Migration, stats: JobStats) ->
             LiveMigrationMachine.post_copy(record)
 
     return (yield from amend(instance, migration, change, task=TaskState.MIGRATING))
-
-
-def _disks(instance: Instance, data: LibvirtLiveMigrateData) -> list[int]:
-    """The sizes in bytes of the local disks that a block migration copies."""
-    if not data.block_migration:
-        return []
-    return [gb << 30 for gb in (instance.root_gb or 0, instance.ephemeral_gb or 0) if gb]

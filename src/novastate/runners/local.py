@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from novastate import scheduling
 from novastate.drivers import ComputeDriver
 from novastate.drivers.clock import Clock, RealClock
-from novastate.errors import DriverError, FlowError, NotFound, StaleState
+from novastate.errors import DriverError, FlowError, NotFound, StaleState, StoreError
 from novastate.flows import effects
 from novastate.objects import Allocation, ComputeNode, Instance, Migration
 from novastate.store import Drop, Put, Store
@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 #: Is told every Notify: the event and its payload.
 Listener = Callable[[str, Mapping[str, Any]], None]
 
-#: How often a claim that lost its compare-and-swap on the node is tried in all.
-_CLAIM_TRIES = 64
+#: How often a claim or a note that lost its compare-and-swap is tried in all.
+_TRIES = 64
 
 
 class LocalRunner:
@@ -65,6 +65,7 @@ class LocalRunner:
             effects.Wait: self._wait,
             effects.Now: self._now,
             effects.Send: self._send,
+            effects.Note: self._note,
             effects.Notify: self._notify,
         }
 
@@ -132,7 +133,7 @@ class LocalRunner:
         return nodes
 
     def _claim(self, effect: effects.Claim) -> None:
-        for _ in range(_CLAIM_TRIES):
+        for _ in range(_TRIES):
             try:
                 self.store.load(Allocation, f"{effect.consumer}/{effect.host}")
             except NotFound:
@@ -149,7 +150,7 @@ class LocalRunner:
         raise DriverError("too many claims at once", host=effect.host)
 
     def _release(self, effect: effects.Release) -> None:
-        for _ in range(_CLAIM_TRIES):
+        for _ in range(_TRIES):
             try:
                 allocation = self.store.load(Allocation, f"{effect.consumer}/{effect.host}")
                 node = self.store.load(ComputeNode, effect.host)
@@ -175,6 +176,16 @@ class LocalRunner:
 
     def _send(self, effect: effects.Send) -> None:
         self.store.post(effect.topic, effect.message)
+
+    def _note(self, effect: effects.Note) -> None:
+        for _ in range(_TRIES):
+            revision, body = self.store.get_document(effect.name)
+            try:
+                self.store.put_document(effect.name, {**body, **effect.facts}, revision)
+            except StaleState:
+                continue
+            return
+        raise StoreError(f"document {effect.name}: too many writers at once")
 
     def _notify(self, effect: effects.Notify) -> None:
         for listener in self.listeners:

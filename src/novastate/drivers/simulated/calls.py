@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from novastate.drivers.base import ComputeDriver, GuestInfo, Lifecycle
+from novastate.drivers.base import ComputeDriver, GuestInfo, HostState, Lifecycle
 from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.drivers.simulated.world import ALLOCATED, GIB, Disk, Domain
 from novastate.errors import DriverError, UnknownName
@@ -64,6 +64,23 @@ class Hypervisor(ComputeDriver):
         return self.world.hosts[self._host]
 
     # --- for the calls; the lock is held
+
+    def state(self) -> HostState:
+        """What the host has and what of it is taken."""
+        spec = self.spec
+        vcpus, memory, disk = self.world.used(self.host)
+        return HostState(
+            host=self.host,
+            vcpus=spec.vcpus,
+            memory_mb=spec.memory_mb,
+            disk_gb=spec.disk_gb,
+            vcpus_used=vcpus,
+            memory_mb_used=memory,
+            disk_gb_used=disk,
+            hypervisor_version=spec.hypervisor_version,
+            cpu_model=spec.cpu_model,
+            shared_storage=spec.shared_storage,
+        )
 
     def store_of(self, host: str) -> str:
         """The store of another host. Raises DriverError if there is no such host."""

@@ -23,8 +23,9 @@ class SimulatedDriver(Guests, Migrating):
     """The hypervisor of *host* in *cloud*; made by :class:`SimulatedCloud` alone.
 
     A block migration copies what is allocated of the local disk, once, before memory: 1 GiB at most of a disk of any size,
-    unless the instance's metadata ``novastate:disk_used_gb`` says how many GiB. :meth:`disk_to_copy` tells the bytes
-    beforehand, ``JobStats.disk_total`` while it goes on and afterwards.
+    unless the instance's metadata ``novastate:disk_used_gb`` says how many GiB. :meth:`live_migration_source` tells the bytes
+    beforehand, ``JobStats.disk_total`` while it goes on and afterwards. A guest shuts down as soon as it is asked to; a fault of
+    kind ``ignore`` makes it deaf to that.
     """
 
     capabilities = {  # noqa: RUF012  (the base declares it a ClassVar)
@@ -33,6 +34,8 @@ class SimulatedDriver(Guests, Migrating):
         "supports_post_copy": True,
         "supports_auto_converge": True,
         "supports_measure": True,
+        "supports_parallel_migration": False,
+        "supports_post_copy_recovery": False,
     }
 
     def subscribe(self, listener: Callable[[LifecycleEvent], None]) -> Callable[[], None]:
@@ -55,14 +58,6 @@ class SimulatedDriver(Guests, Migrating):
             curve=memory.law.curve(pages),
             busy=max(0.01, memory.law.busy),
         )
-
-    @driver_call
-    def disk_to_copy(self, now: float, uuid: str, dest: str) -> int:
-        del now
-        self.world.resident(self.host, uuid)
-        here = self.spec.store
-        there, disk = self.store_of(dest), self.world.disks.get((uuid, here))
-        return 0 if disk is None or there == here else disk.used
 
     @driver_call
     def link(self, now: float, dest: str, params: LiveMigrationParams) -> Link:

@@ -27,21 +27,9 @@ class Guests(Hypervisor):
     # --- what is there
 
     @driver_call
-    def host_state(self, now: float) -> HostState:  # noqa: ARG002
-        spec = self.spec
-        vcpus, memory, disk = self.world.used(self.host)
-        return HostState(
-            host=self.host,
-            vcpus=spec.vcpus,
-            memory_mb=spec.memory_mb,
-            disk_gb=spec.disk_gb,
-            vcpus_used=vcpus,
-            memory_mb_used=memory,
-            disk_gb_used=disk,
-            hypervisor_version=spec.hypervisor_version,
-            cpu_model=spec.cpu_model,
-            shared_storage=spec.shared_storage,
-        )
+    def host_state(self, now: float) -> HostState:
+        del now
+        return self.state()
 
     @driver_call
     def list_guests(self, now: float) -> list[GuestInfo]:  # noqa: ARG002
@@ -82,14 +70,14 @@ class Guests(Hypervisor):
         return info(domain)
 
     @driver_call
-    def destroy(self, now: float, uuid: str) -> None:
+    def destroy(self, now: float, uuid: str, *, destroy_disks: bool = True) -> None:
         self.break_job_of(uuid, now, "the guest was destroyed")
         domain = self.world.domains.get((self.host, uuid))
         if domain is not None:
             self.world.move(domain, PowerState.SHUTDOWN, Lifecycle.STOPPED, now)
             self.world.remove(self.host, uuid)
         store = self.spec.store
-        if not any(self.world.hosts[other.host].store == store for other in self.world.of(uuid)):
+        if destroy_disks and not any(self.world.hosts[other.host].store == store for other in self.world.of(uuid)):
             self.world.delete_disk(uuid, store, asked=True)
 
     @driver_call
@@ -97,7 +85,16 @@ class Guests(Hypervisor):
         self.start(self.world.resident(self.host, uuid), now)
 
     @driver_call
+    def shutdown(self, now: float, uuid: str) -> None:
+        if self.world.resident(self.host, uuid).power_state is PowerState.RUNNING:
+            self.stop(uuid, now)
+
+    @driver_call
     def power_off(self, now: float, uuid: str) -> None:
+        self.stop(uuid, now)
+
+    def stop(self, uuid: str, now: float) -> None:
+        """Stops the guest, whatever it does."""
         domain = self.world.resident(self.host, uuid)
         self.break_job_of(uuid, now, "the guest was powered off")
         if domain.power_state in {PowerState.RUNNING, PowerState.PAUSED}:

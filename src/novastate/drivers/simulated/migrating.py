@@ -12,8 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from novastate.drivers.base import MOST_DOWNTIME, HostState, JobStats, JobType, Lifecycle, LiveMigrationParams
+from novastate.drivers.base import (
+    MOST_DOWNTIME,
+    DiskInfo,
+    JobStats,
+    JobType,
+    Lifecycle,
+    LiveMigrationParams,
+    LiveMigrationSource,
+)
 from novastate.drivers.simulated.calls import Hypervisor, driver_call, local_disk_gb
+from novastate.drivers.simulated.world import GIB
 from novastate.errors import DriverError, MigrationPreCheckError, NotSupported
 from novastate.machines import PowerState
 from novastate.machines.storage import check_storage
@@ -35,19 +44,21 @@ class Migrating(Hypervisor):
         return f"tmp-{instance.uuid}-{self.host}"
 
     @driver_call
+    def live_migration_source(self, now: float, uuid: str) -> LiveMigrationSource:
+        del now
+        self.world.resident(self.host, uuid)
+        disk = self.world.disks.get((uuid, self.spec.store))
+        disks = () if disk is None else (DiskInfo("vda", f"{disk.store}/{uuid}", "raw", disk.size, disk.used),)
+        return LiveMigrationSource(self.state(), disks, self.spec.cpu_model)
+
+    @driver_call
     def check_can_live_migrate_destination(
-        self, now: float, instance: Instance, source: HostState, *, block_migration: bool | None = None
+        self, now: float, instance: Instance, source: LiveMigrationSource, *, block_migration: bool | None = None
     ) -> LibvirtLiveMigrateData:
         del now
         spec = self.spec
-        if source.cpu_model and spec.cpu_model and source.cpu_model != spec.cpu_model:
-            raise MigrationPreCheckError(
-                f"{self.host}: its CPU {spec.cpu_model} is not the source's {source.cpu_model}"
-            )
-        if source.hypervisor_version > spec.hypervisor_version:
-            raise MigrationPreCheckError(
-                f"{self.host}: its hypervisor {spec.hypervisor_version} is older than the source's {source.hypervisor_version}"
-            )
+        if source.cpu and spec.cpu_model and source.cpu != spec.cpu_model:
+            raise MigrationPreCheckError(f"{self.host}: its CPU {spec.cpu_model} is not the source's {source.cpu}")
         probe = self._probe(instance)
         self.world.probes.add((spec.store, probe))
         self.world.changed = True
@@ -104,11 +115,11 @@ class Migrating(Hypervisor):
 
     @driver_call
     def pre_live_migration(
-        self, now: float, instance: Instance, data: LibvirtLiveMigrateData
+        self, now: float, instance: Instance, data: LibvirtLiveMigrateData, disks: tuple[DiskInfo, ...]
     ) -> LibvirtLiveMigrateData:
         del now
-        disk_gb = local_disk_gb(instance)
-        if data.block_migration is True and disk_gb and (instance.uuid, self.spec.store) not in self.world.disks:
+        if data.block_migration is True and disks and (instance.uuid, self.spec.store) not in self.world.disks:
+            disk_gb = -(-sum(disk.size for disk in disks) // GIB)
             self.world.check_room(self.host, vcpus=0, memory_mb=0, disk_gb=disk_gb)
             self.create_disk(instance.uuid, disk_gb, 0, current=False)
         return data
@@ -120,6 +131,8 @@ class Migrating(Hypervisor):
         self, now: float, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams
     ) -> None:
         uuid, world = instance.uuid, self.world
+        if params.parallel_connections > 1:
+            raise NotSupported(f"guest {uuid}: parallel connections", host=self.host)
         job = self.cloud.jobs.get((self.host, uuid))
         if job is not None and job.completed and (self.host, uuid) in world.domains:
             # It has come back since; what is left of an earlier migration is stale.

@@ -59,9 +59,9 @@ class SimulatedHost:
         return read(cls, "hosts", data)
 
 
-FaultKind = Literal["error", "timeout", "lose_reply", "crash_host", "fail", "stall", "link_slow"]
+FaultKind = Literal["error", "timeout", "lose_reply", "ignore", "crash_host", "fail", "stall", "link_slow"]
 #: What may go wrong with a call, and with a running live migration.
-CALL_KINDS = ("error", "timeout", "lose_reply", "crash_host")
+CALL_KINDS = ("error", "timeout", "lose_reply", "ignore", "crash_host")
 JOB_KINDS = ("fail", "stall", "link_slow", "crash_host")
 
 #: What may go wrong: a running live migration, or any call.
@@ -76,7 +76,8 @@ class Fault:
 
     On a call: the *nth* call of *method* (on *host*, or on any host if None) goes wrong *when* ``"before"`` it takes effect, or
     ``"after"``: then the effect took place and the reply is lost. Kinds: ``error`` (DriverError with the text *error*), ``timeout``
-    and ``lose_reply`` (DriverTimeout), ``crash_host`` (the host goes down as by :meth:`SimulatedCloud.fail_host`).
+    and ``lose_reply`` (DriverTimeout), ``ignore`` (it is answered, and nothing happens: a guest that is deaf to ``shutdown``),
+    ``crash_host`` (the host goes down as by :meth:`SimulatedCloud.fail_host`).
 
     With method ``"job"``: *at* seconds into the *nth* live migration from *host* it fails (``fail``), stops sending for *seconds*
     (``stall``), runs at *factor* times its rate for *seconds* (``link_slow``), or *host* (the source if None) crashes (``crash_host``).
