@@ -295,11 +295,14 @@ class NoActiveMigration(MigrationError):
 
 
 class DriverError(NovastateError):
-    """A hypervisor refused or failed; `code` is its own, where it has one."""
+    """A hypervisor refused or failed; `code` is its own, where it has one, and `domain` the part of it that speaks."""
 
-    def __init__(self, text: str, *, host: str | None = None, code: int | None = None) -> None:
+    def __init__(
+        self, text: str, *, host: str | None = None, code: int | None = None, domain: int | None = None
+    ) -> None:
         self.host = host
         self.code = code
+        self.domain = domain
         self.text = text
         super().__init__(f"{host}: {text}" if host else text)
 

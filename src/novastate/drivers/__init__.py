@@ -1,6 +1,6 @@
-"""Hypervisors: the abstract driver, its values, and a simulated one.
+"""Hypervisors: the abstract driver, its values, one that speaks to libvirt, and a simulated one.
 
-The simulated driver is imported when first used, so that a control plane of real hosts loads no numpy.
+Drivers are imported when first used: a control plane of real hosts loads no numpy, one of simulated hosts no libvirt.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from novastate.drivers.base import (
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
 
 if TYPE_CHECKING:
+    from novastate.drivers.libvirt import LibvirtDriver
     from novastate.drivers.simulated import Fault, SimulatedCloud, SimulatedDriver, SimulatedHost
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "HugePages",
     "JobStats",
     "JobType",
+    "LibvirtDriver",
     "Lifecycle",
     "LifecycleEvent",
     "LiveMigrationParams",
@@ -49,13 +51,19 @@ __all__ = [
     "VirtualClock",
 ]
 
-_SIMULATED = ("Fault", "SimulatedCloud", "SimulatedDriver", "SimulatedHost")
+_LAZY = {
+    "Fault": "simulated",
+    "LibvirtDriver": "libvirt",
+    "SimulatedCloud": "simulated",
+    "SimulatedDriver": "simulated",
+    "SimulatedHost": "simulated",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _SIMULATED:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module("novastate.drivers.simulated"), name)
+    value = getattr(import_module(f"novastate.drivers.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 
