@@ -275,6 +275,23 @@ def test_a_stalled_link_sends_nothing_until_it_is_back():
     assert sim.status is Status.COMPLETED
 
 
+def test_a_stalled_link_stalls_post_copy_too():
+    setup = SimulationSetup.of(Link(64 * MIB, 16e6), Limits(), Rules.qemu(post_copy=True), post_copy_after=0)
+    sim = PreCopySimulation(PAGES, WriteLaw.parse("uniform wss=64MiB rate=400MiB/s"), setup)
+    sim.advance(10)
+    assert sim.start_post_copy()
+    sim.advance(11)
+    assert sim.status is Status.POSTCOPY
+    sim.set_speed(0)
+    left = sim.statistics.remaining
+    assert left > 0
+    sim.advance(100)
+    assert (sim.status, sim.statistics.remaining) == (Status.POSTCOPY, pytest.approx(left, rel=1e-6))
+    sim.set_speed(1)
+    sim.advance(120)
+    assert sim.status is Status.COMPLETED
+
+
 def test_without_a_limit_line_rate_bounds_it():
     sim = finished("uniform wss=16MiB rate=1MiB/s", limit=0)
     normal = PAGES - 32_000

@@ -188,5 +188,5 @@ def test_a_host_that_the_cloud_has_not_is_refused_by_name():
 
 def test_every_call_may_go_wrong():
     methods = {name for name in dir(ComputeDriver) if not name.startswith("_")}
-    for name in methods - {"host", "subscribe", "capabilities", "timeout"}:
+    for name in methods - {"host", "subscribe", "capabilities", "timeout", "rules", "forecast"}:
         assert Fault(method=name).method == name

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from drivers_world import OTHER, UUID, make_cloud, make_instance
-from novastate.drivers import ComputeDriver, Lifecycle, SimulatedCloud, SimulatedDriver, SimulatedHost
+from novastate.drivers import ComputeDriver, Fault, Lifecycle, SimulatedCloud, SimulatedDriver, SimulatedHost
 from novastate.errors import AlreadyExists, ConvergenceError, DriverError, GuestNotFound, InvalidField, UnknownName
 from novastate.machines import PowerMachine, PowerState
 
@@ -58,6 +58,7 @@ WAYS = {
 R, P, X, S = PowerState.RUNNING, PowerState.PAUSED, PowerState.SHUTDOWN, PowerState.SUSPENDED
 LEADS = {
     "power_on": {R: R, P: R, X: R, S: R},
+    "shutdown": {R: X, P: P, X: X, S: S},
     "power_off": {R: X, P: X, X: X, S: X},
     "reboot": {R: R, P: None, X: None, S: None},
     "hard reboot": {R: R, P: R, X: R, S: R},
@@ -144,6 +145,24 @@ def test_destroying_takes_everything_and_twice_is_once(cloud, driver, events):
     told = list(events)
     driver.destroy(UUID)
     assert events == told == [Lifecycle.STARTED, Lifecycle.STOPPED]
+
+
+def test_destroying_may_leave_the_disks(cloud, driver):
+    driver.spawn(make_instance())
+    driver.destroy(UUID, destroy_disks=False)
+    assert driver.list_guests() == []
+    assert cloud.complete_disks(UUID)
+    driver.destroy(UUID)
+    assert not cloud.complete_disks(UUID)
+
+
+def test_a_guest_may_be_deaf_to_a_shutdown(cloud, driver):
+    driver.spawn(make_instance())
+    cloud.faults.append(Fault(method="shutdown", kind="ignore"))
+    driver.shutdown(UUID)
+    assert driver.get_info(UUID).power_state is PowerState.RUNNING
+    driver.shutdown(UUID)
+    assert driver.get_info(UUID).power_state is PowerState.SHUTDOWN
 
 
 def test_guests_are_listed_by_uuid(driver):

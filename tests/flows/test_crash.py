@@ -32,6 +32,19 @@ SCENARIOS = {
             poll=2.0,
         ),
     ),
+    "post-copy whose link breaks": (
+        dict(
+            law=HOPELESS,
+            hosts=[host(name, line_rate=16e6) for name in ("alpha", "beta", "gamma")],
+            faults=[Fault(method="job", at=8.0, kind="cut", seconds=5)],
+        ),
+        evolve(
+            SLOW,
+            params=evolve(SLOW.params, post_copy=True),
+            policy=NovaPolicy(downtime=100, completion_timeout=3, timeout_action="force_complete"),
+            poll=2.0,
+        ),
+    ),
     "a job that fails": (dict(faults=[Fault(method="job", at=1.0, kind="fail")]), FAST),
     "a timeout": (dict(law=HOPELESS), evolve(SLOW, policy=NovaPolicy(downtime=100, completion_timeout=3), poll=2.0)),
     "a destination that refuses": (

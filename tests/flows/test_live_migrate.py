@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from flow_world import FAST, HOPELESS, MIB, SLOW, UUID, World, host
-from novastate.convergence.policy import NovaPolicy
+from novastate.convergence.policy import FixedPolicy, NovaPolicy
 from novastate.drivers import Fault
 from novastate.errors import (
     ActionNotAllowed,
@@ -31,8 +31,9 @@ from novastate.flows import (
     abort_live_migration,
     force_complete_live_migration,
     live_migrate,
+    recover,
 )
-from novastate.flows.live_migration_monitor import ABORT, inbox
+from novastate.flows.live_migration_monitor import ABORT, inbox, kept
 from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
 from novastate.objects import Allocation, Migration
 from novastate.store import Put
@@ -480,6 +481,109 @@ def test_a_policy_with_a_bug_leaves_nothing_half_done(world):
         world.run(live_migrate(UUID, "beta", options=evolve(FAST, policy=Broken())))
     assert world.migration().status is MigrationStatus.FAILED
     world.check_laws()
+
+
+# --- the forecast, and what is kept
+
+
+def test_a_forecast_is_made_before_it_starts_and_kept_with_the_final_statistics(world):
+    world.boot()
+    migration = world.run(live_migrate(UUID, "beta", options=FAST))
+    events = [name for name, _ in world.events]
+    assert events.index("live_migration.forecast") < events.index("live_migration.progress")
+    (told,) = world.heard("live_migration.forecast")
+    assert (told["instance"], told["migration"], told["destination"]) == (UUID, migration.uuid, "beta")
+    _, document = world.store.get_document(kept(migration.uuid))
+    assert document["forecast"]["forecast"] == told["forecast"].as_json()
+    assert document["forecast"]["forecast"]["verdict"] == "converges"
+    (end,) = world.heard("live_migration.stats")
+    assert document["stats"]["elapsed"] == end["stats"].elapsed
+    assert document["stats"]["type"] == "completed"
+    assert told["forecast"].total == pytest.approx(end["stats"].elapsed, rel=0.2)
+
+
+def test_the_forecast_knows_when_the_policy_gives_up():
+    world = World(law=HOPELESS)
+    world.boot()
+    world.run(live_migrate(UUID, "beta", options=evolve(SLOW, policy=FixedPolicy(timeout=7))))
+    assert world.heard("live_migration.forecast")[0]["forecast"].limits.timeout == 7
+
+
+def test_the_disk_that_is_copied_is_told_beside_the_forecast():
+    world = World(hosts=[host(name, storage="") for name in ("alpha", "beta")])
+    world.boot()
+    world.run(live_migrate(UUID, "beta", options=FAST))
+    (told,) = world.heard("live_migration.forecast")
+    assert told["disk_bytes"] == world.heard("live_migration.stats")[0]["stats"].disk_total > 0
+    assert told["disk_s"] == pytest.approx(told["disk_bytes"] / FAST.params.bandwidth)
+
+
+def test_a_guest_that_cannot_be_measured_moves_all_the_same():
+    world = World(faults=[Fault(method="measure", error="no counters")])
+    world.boot()
+    migration = world.run(live_migrate(UUID, "beta", options=FAST))
+    assert migration.status is MigrationStatus.COMPLETED
+    (told,) = world.heard("live_migration.forecast")
+    assert told["forecast"] is None
+    assert "no counters" in told["reason"]
+    assert "no counters" in world.store.get_document(kept(migration.uuid))[1]["forecast"]["reason"]
+    world.check_laws()
+
+
+# --- post-copy that loses its link
+
+
+def post_copy_is_cut(seconds):
+    """A world in which post-copy loses its link 8 s after the job began, and the options that bring it to post-copy."""
+    world = World(
+        law=HOPELESS,
+        hosts=[host(name, line_rate=16e6) for name in ("alpha", "beta")],
+        faults=[Fault(method="job", at=8.0, kind="cut", seconds=seconds)],
+    )
+    world.boot()
+    policy = NovaPolicy(downtime=100, completion_timeout=3, timeout_action="force_complete")
+    return world, evolve(SLOW, params=evolve(SLOW.params, post_copy=True), policy=policy)
+
+
+def test_post_copy_goes_on_when_the_link_is_back():
+    world, options = post_copy_is_cut(5)
+    migration = world.run(live_migrate(UUID, "beta", options=options))
+    assert migration.status is MigrationStatus.COMPLETED
+    assert "running (post-copy)" in world.statuses()
+    world.check_laws()
+
+
+def test_both_halves_are_kept_while_the_link_is_gone():
+    world, options = post_copy_is_cut(200)
+    with pytest.raises(DriverError, match="half of its memory"):
+        world.run(live_migrate(UUID, "beta", options=options))
+    assert world.migration().status is MigrationStatus.RUNNING_POST_COPY
+    halves = [
+        (guest.incoming, guest.outgoing)
+        for name in ("alpha", "beta")
+        for guest in world.cloud.drivers[name].list_guests()
+    ]
+    assert halves == [(False, True), (True, False)]
+    with pytest.raises(DriverError):
+        world.cloud.drivers["alpha"].unpause(UUID)
+    assert world.cloud.running(UUID) == []
+    world.clock.sleep(200)
+    assert world.run(recover(UUID, now=True)).what == "its live migration is completed"
+    assert world.cloud.running(UUID) == ["beta"]
+    world.check_laws()
+
+
+def test_giving_up_on_post_copy_destroys_neither_half():
+    world, options = post_copy_is_cut(1e9)
+    with pytest.raises(DriverError):
+        world.run(live_migrate(UUID, "beta", options=options))
+    with pytest.raises(DriverError):
+        world.run(recover(UUID, now=True))
+    world.run(recover(UUID, now=True, give_up=True))
+    assert (world.instance().vm_state, world.migration().status) == (VMState.ERROR, MigrationStatus.ERROR)
+    assert len(world.store.find(Allocation, consumer=UUID)) == 2
+    assert [len(driver.list_guests()) for driver in world.cloud.drivers.values()] == [1, 1]
+    assert world.cloud.violations == []
 
 
 def test_no_migration_outlives_its_deadline():

@@ -9,7 +9,7 @@ import pytest
 
 from flow_world import UUID, World
 from novastate.errors import ClaimFailed, DriverError, FlowError, NotFound, StaleState
-from novastate.flows import Call, Claim, Find, Load, Notify, Now, Release, Save, Send, Wait
+from novastate.flows import Call, Claim, Find, Load, Note, Notify, Now, Release, Save, Send, Wait
 from novastate.objects import Allocation, ComputeNode, Instance
 
 
@@ -129,6 +129,12 @@ def test_every_listener_hears_every_notice(world):
     world.runner.perform(Notify("tick", {"n": 1}))
     assert heard == [("tick", 1)]
     assert world.events[-1] == ("tick", {"n": 1})
+
+
+def test_notes_of_one_name_are_kept_side_by_side(world):
+    for facts in ({"forecast": 1}, {"stats": 2}, {"forecast": 3}):
+        assert world.runner.perform(Note("a", facts)) is None
+    assert world.store.get_document("a")[1] == {"forecast": 3, "stats": 2}
 
 
 def test_find_reads_by_indexed_fields(world):

@@ -44,6 +44,8 @@ __all__ = ["PreCopySimulation", "simulate"]
 PATIENCE = 3600.0
 #: A migration slows a guest that never idles by this much.
 SLOWED = 0.98
+#: What a speed of 0 is reckoned as where something is divided by it.
+_SLOWEST = 1e-9
 
 
 class PreCopySimulation:
@@ -114,6 +116,7 @@ class PreCopySimulation:
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
         self._final = (0, 0, 0)
+        self._post_copy_whole = 0.0
         self._cursor = self._next = 0
         self._queue: Pages = np.arange(pages)
         self._blank = self._zero
@@ -130,10 +133,17 @@ class PreCopySimulation:
         self.setup = evolve(self.setup, downtime=seconds)
 
     def set_speed(self, factor: float) -> None:
-        """The link runs at *factor* times what was set up, from the next turn on; 0 is a stall."""
+        """The link runs at *factor* times what was set up, from the next turn on, in post-copy at once; 0 is a stall."""
         if not math.isfinite(factor) or factor < 0:
             raise ConvergenceError("factor", factor, "must be a finite number, not negative")
+        left = self._post_copy_left()
         self._speed = factor
+        if self.status is Status.POSTCOPY:
+            self.finished_at = self._clock + left / max(factor, _SLOWEST)
+
+    def _post_copy_left(self) -> float:
+        """Seconds that post-copy still takes at the speed that was set up."""
+        return 0.0 if self.finished_at is None else (self.finished_at - self._clock) * max(self._speed, _SLOWEST)
 
     def set_running(self, *, running: bool) -> None:
         """The guest was paused (it writes nothing from now on), or runs again."""
@@ -187,9 +197,8 @@ class PreCopySimulation:
         """What QEMU would answer at the time last advanced to."""
         remaining = self._remaining * PAGE
         processed = self._processed
-        if self.status is Status.POSTCOPY and self.resumed_at is not None and self.finished_at is not None:
-            whole = max(self.finished_at - self.resumed_at, 1e-9)
-            done = min(1.0, max(0.0, (self._clock - self.resumed_at) / whole))
+        if self.status is Status.POSTCOPY:
+            done = min(1.0, max(0.0, 1 - self._post_copy_left() / max(self._post_copy_whole, _SLOWEST)))
             remaining = int(remaining * (1 - done))
             processed += int(self._final[0] * done)
         known = self._dirty_rate and self._bandwidth
@@ -350,7 +359,7 @@ class PreCopySimulation:
         self.status, self.stopped_at = Status.DEVICE, self._now
         self.syncs += 1
         self._rest()
-        pause = self.setup.device + self._rest_seconds() / max(self._speed, 1e-9)
+        pause = self.setup.device + self._rest_seconds() / max(self._speed, _SLOWEST)
         self.resumed_at = self.finished_at = self._now + pause
 
     def _switch(self) -> None:
@@ -362,7 +371,8 @@ class PreCopySimulation:
         self.resumed_at = self._now + self.setup.device * 0.25
         again = int(np.count_nonzero(self._sent_before[self._queue]))
         seconds = self._rest_seconds() + again * self.setup.again
-        self.finished_at = self.resumed_at + seconds / max(self._speed, 1e-9)
+        self._post_copy_whole = seconds
+        self.finished_at = self.resumed_at + seconds / max(self._speed, _SLOWEST)
 
     def _rest(self) -> None:
         start = self._next

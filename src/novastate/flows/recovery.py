@@ -132,9 +132,14 @@ def _live_migration(
         running = stats.type is JobType.UNBOUNDED
     except DriverError:
         running = False
+    watched = None
     if running and instance.task_state is TaskState.MIGRATING:
-        watched = yield from monitor(instance, migration, source, data, options)
-    else:
+        try:
+            watched = yield from monitor(instance, migration, source, data, options)
+        except DriverError:
+            if not give_up:
+                raise
+    if watched is None:
         ended = yield from arrived(migration, source, dest, give_up=give_up)
         watched = Monitored(instance, migration, ended, _LOST)
     if watched.ended is MigrationStatus.COMPLETED:

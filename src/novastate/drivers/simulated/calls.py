@@ -119,7 +119,9 @@ class Hypervisor(ComputeDriver):
 
 def info(domain: Domain) -> GuestInfo:
     """A domain as a driver shows it."""
-    return GuestInfo(domain.uuid, domain.name, domain.power_state, domain.memory_mb, domain.vcpus, domain.incoming)
+    return GuestInfo(
+        domain.uuid, domain.name, domain.power_state, domain.memory_mb, domain.vcpus, domain.incoming, domain.outgoing
+    )
 
 
 def allocated(instance: Instance) -> int:

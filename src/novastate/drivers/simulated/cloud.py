@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -405,7 +406,9 @@ class SimulatedCloud:
         if job.post_copy:
             arrived = self.world.domains.get((job.dest, job.uuid))
             job.end(JobType.FAILED, now, error)
-            if arrived is not None and arrived.runs:
+            if job.broken_until is not None:
+                self.world.remove(job.dest, job.uuid)
+            elif arrived is not None and arrived.runs:
                 # Half of its memory is missing for good.
                 self.world.move(arrived, PowerState.CRASHED, Lifecycle.STOPPED, now)
             self.world.remove(job.source, job.uuid)
@@ -415,6 +418,27 @@ class SimulatedCloud:
         self.world.remove(job.dest, job.uuid)
         if source is not None and stood and job.ran and not job.paused:
             self.world.move(source, PowerState.RUNNING, Lifecycle.RESUMED, now)
+
+    def _cut(self, job: Job, now: float, until: float) -> None:
+        """Post-copy loses its link: the guest stops where it has arrived, and both halves wait."""
+        job.broken_until = until
+        job.slow(0.0, math.inf)
+        arrived = self.world.domains[job.dest, job.uuid]
+        self.world.move(arrived, PowerState.PAUSED, Lifecycle.PAUSED, now)
+        arrived.incoming = True
+
+    def mend(self, job: Job, now: float) -> None:
+        """Post-copy goes on over a new link. Raises DriverError while there is none."""
+        if job.broken_until is None:
+            return
+        if now < job.broken_until:
+            raise DriverError(f"guest {job.uuid}: no route to {job.dest}", host=job.source)
+        job.broken_until = None
+        job.slow(1.0, math.inf)
+        arrived = self.world.domains[job.dest, job.uuid]
+        arrived.incoming = False
+        if job.ran:
+            self.world.move(arrived, PowerState.RUNNING, Lifecycle.RESUMED, now)
 
     def _catch_up(self, now: float) -> None:
         while True:
@@ -440,6 +464,10 @@ class SimulatedCloud:
             job.faults.remove(fault)
             if fault.kind == "fail":
                 self.break_job(job, now, fault.error)
+            elif fault.kind == "cut" and job.post_copy:
+                self._cut(job, now, now + fault.seconds)
+            elif fault.kind == "cut":
+                self.break_job(job, now, "lost connection")
             elif fault.kind == "crash_host":
                 self.crash(fault.host or job.source, now)
             else:
@@ -451,6 +479,7 @@ class SimulatedCloud:
         if step.what is What.STOPPED:
             self.world.move(source, PowerState.PAUSED, Lifecycle.PAUSED, step.at)
         elif step.what is What.POSTCOPY:
+            source.outgoing = True
             self.world.tell(job.source, job.uuid, Lifecycle.POSTCOPY_STARTED, step.at)
         elif step.what is What.ARRIVED:
             self._arrive(job, step.at)

@@ -69,6 +69,8 @@ class Job:
     #: Somebody paused the guest while the job went on.
     paused: bool = False
     faults: list[Fault] = field(factory=list[Fault])
+    #: Post-copy has lost its link, and there is none before that time; None while it has one.
+    broken_until: float | None = None
     _told: set[What] = field(factory=set[What])
     _slow_until: float = math.inf
     _slow_factor: float = 1.0
@@ -238,4 +240,5 @@ class Job:
             disk_remaining=self.disk_total - copied,
             throttle=seen.throttle,
             post_copy=self.post_copy,
+            broken=self.broken_until is not None,
         )

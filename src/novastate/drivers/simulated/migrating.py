@@ -138,6 +138,7 @@ class Migrating(Hypervisor):
             # It has come back since; what is left of an earlier migration is stale.
             job = None
         if job is not None and job.dest == dest:
+            self.cloud.mend(job, now)
             return
         job = job or self.cloud.moving(self.host, uuid)
         if job is not None:

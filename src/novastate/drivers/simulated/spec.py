@@ -59,14 +59,16 @@ class SimulatedHost:
         return read(cls, "hosts", data)
 
 
-FaultKind = Literal["error", "timeout", "lose_reply", "ignore", "crash_host", "fail", "stall", "link_slow"]
+FaultKind = Literal["error", "timeout", "lose_reply", "ignore", "crash_host", "fail", "cut", "stall", "link_slow"]
 #: What may go wrong with a call, and with a running live migration.
 CALL_KINDS = ("error", "timeout", "lose_reply", "ignore", "crash_host")
-JOB_KINDS = ("fail", "stall", "link_slow", "crash_host")
+JOB_KINDS = ("fail", "cut", "stall", "link_slow", "crash_host")
 
-#: What may go wrong: a running live migration, or any call.
+#: What may go wrong: a running live migration, or any call (a forecast is made of others).
 METHODS = frozenset({"job"} | {name for name, of in vars(ComputeDriver).items() if callable(of) and name[0] != "_"}) - {
-    "subscribe"
+    "subscribe",
+    "rules",
+    "forecast",
 }
 
 
@@ -79,7 +81,8 @@ class Fault:
     and ``lose_reply`` (DriverTimeout), ``ignore`` (it is answered, and nothing happens: a guest that is deaf to ``shutdown``),
     ``crash_host`` (the host goes down as by :meth:`SimulatedCloud.fail_host`).
 
-    With method ``"job"``: *at* seconds into the *nth* live migration from *host* it fails (``fail``), stops sending for *seconds*
+    With method ``"job"``: *at* seconds into the *nth* live migration from *host* it fails (``fail``), loses its link for *seconds*
+    (``cut``: it fails, but post-copy is only ``broken`` until ``live_migration`` is called again), stops sending for *seconds*
     (``stall``), runs at *factor* times its rate for *seconds* (``link_slow``), or *host* (the source if None) crashes (``crash_host``).
     """
 

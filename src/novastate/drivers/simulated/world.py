@@ -48,6 +48,8 @@ class Domain:
     power_state: PowerState = PowerState.NOSTATE
     #: Being received by a live migration: it never runs.
     incoming: bool = False
+    #: Post-copy has handed its vCPUs over: it never runs again.
+    outgoing: bool = False
     #: Known to its host after a restart of the hypervisor.
     persistent: bool = True
 
