@@ -25,6 +25,9 @@ SLOW = LiveMigrationOptions(params=LiveMigrationParams(bandwidth=16 * MIB, downt
 #: Error may still be cleaned up, but nothing drives it.
 ENDED = MIGRATION_MACHINES[MigrationType.LIVE_MIGRATION].final | {MigrationStatus.ERROR}
 
+#: Where no vCPU runs.
+OFF = {VMState.PAUSED, VMState.SUSPENDED, VMState.STOPPED, VMState.DELETED}
+
 
 def host(name, *, storage="pool", vcpus=4, memory_mb=2048, disk_gb=40, version=8002000, **kw):
     return SimulatedHost(
@@ -131,19 +134,21 @@ class World:
             if instance.vm_state is VMState.ACTIVE:
                 assert running == [instance.host], f"L1: runs on {running}, the record says {instance.host}"
                 assert instance.power_state is PowerState.RUNNING
+            if instance.vm_state in OFF:
+                assert running == [], f"it is {instance.vm_state} and runs on {running}"
+            # What is deleted has its host in the record only.
+            home = None if instance.vm_state is VMState.DELETED else instance.host
             holders = [a.host for a in self.store.find(Allocation, consumer=uuid)]
-            assert holders == ([instance.host] if instance.host else []), (
-                f"L3: claims on {holders}, host {instance.host}"
-            )
+            assert holders == ([home] if home else []), f"L3: claims on {holders}, host {home}"
             for name, driver in self.cloud.drivers.items():
-                if name != instance.host and self.cloud_is_up(name):
+                if name != home and self.cloud_is_up(name):
                     assert not [g for g in driver.list_guests() if g.uuid == uuid], (
                         f"a half-made guest is left on {name}"
                     )
             # L2, and nothing is left behind: one complete copy of the disk, where the guest is at home.
             stores = {spec.host: spec.store for spec in self.specs}
             disks = [disk.store for disk in self.cloud.world.disks.values() if disk.uuid == uuid]
-            assert disks == ([stores[instance.host]] if instance.host else []), f"L2: disks on {disks}"
+            assert disks == ([stores[home]] if home else []), f"L2: disks on {disks}"
             assert self.cloud.complete_disks(uuid) == disks, "L2"
             assert not self.cloud.world.probes, "a test file is left behind"
         assert self.cloud.violations == []

@@ -17,11 +17,11 @@ def test_a_migration_whose_server_was_taken_over_is_ended_and_the_task_left_alon
     world.boot()
     interfere(world.runner, live_migrate(UUID, "beta", options=FAST), 24, Interference.CRASH_AFTER)
     server = world.instance()
-    TaskMachine.delete(server)
+    TaskMachine.soft_delete(server)
     world.store.commit(Put(server))
     done = world.run(recover(UUID, now=True))
     assert done.changed
-    assert world.instance().task_state is TaskState.DELETING
+    assert world.instance().task_state is TaskState.SOFT_DELETING
     assert world.migration().status in {MigrationStatus.FAILED, MigrationStatus.COMPLETED}
     assert [a.host for a in world.store.find(Allocation, consumer=UUID)] == world.cloud.running(UUID)
 
@@ -44,8 +44,8 @@ def test_a_task_whose_effect_cannot_be_seen_goes_to_error(world):
 
 def test_a_task_that_only_its_flow_can_drive_on_is_left_and_said(world):
     server = world.boot()
-    TaskMachine.power_off(server)
+    TaskMachine.shelve_offload(server)
     world.store.commit(Put(server))
-    with pytest.raises(NotSupported, match="powering-off"):
+    with pytest.raises(NotSupported, match="shelving_offloading"):
         world.run(recover(UUID, now=True))
-    assert world.instance().task_state is TaskState.POWERING_OFF
+    assert world.instance().task_state is TaskState.SHELVING_OFFLOADING

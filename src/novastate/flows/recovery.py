@@ -7,21 +7,24 @@ Rules of this flow:
 2. A live migration whose job still runs is driven on: the job is watched to its end as if nothing had happened. One
    whose job has ended is ended by where the guest is, as its row says. One that had not begun is undone.
 3. A build whose guest runs is finished; any other goes to error, its room is given back.
-4. Running recovery twice, or beside a flow that still lives, is safe: every save is compare-and-swap, the loser stops.
+4. A task of a power flow is driven on by the steps of that flow, where its row says so; a deletion always is, and ends what moves.
+5. Running recovery twice, or beside a flow that still lives, is safe: every save is compare-and-swap, the loser stops.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from novastate.drivers import JobStats, JobType
-from novastate.errors import DriverError, GuestNotFound, NotSupported, StaleState
+from novastate.errors import DriverError, GuestNotFound, StaleState
+from novastate.flows.delete import drive_deletion
 from novastate.flows.effects import Find, Flow, Load, Now, Release, Save
 from novastate.flows.live_migrate import LiveMigrationOptions
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import Monitored, monitor
+from novastate.flows.power import drive_on
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import call, tell
 from novastate.machines import (
@@ -70,10 +73,14 @@ def recover(
     migration = yield from active_live_migration(instance_uuid)
     if migration is None and not instance.task_state and instance.vm_state is not VMState.BUILDING:
         return Recovered(instance_uuid, changed=False, what="stable, nothing to do")
+    power, silent = yield from _power(instance)
+    deleting = instance.task_state is TaskState.DELETING
+    if silent is not None and not give_up and (migration is None or deleting):
+        raise silent
     row = recovery(
         instance.vm_state,
         instance.task_state,
-        (yield from _power(instance, give_up=give_up or migration is not None)),
+        power,
         None if migration is None else migration.status,
         kind=None if migration is None else migration.migration_type,
     )
@@ -84,7 +91,7 @@ def recover(
         due = touched + timedelta(seconds=row.deadline)
         if (yield Now()) < due:
             return Recovered(instance_uuid, changed=False, what=f"not due before {due:%Y-%m-%d %H:%M:%S} UTC")
-    if migration is not None:
+    if migration is not None and not deleting:
         try:
             yield from _live_migration(instance, migration, options or LiveMigrationOptions(), give_up=give_up)
         except StaleState:
@@ -93,24 +100,24 @@ def recover(
                 raise
         migration = yield Load(Migration, migration.uuid)
         return Recovered(instance_uuid, changed=True, what=f"its live migration is {migration.status}")
-    if instance.vm_state is VMState.BUILDING:
+    if instance.vm_state is VMState.BUILDING and not deleting:
         return (yield from _build(instance, row))
-    return (yield from _task(instance, row))
+    if silent is not None and row.way is Way.ON and not deleting:
+        row = evolve(row, way=Way.ERROR, reason=f"its host is silent: {silent}")
+    return (yield from _task(instance, row, power))
 
 
-def _power(instance: Instance, *, give_up: bool) -> Flow[PowerState]:
-    """What the hypervisor says of the guest: NOSTATE where it has none; the record's word if it is silent and *give_up*."""
+def _power(instance: Instance) -> Flow[tuple[PowerState, DriverError | None]]:
+    """What the hypervisor says of the guest, NOSTATE where it has none; the record's word and the error if it is silent."""
     if instance.host is None:
-        return PowerState.NOSTATE
+        return PowerState.NOSTATE, None
     try:
         power: PowerState = (yield from call(instance.host, "get_info", instance.uuid)).power_state
     except GuestNotFound:
-        return PowerState.NOSTATE
-    except DriverError:
-        if give_up:
-            return instance.power_state
-        raise
-    return power
+        return PowerState.NOSTATE, None
+    except DriverError as error:
+        return instance.power_state, error
+    return power, None
 
 
 def _live_migration(
@@ -169,11 +176,20 @@ def _build(instance: Instance, row: Recovery) -> Flow[Recovered]:
     return (yield from _leave(instance, row))
 
 
-def _task(instance: Instance, row: Recovery) -> Flow[Recovered]:
-    """A task that stands for itself and goes back or to error: the guest is left as it is."""
-    if row.way is Way.ON:
-        raise NotSupported(f"instance {instance.uuid}: the flow that drives task {instance.task_state} on is not built")
-    return (yield from _leave(instance, row))
+def _task(instance: Instance, row: Recovery, power: PowerState) -> Flow[Recovered]:
+    """A task that stands for itself: driven on where the row says so; else the guest is left as it is."""
+    if row.way is not Way.ON:
+        return (yield from _leave(instance, row))
+    task = instance.task_state
+    try:
+        instance = yield from drive_deletion(instance) if task is TaskState.DELETING else drive_on(instance, power)
+    except DriverError as error:
+        left: Instance = yield Load(Instance, instance.uuid)
+        if left.task_state:
+            raise
+        # It failed as the flow itself may fail: its task is undone.
+        return Recovered(instance.uuid, changed=True, what=f"{task} has failed, it is {left.vm_state}: {error}")
+    return Recovered(instance.uuid, changed=True, what=f"on: {row.reason}")
 
 
 def _leave(instance: Instance, row: Recovery) -> Flow[Recovered]:

@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from novastate.errors import DriverError, DriverTimeout, IllegalTransition, StaleState
@@ -16,7 +16,7 @@ from novastate.flows.effects import Call, Flow, Load, Save, Wait
 from novastate.machines import TaskState
 from novastate.objects import Instance, Migration
 
-__all__ = ["RETRIES", "Told", "amend", "call", "named", "tell"]
+__all__ = ["RETRIES", "Told", "amend", "call", "named", "reload", "tell", "write"]
 
 #: How often a call with a lost reply, or a save that lost, is tried in all.
 RETRIES = 4
@@ -91,6 +91,36 @@ def amend(
             return instance, migration
     assert lost is not None
     raise lost
+
+
+def write(instance: Instance, change: Callable[[Instance], object]) -> Flow[Instance]:
+    """Applies *change* and saves, as long as the task is what it is now; made again on the fresh row if another saved in between.
+
+    Returns the saved instance. Raises StaleState if the task is another's now, and then nothing was saved.
+    """
+    task = instance.task_state
+    lost: StaleState | None = None
+    for _ in range(RETRIES):
+        if lost is not None:
+            instance = yield from reload(instance, [task])
+        change(instance)
+        try:
+            yield Save((instance,), {"task_state": (task,)})
+        except StaleState as error:
+            lost = error
+        else:
+            return instance
+    assert lost is not None
+    raise lost
+
+
+def reload(instance: Instance, tasks: Collection[TaskState]) -> Flow[Instance]:
+    """The stored row, as long as its task is one of *tasks*; else another has taken the instance over: raises StaleState."""
+    instance = yield Load(Instance, instance.uuid)
+    if instance.task_state not in tasks:
+        expected = ", ".join(map(str, tasks))
+        raise StaleState("instance", instance.uuid, {"task_state": expected}, {"task_state": instance.task_state})
+    return instance
 
 
 def named(error: Exception) -> str:
