@@ -1,0 +1,101 @@
+"""What the tests of the lab stand on: one lab for the session, guests for a test.
+
+Rules of this file:
+
+- Where the lab cannot run, pytest ends with the reason: tests that were asked for and did not run are no success.
+- A test leaves both hosts as it found them: daemons up, link whole, its guests gone, however it ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid as uuids
+from dataclasses import dataclass, field
+
+import pytest
+
+from lab.lab import Lab
+from lab.needs import no_lab
+from lab.watch import ready, whole
+
+
+def pytest_collection_modifyitems(session, config, items):
+    reason = no_lab()
+    if reason and any(item.path.is_relative_to(config.rootpath / "tests" / "lab") for item in items):
+        raise pytest.UsageError(f"tests/lab cannot run here: {reason}")
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A running lab guest."""
+
+    name: str
+    uuid: str
+    host: str
+    xml: str = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """Two hosts, alpha and beta."""
+    import libvirt
+
+    libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; they need not be written as well
+    up = Lab.up()
+    yield up
+    up.down()
+
+
+@pytest.fixture
+def hosts(lab):
+    """The lab, reset after the test: link mended, daemons up, and every guest gone from both hosts."""
+    yield lab
+    lab.reset()
+
+
+@pytest.fixture
+def connect(lab):
+    """``connect(host)``: a plain libvirt connection, closed after the test."""
+    import libvirt
+
+    opened = []
+
+    def connect(host):
+        opened.append(libvirt.open(lab.uri(host)))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        try:
+            connection.close()
+        except libvirt.libvirtError:
+            pass  # its daemon is gone
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def guest(hosts):
+    """``guest(host="alpha", memory_mb=128, options="wss_mb=32", ...)``: a Guest that has booted; more: see Lab.domain_xml."""
+
+    def guest(host="alpha", memory_mb=128, options="", *, name=None, persistent=False, **more):
+        name, uuid = name or f"guest-{next(_numbers)}", str(uuids.uuid4())
+        xml = hosts.domain_xml(name, uuid, memory_mb, options, **more)
+        path = hosts.directory / f"{name}.xml"
+        path.write_text(xml)
+        if persistent:
+            hosts.virsh(host, "define", str(path))
+            hosts.virsh(host, "start", name)
+        else:
+            hosts.virsh(host, "create", str(path))
+        ready(hosts, host, name)
+        return Guest(name, uuid, host, xml)
+
+    return guest
+
+
+@pytest.fixture(name="whole")
+def _whole(lab):
+    """``whole(name)``: see watch.whole."""
+    return lambda name, **more: whole(lab, name, **more)
