@@ -62,6 +62,7 @@ class _Parser(ArgumentParser):
 #: The module of each command. Only that one is imported: a start is the sum of its imports.
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "servers": ("hosts", "servers", "show", "boot"),
+    "power": ("start", "stop", "pause", "unpause", "suspend", "resume", "reboot", "delete"),
     "migrate": ("live-migration", "migrations", "abort", "force-complete", "recover"),
     "machine": ("machine",),
     "forecast": ("forecast", "evaluate"),

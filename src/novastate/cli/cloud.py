@@ -198,18 +198,23 @@ def every(store: Store, cls: type[T], equals: Mapping[str, object] | None = None
 
 
 def find_server(store: Store, name: str) -> Instance:
-    """The instance of that uuid or name; UnknownName lists the near ones, InvalidField the uuids of several of one name."""
+    """The instance of that uuid or name, a deleted one by its uuid only.
+
+    UnknownName lists the near ones, InvalidField the uuids of several of one name.
+    """
     try:
         return store.load(Instance, name)
     except (NotFound, InvalidField):
         pass
-    named = store.find(Instance, limit=10, display_name=name)
+    named = [server for server in every(store, Instance, {"display_name": name}) if not server.deleted]
     named = [server for server in named if server.vm_state is not VMState.ERROR] or named
     if len(named) > 1:
-        raise InvalidField("server", name, "several have this name, use the uuid", (server.uuid for server in named))
+        raise InvalidField(
+            "server", name, "several have this name, use the uuid", (server.uuid for server in named[:10])
+        )
     if named:
         return named[0]
-    raise UnknownName("server", name, (server.display_name or server.uuid for server in every(store, Instance)))
+    raise UnknownName("server", name, (s.display_name or s.uuid for s in every(store, Instance) if not s.deleted))
 
 
 def check_host(store: Store, name: str) -> str:

@@ -166,7 +166,11 @@ def _request(args: Namespace) -> int:
 
 def _recover(args: Namespace) -> int:
     with open_cloud(args.cloud) as cloud:
-        servers = [find_server(cloud.store, args.server)] if args.server else list(every(cloud.store, Instance))
+        servers = (
+            [find_server(cloud.store, args.server)]
+            if args.server
+            else [server for server in every(cloud.store, Instance) if not server.deleted]
+        )
         done = [
             (server, cloud.runner.run(recover(server.uuid, now=args.now, give_up=args.give_up))) for server in servers
         ]

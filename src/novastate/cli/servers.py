@@ -102,7 +102,7 @@ def server_row(server: Instance) -> dict[str, Any]:
 
 def _servers(args: Namespace) -> int:
     with open_store(args.cloud) as store:
-        rows = [server_row(server) for server in every(store, Instance)]
+        rows = [server_row(server) for server in every(store, Instance) if not server.deleted]
     show(rows, json_wanted=args.json, empty="no servers; 'novastate boot NAME' makes one")
     return 0
 
@@ -230,8 +230,8 @@ def _boot(args: Namespace) -> int:
     with open_cloud(args.cloud) as cloud:
         if args.host:
             check_host(cloud.store, args.host)
-        namesakes = cloud.store.find(Instance, limit=100, display_name=args.name)
-        if any(server.vm_state is not VMState.ERROR for server in namesakes):
+        namesakes = every(cloud.store, Instance, {"display_name": args.name})
+        if any(server.vm_state not in {VMState.ERROR, VMState.DELETED} for server in namesakes):
             raise AlreadyExists("server", args.name)
         cloud.runner.run(build(instance, spec))
         row = server_row(instance)
