@@ -9,6 +9,7 @@ import pytest
 from flow_world import FAST, UUID, World, host
 from novastate.errors import DriverError, NovastateError
 from novastate.flows import (
+    Release,
     delete,
     force_stop,
     live_migrate,
@@ -146,6 +147,17 @@ def test_a_deletion_while_a_migration_lives_leaves_nothing_of_either():
             raise AssertionError(f"at effect {places_taken}: {error!r}") from error
         places_taken += 1
     assert places_taken > 15
+
+
+def test_a_deletion_asks_both_sides_of_a_migration_whatever_they_claim(world):
+    """The migration had given beta's room back and died before it was recorded; beta did not hear that the guest stays away."""
+    world.boot()
+    interfere(world.runner, live_migrate(UUID, "beta", options=FAST), 24, Interference.CRASH_AFTER)
+    assert world.cloud.drivers["beta"].get_info(UUID).incoming
+    world.runner.perform(Release("beta", UUID))
+    world.run(delete(UUID))
+    assert world.migration().status is MigrationStatus.ERROR
+    world.check_laws()
 
 
 def crashed(world, begin):
