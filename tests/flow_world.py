@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from novastate.cli.cloud import node_of
+from novastate.cli.simulated_cloud import node_of
 from novastate.drivers import LiveMigrationParams, SimulatedCloud, SimulatedHost
 from novastate.drivers.clock import VirtualClock
 from novastate.errors import DriverError

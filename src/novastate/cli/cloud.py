@@ -1,13 +1,11 @@
-"""The cloud that the command acts on: records and simulated hosts in one SQLite file.
+"""The cloud that the command acts on: records in one SQLite file, and the hosts that it names.
 
 Rules of this file:
 
 1. One process at a time acts on the hosts of a file: whoever does holds a lock on ``FILE.lock``, which the kernel gives back
    when the process ends, however it ends. Looking at records, and asking a migration to abort, needs no lock.
-2. What the simulated hosts hold is written to the file after each change of theirs. A migration that was under way when the process
-   died has died with it: the guest is found on the source, or on the destination if it had switched over.
-3. Time is virtual unless real time is asked for: a migration of minutes takes milliseconds. It goes on from where it
-   stood when the file was used last, and never stands before the wall clock.
+2. A file has simulated hosts (:mod:`novastate.cli.simulated_cloud`) or libvirt's (:mod:`novastate.cli.libvirt_hosts`), never both. A
+   document of the file says which; a new file has simulated ones, unless ``adopt`` made it.
 """
 
 from __future__ import annotations
@@ -17,36 +15,37 @@ import os
 import time
 from argparse import ArgumentParser
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from novastate.drivers import SimulatedCloud, SimulatedHost
-from novastate.drivers.clock import Clock, RealClock, VirtualClock
-from novastate.errors import InvalidField, NotFound, NovastateError, StoreError, UnknownName
+from novastate.drivers import Clock, ComputeDriver, RealClock
+from novastate.errors import InvalidField, NotFound, StoreError, UnknownName
 from novastate.machines import VMState
 from novastate.objects import ComputeNode, Instance
 from novastate.runners import Listener, LocalRunner
-from novastate.store import Put, Store
+from novastate.store import Store
 from novastate.store.base import kind_of
 
-__all__ = ["DEFAULT_HOSTS", "Cloud", "cloud_argument", "every", "find_server", "node_of", "open_cloud", "open_store"]
+__all__ = [
+    "LIBVIRT",
+    "SIMULATED",
+    "Cloud",
+    "check_host",
+    "cloud_argument",
+    "every",
+    "find_server",
+    "kind_of_hosts",
+    "lock",
+    "open_cloud",
+    "open_file",
+    "open_store",
+]
 
 T = TypeVar("T")
 
-#: The hosts of a new cloud: two sharing nothing with the third.
-DEFAULT_HOSTS: tuple[SimulatedHost, ...] = tuple(
-    SimulatedHost(
-        host=name,
-        vcpus=8,
-        memory_mb=16384,
-        disk_gb=200,
-        shared_storage=storage,
-    )
-    for name, storage in (("alpha", "pool"), ("beta", "pool"), ("gamma", ""))
-)
-
-_DOCUMENT = "simulated-cloud"
+#: The kinds of hosts: the documents that say so.
+SIMULATED, LIBVIRT = "simulated-cloud", "libvirt-hosts"
 
 #: How long to wait for another process that acts on the cloud, in seconds.
 _LOCK_WAIT = 5.0
@@ -63,19 +62,17 @@ def cloud_argument(parser: ArgumentParser) -> None:
 
 
 class Cloud:
-    """The records (`store`), the hosts (`hypervisors`) and what runs flows on both (`runner`)."""
+    """The records (`store`), what runs flows on them and on the hosts (`runner`), and whether the hosts are `real`."""
 
-    def __init__(self, store: Store, hypervisors: SimulatedCloud, runner: LocalRunner) -> None:
-        self.store, self.hypervisors, self.runner = store, hypervisors, runner
+    def __init__(self, store: Store, runner: LocalRunner, *, real: bool) -> None:
+        self.store, self.runner, self.real = store, runner, real
 
 
 @contextmanager
 def open_store(path: str) -> Generator[Store]:
     """The records alone, for looking; a new cloud is made where there is none."""
-    with _opened(path, RealClock()) as store:
-        if not _has_cloud(store):
-            with _lock(path):
-                _populate(store)
+    with open_file(path, RealClock()) as store:
+        _ensure(store, path)
         yield store
 
 
@@ -83,6 +80,10 @@ class _Clock:
     """A clock that is chosen once the store, which already tells time, has been read."""
 
     now_by: Clock = RealClock()
+
+    def use(self, clock: Clock) -> None:
+        """From now on, *clock* tells the time."""
+        self.now_by = clock
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -94,40 +95,57 @@ class _Clock:
 
 
 @contextmanager
-def open_cloud(path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = ()) -> Generator[Cloud]:
-    """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most."""
+def open_cloud(
+    path: str, *, real_time: bool = False, listeners: tuple[Listener, ...] = (), looking: bool = False
+) -> Generator[Cloud]:
+    """Records and hosts, for acting; waits for another process that acts, :data:`_LOCK_WAIT` seconds at most.
+
+    For *looking* at the hosts alone no lock is needed, and nothing of them is kept. Real hosts have real time.
+    """
     clock = _Clock()
-    with _opened(path, clock) as store, _lock(path):
-        if not _has_cloud(store):
-            _populate(store)
-        revision, saved = store.get_document(_DOCUMENT)
-        # Virtual time may have run ahead of the wall clock: it never runs back.
-        start = max(time.time(), _time_of(saved, path))
-        clock.now_by = RealClock(start=start) if real_time else VirtualClock(start)
-        try:
-            hypervisors = SimulatedCloud.from_dict(saved.get("hosts", {}), clock=clock)
-        except NovastateError as error:
-            raise StoreError(f"{path}: the simulated hosts that it holds cannot be read: {error}") from error
-
-        def keep() -> None:
-            nonlocal revision
-            revision = store.put_document(_DOCUMENT, {"now": clock.now(), "hosts": hypervisors.to_dict()}, revision)
-
-        hypervisors.on_change = keep
-        yield Cloud(store, hypervisors, LocalRunner(store, hypervisors.drivers, clock, listeners))
-        keep()
+    with open_file(path, clock) as store:
+        kind = _ensure(store, path)
+        with (
+            nullcontext() if looking else lock(path),
+            _hosts(kind, store, path, clock, real_time=real_time, keep=not looking) as drivers,
+        ):
+            yield Cloud(store, LocalRunner(store, drivers, clock, listeners), real=kind == LIBVIRT)
 
 
-def _time_of(saved: Mapping[str, object], path: str) -> float:
-    """When the cloud was used last, in seconds since the epoch."""
-    now = saved.get("now")
-    if isinstance(now, int | float) and 0 <= now < 253_402_300_800:  # the year 10000
-        return float(now)
-    raise StoreError(f"{path}: the time that it holds cannot be read: {now!r}")
+def _hosts(
+    kind: str, store: Store, path: str, clock: _Clock, *, real_time: bool, keep: bool
+) -> AbstractContextManager[Mapping[str, ComputeDriver]]:
+    if kind == LIBVIRT:
+        from novastate.cli import libvirt_hosts  # noqa: PLC0415  (the one kind needs none of the other)
+
+        return libvirt_hosts.opened(store, path, clock.use)
+    from novastate.cli import simulated_cloud  # noqa: PLC0415
+
+    return simulated_cloud.opened(store, path, clock.use, real_time=real_time, keep=keep)
+
+
+def kind_of_hosts(store: Store, path: str) -> str:
+    """:data:`SIMULATED`, :data:`LIBVIRT`, or nothing where the file has no hosts yet. Raises StoreError."""
+    kinds = [kind for kind in (SIMULATED, LIBVIRT) if store.get_document(kind)[0]]
+    if len(kinds) > 1:
+        raise StoreError(f"{path}: it holds both simulated and real hosts, and neither can be told from the other")
+    return kinds[0] if kinds else ""
+
+
+def _ensure(store: Store, path: str) -> str:
+    """The kind of the hosts; a new file gets simulated ones."""
+    if not kind_of_hosts(store, path):
+        with lock(path):
+            if not kind_of_hosts(store, path):
+                from novastate.cli.simulated_cloud import populate  # noqa: PLC0415
+
+                populate(store)
+    return kind_of_hosts(store, path)
 
 
 @contextmanager
-def _opened(path: str, clock: Clock) -> Generator[Store]:
+def open_file(path: str, clock: Clock) -> Generator[Store]:
+    """The store in the file, whatever hosts it has. Raises StoreError."""
     from novastate.store import SqlStore  # noqa: PLC0415  (needs SQLAlchemy, and says so)
 
     store = SqlStore.at(path, clock=lambda: datetime.fromtimestamp(clock.now(), UTC))
@@ -138,7 +156,8 @@ def _opened(path: str, clock: Clock) -> Generator[Store]:
 
 
 @contextmanager
-def _lock(path: str) -> Generator[None]:
+def lock(path: str) -> Generator[None]:
+    """The lock of rule 1. Raises StoreError when another process holds it for longer than :data:`_LOCK_WAIT` seconds."""
     try:
         handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -156,37 +175,6 @@ def _lock(path: str) -> Generator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _has_cloud(store: Store) -> bool:
-    return bool(store.get_document(_DOCUMENT)[0])
-
-
-def _populate(store: Store) -> None:
-    """Makes the default hosts, in one document and one node each."""
-    if _has_cloud(store):
-        return
-    hypervisors = SimulatedCloud(DEFAULT_HOSTS)
-    store.commit(*(Put(node_of(host)) for host in DEFAULT_HOSTS))
-    store.put_document(_DOCUMENT, {"now": time.time(), "hosts": hypervisors.to_dict()}, 0)
-
-
-def node_of(host: SimulatedHost) -> ComputeNode:
-    """The record of a simulated host."""
-    return ComputeNode(
-        host=host.host,
-        hypervisor_hostname=host.host,
-        hypervisor_type="simulated",
-        hypervisor_version=host.hypervisor_version,
-        vcpus=host.vcpus,
-        memory_mb=host.memory_mb,
-        local_gb=host.disk_gb,
-        vcpus_used=0,
-        memory_mb_used=0,
-        local_gb_used=0,
-        running_vms=0,
-        cpu_info=host.cpu_model,
-    )
 
 
 def every(store: Store, cls: type[T], equals: Mapping[str, object] | None = None, *, page: int = 500) -> Generator[T]:

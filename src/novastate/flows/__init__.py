@@ -1,5 +1,6 @@
 """What a control plane does to its instances, written once and without I/O: generators that yield effects."""
 
+from novastate.flows.adopt import Adopted, Outcome, Survey, adopt, adopt_host, survey
 from novastate.flows.build import build
 from novastate.flows.delete import delete
 from novastate.flows.effects import (
@@ -18,12 +19,14 @@ from novastate.flows.effects import (
     Send,
     Wait,
 )
+from novastate.flows.forecast import forecast_live_migration
 from novastate.flows.live_migrate import LiveMigrationOptions, live_migrate
 from novastate.flows.power import force_stop, pause, reboot, resume, start, stop, suspend, unpause
 from novastate.flows.recovery import Recovered, recover
 from novastate.flows.requests import abort_live_migration, active_live_migration, force_complete_live_migration
 
 __all__ = [
+    "Adopted",
     "Call",
     "Claim",
     "Effect",
@@ -34,18 +37,23 @@ __all__ = [
     "Note",
     "Notify",
     "Now",
+    "Outcome",
     "Recovered",
     "Release",
     "Save",
     "Schedule",
     "Send",
+    "Survey",
     "Wait",
     "abort_live_migration",
     "active_live_migration",
+    "adopt",
+    "adopt_host",
     "build",
     "delete",
     "force_complete_live_migration",
     "force_stop",
+    "forecast_live_migration",
     "live_migrate",
     "pause",
     "reboot",
@@ -53,6 +61,7 @@ __all__ = [
     "resume",
     "start",
     "stop",
+    "survey",
     "suspend",
     "unpause",
 ]

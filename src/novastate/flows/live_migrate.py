@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import attrs
 
-from novastate.convergence.policy import NovaPolicy, Policy, horizon
+from novastate.convergence.policy import NovaPolicy, Policy
 from novastate.drivers import DiskInfo, HostState, LiveMigrationParams, LiveMigrationSource
 from novastate.errors import (
     ActionNotAllowed,
@@ -45,8 +45,9 @@ from novastate.errors import (
     UnableToMigrateToSelf,
 )
 from novastate.flows.effects import Claim, Flow, Load, Note, Notify, Release, Save, Schedule, Wait
+from novastate.flows.forecast import expectation
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
-from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, kept, monitor, to_move
+from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, kept, monitor
 from novastate.flows.steps import amend, call, named, tell
 from novastate.machines import (
     Action,
@@ -59,6 +60,9 @@ from novastate.machines import (
     begin,
 )
 from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec, evolve
+
+if TYPE_CHECKING:
+    from novastate.convergence import Forecast
 
 __all__ = ["LiveMigrationOptions", "live_migrate"]
 
@@ -222,17 +226,14 @@ def _forecast(
     options: LiveMigrationOptions,
 ) -> Flow[None]:
     """Rule 4. The disks are copied before memory: what that takes at the link's speed is told beside the forecast."""
-    disk_bytes = sum(disk.allocated for disk in disks)
-    timeout = horizon(options.policy, to_move(instance, copies_disks=bool(disks)))
-    facts: dict[str, Any] = {"destination": dest, "disk_bytes": disk_bytes}
+    facts: dict[str, Any] = {"destination": dest, "disk_bytes": sum(disk.allocated for disk in disks)}
+    expected: Forecast | None = None
     try:
-        expected = yield from call(source, "forecast", instance.uuid, dest, options.params, timeout=timeout)
+        expected, disk_s = yield from expectation(instance, source, dest, disks, options)
     except (DriverError, ConvergenceError) as error:
         facts |= {"forecast": None, "reason": named(error)}
-        expected = None
     else:
-        rate = min(expected.link.limit or math.inf, expected.link.line_rate)
-        facts |= {"forecast": expected.as_json(), "disk_s": disk_bytes / rate}
+        facts |= {"forecast": expected.as_json(), "disk_s": disk_s}
     yield Note(kept(migration.uuid), {"forecast": facts})
     yield Notify(
         "live_migration.forecast",

@@ -20,7 +20,7 @@ from attrs import frozen
 from novastate.errors import ClaimFailed
 from novastate.objects import Allocation, ComputeNode, RequestSpec
 
-__all__ = ["INITIAL_RATIOS", "Room", "claim", "needs", "release", "room"]
+__all__ = ["INITIAL_RATIOS", "Room", "claim", "hold", "needs", "release", "room"]
 
 #: Nova's ``initial_*_allocation_ratio``.
 INITIAL_RATIOS = {"vcpus": 4.0, "memory_mb": 1.0, "disk_gb": 1.0}
@@ -78,6 +78,12 @@ def claim(node: ComputeNode, consumer: str, spec: RequestSpec) -> Allocation:
     if lacking is not None:
         name, want, here = lacking
         raise ClaimFailed(node.host, _RESOURCE_CLASS[name], want, here)
+    return hold(node, consumer, spec)
+
+
+def hold(node: ComputeNode, consumer: str, spec: RequestSpec) -> Allocation:
+    """The same for a guest that is on *node* already: whether there is room is not asked any more."""
+    needed = needs(spec)
     _use(node, needed, +1)
     return Allocation(
         consumer=consumer,

@@ -1,0 +1,119 @@
+"""The libvirt hosts of a cloud file: how each is reached.
+
+Rules of this file:
+
+1. The hosts themselves keep what they hold; the file keeps the way to them. Nothing is opened before it is needed.
+2. A URI is printed without what may be secret in it, and one that holds a password is refused: libvirt takes none from there, and
+   the file would keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import asdict, field, frozen
+
+from novastate.drivers import Clock, ComputeDriver, RealClock, checks
+from novastate.drivers.libvirt import LibvirtDriver
+from novastate.drivers.libvirt.connection import shown
+from novastate.errors import InvalidField, NovastateError, StoreError
+from novastate.store import Store
+
+__all__ = ["DOCUMENT", "LibvirtHost", "close", "drivers_of", "opened", "read", "write"]
+
+#: The document that holds them.
+DOCUMENT = "libvirt-hosts"
+
+
+def _uri(_: object, attribute: Any, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InvalidField(attribute.name, value, "must be text")
+    try:
+        parts = urlsplit(value)
+        password = parts.password
+    except ValueError:
+        raise InvalidField(attribute.name, value.partition(":")[0] + ":…", "is no URI") from None
+    if password is not None:
+        raise InvalidField(attribute.name, shown(value), "must not hold a password: libvirt takes none from a URI")
+    if value and not parts.scheme:
+        raise InvalidField(attribute.name, shown(value), "must be a libvirt URI, like qemu+ssh://host/system")
+
+
+@frozen
+class LibvirtHost:
+    """How one host is reached.
+
+    *uri*: of its daemon, from here; *migrate_uri*: from the other hosts' daemons, empty: the same; *address*: where migrations to it
+    connect, empty: its host name; *line_rate*: of its network in bytes a second, 0: learnt. Raises InvalidField.
+    """
+
+    uri: str = field(validator=_uri, repr=shown)
+    migrate_uri: str = field(default="", validator=_uri, repr=shown)
+    address: str = field(default="", validator=checks.text)
+    line_rate: float = field(default=0.0, validator=checks.number(0))
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be printed."""
+        return shown(self.uri)
+
+
+def read(store: Store, path: str) -> tuple[int, dict[str, LibvirtHost]]:
+    """The revision of the document, and the hosts by name. Raises StoreError."""
+    revision, body = store.get_document(DOCUMENT)
+    try:
+        hosts = {str(name): LibvirtHost(**facts) for name, facts in body.get("hosts", {}).items()}
+    except (NovastateError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: the hosts that it holds cannot be read: {error}") from error
+    return revision, hosts
+
+
+def write(store: Store, revision: int, hosts: Mapping[str, LibvirtHost]) -> int:
+    """Replaces them; returns the new revision. Raises StaleState."""
+    return store.put_document(DOCUMENT, {"hosts": {name: asdict(host) for name, host in hosts.items()}}, revision)
+
+
+def drivers_of(hosts: Mapping[str, LibvirtHost], clock: Clock) -> dict[str, ComputeDriver]:
+    """A driver for each host, each knowing how the others reach it. Raises NotSupported without libvirt-python."""
+    return {
+        name: _driver(
+            name,
+            host,
+            {other: it.migrate_uri or it.uri for other, it in hosts.items() if other != name},
+            clock,
+        )
+        for name, host in hosts.items()
+    }
+
+
+def _driver(name: str, host: LibvirtHost, peers: Mapping[str, str], clock: Clock) -> ComputeDriver:
+    return LibvirtDriver(
+        host.uri,
+        name,
+        address=host.address or None,
+        peers=peers,
+        line_rate=host.line_rate or None,
+        clock=clock,
+    )
+
+
+@contextmanager
+def opened(store: Store, path: str, tell: Callable[[Clock], None]) -> Generator[Mapping[str, ComputeDriver]]:
+    """The drivers of the hosts; *tell* is given their clock, which is real."""
+    clock = RealClock()
+    tell(clock)
+    drivers = drivers_of(read(store, path)[1], clock)
+    try:
+        yield drivers
+    finally:
+        close(drivers)
+
+
+def close(drivers: Mapping[str, ComputeDriver]) -> None:
+    """Ends their connections."""
+    for driver in drivers.values():
+        if isinstance(driver, LibvirtDriver):
+            driver.close()
