@@ -14,7 +14,7 @@
 //   write (word)              word: eight bytes of the page; page: all of it
 //   ro_mb (0) zero_mb (0)     memory filled once and never written again; memory touched and left zero
 //   cpu (0)                   1: never idle; the rate is then only what an undisturbed processor reaches
-//   sweep_ms (1500)           time that one sweep is meant to take
+//   sweep_ms (1000)           time that one sweep is meant to take
 //   disk (0) disk_mb (8) disk_rate (40)   1: write and check the first disk too: so much of it, and blocks a second
 //   power (1)                 0: take no notice of the power button
 #define _GNU_SOURCE
@@ -128,8 +128,8 @@ static void *disk_thread(void *unused) {
     // A block whose write failed is written again until it is known to be there: its contents are never in doubt.
     while (pwrite(fd, block, PAGE, i * PAGE) != PAGE) disk_errors++, sleep_ms(200);
     count[i] += WORDS, disk_writes++;
-    for (int k = 0; k < 4; k++) {
-      i = k ? next : i; // the one just written, then three on the way through all
+    for (int k = 0; k < 9; k++) {
+      i = k ? next : i; // the one just written, then eight on the way through all
       if (pread(fd, block, PAGE, i * PAGE) != PAGE) disk_errors++;
       else disk_bad += differs("disk", block, DISK + i, count[i], 0), disk_checked++;
       if (k && ++next == blocks) next = 0, disk_sweeps++;
@@ -252,7 +252,7 @@ int main(void) {
   plan();
 
   int whole_pages = !strcmp(text("write", "word"), "page"), busy = number("cpu", 0), has_disk = number("disk", 0);
-  double rate = number("rate_mb", 8) * 256.0, sweep_s = number("sweep_ms", 1500) / 1000.0;
+  double rate = number("rate_mb", 8) * 256.0, sweep_s = number("sweep_ms", 1000) / 1000.0;
   uint64_t loops = 0;
   if (busy && rate > 0) { // so much work beside each write that the rate is the most that this processor does
     double best = 1e9;
