@@ -149,8 +149,9 @@ def test_a_deletion_while_a_migration_lives_leaves_nothing_of_either():
     assert places_taken > 15
 
 
-def test_a_deletion_asks_both_sides_of_a_migration_whatever_they_claim(world):
+def test_a_deletion_asks_both_sides_of_a_migration_whatever_they_claim():
     """The migration had given beta's room back and died before it was recorded; beta did not hear that the guest stays away."""
+    world = World([host("alpha", storage=""), host("beta", storage="")])
     world.boot()
     interfere(world.runner, live_migrate(UUID, "beta", options=FAST), 24, Interference.CRASH_AFTER)
     assert world.cloud.drivers["beta"].get_info(UUID).incoming
