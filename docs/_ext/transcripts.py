@@ -26,6 +26,13 @@ STEPS = {
         "! novastate live-migration web beta",
         "! novastate live-migration --block-migrate web alpha",
     ],
+    "power": [
+        "novastate pause web",
+        "! novastate stop web",
+        "novastate unpause web",
+        "novastate stop web",
+        "novastate start web --json",
+    ],
     "never": [
         "novastate boot busy --host alpha --writes 'uniform wss=128MiB rate=900MiB/s'",
         "! novastate live-migration busy beta --bandwidth 32 --timeout 5",
