@@ -57,6 +57,8 @@ class Migrating(Hypervisor):
     ) -> LibvirtLiveMigrateData:
         del now
         spec = self.spec
+        if source.host.host == self.host:
+            raise MigrationPreCheckError(f"{self.host}: guest {instance.uuid} is here already")
         if source.cpu and spec.cpu_model and source.cpu != spec.cpu_model:
             raise MigrationPreCheckError(f"{self.host}: its CPU {spec.cpu_model} is not the source's {source.cpu}")
         probe = self._probe(instance)
