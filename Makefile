@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
 KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
-PACKAGES := python3 python3-venv python3-dev gcc libc6-dev make git ca-certificates
 .DELETE_ON_ERROR:
 .PHONY: demo test bench lab docs lint system-deps clean setup build
 
@@ -31,7 +30,12 @@ bench: setup
 	$(PIP) install --group bench
 	$(BIN)/python benchmarks/run.py
 
+# libvirt-python is built against libvirt's own files, so it comes as soon as they are there; without it all but libvirt works.
 setup: $(VENV)/.ready
+	@$(BIN)/python -c 'import libvirt' 2>/dev/null || { \
+	  if ! pkg-config --exists libvirt 2>/dev/null; then \
+	    echo "setup: without libvirt-python: libvirt's development files are not installed (as root: make system-deps)"; \
+	  elif ! $(PIP) install 'novastate[libvirt]'; then echo "setup: without libvirt-python: it could not be installed"; fi; }
 
 # --- the virtual environment: python, then the package, then the tools of `make test`
 
@@ -61,11 +65,7 @@ build: $(VENV)/.venv
 # --- the system's own packages; quick when they are there
 
 system-deps:
-	@if ! command -v apt-get >/dev/null; then echo "system-deps: no apt-get here; needed: Python 3.11 with venv, a C compiler, git"; \
-	elif dpkg -s $(PACKAGES) >/dev/null 2>&1; then echo "system-deps: everything is installed"; \
-	elif [ "$$(id -u)" != 0 ]; then echo "system-deps: not root; as root: apt-get install $(PACKAGES)"; \
-	else export DEBIAN_FRONTEND=noninteractive APT='timeout 600 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Acquire::http::Timeout=30'; \
-	  $$APT update && $$APT install --no-install-recommends $(PACKAGES); fi </dev/null
+	@tools/system-deps.sh
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks .coverage

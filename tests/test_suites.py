@@ -43,6 +43,11 @@ def test_a_command_that_hangs_is_ended_and_counted_as_failed(report, monkeypatch
     assert suites.run([sys.executable, "-c", "import time; time.sleep(600)"], {}, report) == suites.Count(failed=1)
 
 
+def test_a_suite_may_have_a_deadline_of_its_own(report):
+    sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+    assert suites.run(sleeps, {}, report, 0.2) == suites.Count(failed=1)
+
+
 @pytest.fixture
 def two(monkeypatch):
     """One suite that passes, and one that cannot run here."""

