@@ -154,7 +154,7 @@ class Connection:
         self._link: _Link | None = None
         self._attempt: _Attempt | None = None
         self._openings = 0
-        self._listeners: list[Callable[[HypervisorEvent], None]] = []
+        self._listeners: dict[object, Callable[[HypervisorEvent], None]] = {}
         self._watched = False
         self._closed = False
         _connections.add(self)
@@ -288,7 +288,7 @@ class Connection:
                 self._link = link
             elif current and old is self._link:
                 self._link = None
-            listeners = list(self._listeners) if wanted and link is not old else []
+            listeners = list(self._listeners.values()) if wanted and link is not old else []
             self._changed.notify_all()
         self._tell(listeners, HypervisorEvent(EventKind.CONNECTED))
         if old is not None and old is not link:
@@ -319,7 +319,7 @@ class Connection:
         def told(event: HypervisorEvent) -> None:
             connection = itself()
             if connection is not None:
-                connection._tell(list(connection._listeners), event)  # noqa: SLF001  (itself)
+                connection._tell(connection._ears(), event)  # noqa: SLF001  (itself)
 
         try:
             link.connect.registerCloseCallback(lost, None)
@@ -341,8 +341,9 @@ class Connection:
         CONNECTED comes first, as soon as there is a connection, and again whenever another was opened. While somebody listens, the
         connection is kept open. The listener is called on threads that libvirt waits for: it puts the event somewhere and returns.
         """
+        key = object()
         with self._changed:
-            self._listeners.append(listener)
+            self._listeners[key] = listener
             connected = self._usable()
             if not self._watched and not self._closed:
                 self._watched = True
@@ -353,11 +354,14 @@ class Connection:
 
         def end() -> None:
             with self._changed:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+                self._listeners.pop(key, None)
                 self._changed.notify_all()
 
         return end
+
+    def _ears(self) -> list[Callable[[HypervisorEvent], None]]:
+        with self._changed:
+            return list(self._listeners.values())
 
     def _tell(self, listeners: list[Callable[[HypervisorEvent], None]], event: HypervisorEvent) -> None:
         for listener in listeners:

@@ -37,8 +37,10 @@ class Hypervisor(ComputeDriver):
         line_rate: float | None = None,
         define: Callable[[Instance], str] | None = None,
         clock: Clock | None = None,
+        virt_type: str | None = None,
         stop_delay: float = 15.0,
         keepalive: tuple[int, int] = (5, 3),
+        allow_monitor: bool = True,
     ) -> None:
         if host is not None and not host:
             raise InvalidField("host", host, "must be a name, and not be empty")
@@ -52,7 +54,9 @@ class Hypervisor(ComputeDriver):
         self.instances_path = instances_path.rstrip("/") or "/"
         self.line_rate = line_rate
         self.clock: Clock = clock if clock is not None else RealClock()
+        self.virt_type = virt_type
         self.stop_delay = stop_delay
+        self.allow_monitor = allow_monitor
         self._host = host
         self._address = address
         self._hostname: str | None = None

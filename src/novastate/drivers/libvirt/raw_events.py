@@ -6,6 +6,7 @@ Rules of this file: a value holds no object of libvirt; what an event means for 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -32,21 +33,26 @@ class EventKind(Enum):
 
 @frozen
 class HypervisorEvent:
-    """One event of guest *uuid*. *event*, *detail*: virDomainEventType and its detail (libvirt/libvirt-domain.h)."""
+    """One event of guest *uuid*. *event*, *detail*: virDomainEventType and its detail (libvirt/libvirt-domain.h).
+
+    *domain_id*: the guest's, -1 if it does not run; *at*: when it came, on the machine's monotonic clock.
+    """
 
     kind: EventKind
     uuid: str = ""
     event: int = -1
     detail: int = -1
+    domain_id: int = -1
     iteration: int = 0
     statistics: Mapping[str, Any] = Factory(dict[str, Any])
+    at: float = Factory(time.monotonic)
 
 
 def register(connect: Any, tell: Callable[[HypervisorEvent], None]) -> None:
     """Has libvirt call *tell* on its event loop's thread for each event of *connect* that there is a kind of."""
 
     def lifecycle(_connect: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
-        tell(HypervisorEvent(EventKind.LIFECYCLE, domain.UUIDString(), event, detail))
+        tell(HypervisorEvent(EventKind.LIFECYCLE, domain.UUIDString(), event, detail, domain.ID()))
 
     def iteration(_connect: Any, domain: Any, iteration: int, _opaque: object) -> None:
         tell(HypervisorEvent(EventKind.MIGRATION_ITERATION, domain.UUIDString(), iteration=iteration))

@@ -14,7 +14,7 @@ from typing import Any
 
 from novastate.drivers.libvirt.binding import libvirt
 
-__all__ = ["create", "delete", "exists", "pool", "space"]
+__all__ = ["create", "delete", "exists", "look", "pool", "space"]
 
 
 def pool(connect: Any, directory: str, *, build: bool = False) -> Any | None:
@@ -42,6 +42,15 @@ def pool(connect: Any, directory: str, *, build: bool = False) -> Any | None:
 def exists(connect: Any, path: str) -> bool:
     """Whether there is a file *path* on the host."""
     return _volume(connect, path) is not None
+
+
+def look(connect: Any, path: str) -> tuple[str, int] | None:
+    """The format of the disk image *path* (``qcow2``, ``raw`` …) and its size in bytes as a guest sees it; None if it is not there."""
+    volume = _volume(connect, path)
+    if volume is None:
+        return None
+    found = ET.fromstring(volume.XMLDesc(0)).find("target/format")  # noqa: S314  (libvirt's own words)
+    return (found.get("type", "raw") if found is not None else "raw"), int(volume.info()[1])
 
 
 def create(

@@ -1,0 +1,335 @@
+"""One guest's life: what is there, spawn, power, suspend, destroy.
+
+Rules of this file:
+
+1. A call that leads where the guest is already changes nothing. Between looking and acting the guest may have changed: what libvirt
+   then refuses as not valid (VIR_ERR_OPERATION_INVALID) is looked at once more, and is right if the guest is where it should be.
+2. A guest that is only arriving is not there yet: GuestNotFound. One whose vCPUs post-copy has handed to another host is never made
+   to run here: DriverError.
+3. A transient guest would vanish when it stops: before it is stopped, suspended or asked to shut down it is made persistent.
+4. A guest is undefined last: whoever destroys it again finds what is left.
+"""
+# ruff: noqa: D102  (the abstract driver says what each method does)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from novastate.drivers.base import GuestInfo
+from novastate.drivers.libvirt import storage, xml
+from novastate.drivers.libvirt.binding import libvirt
+from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.states import info, is_migrating
+from novastate.errors import DriverError, GuestNotFound
+from novastate.machines import PowerState
+
+if TYPE_CHECKING:
+    from novastate.objects import Instance
+
+__all__ = ["Guests"]
+
+_GIB = 1 << 30
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+class Guests(Hypervisor):
+    """The calls for one guest's life."""
+
+    # --- what is there
+
+    def list_guests(self) -> list[GuestInfo]:
+        def run(connect: Any) -> list[GuestInfo]:
+            found = list[GuestInfo]()
+            for domain in connect.listAllDomains():
+                try:
+                    found.append(info(domain))
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # it has just gone
+                        raise
+            return sorted(found, key=lambda guest: guest.uuid)
+
+        return self.connection.call("listing guests", run)
+
+    def get_info(self, uuid: str) -> GuestInfo:
+        return self.on_guest("looking", uuid, info)
+
+    # --- coming and going
+
+    def spawn(self, instance: Instance) -> GuestInfo:
+        text = self.domain_xml(instance)
+
+        def run(connect: Any) -> GuestInfo:
+            try:
+                domain = self.lookup(connect, instance.uuid)
+            except GuestNotFound:
+                domain = self._define_guest(connect, instance, text)
+            seen = info(domain)
+            if seen.incoming:
+                raise DriverError(f"guest {instance.uuid} is only arriving", host=self._host)
+            self._start(domain, seen)
+            return info(domain)
+
+        return self.connection.call("spawning", run, uuid=instance.uuid)
+
+    def domain_xml(self, instance: Instance) -> str:
+        """The domain that `spawn` would define for *instance*. Raises DriverError if *define* gives that of another guest."""
+        if self._define is None:
+            arch, kvm = self.connection.call("asking for capabilities", _abilities)
+            return xml.domain_xml(
+                instance,
+                instances_path=self.instances_path,
+                virt_type=self.virt_type or ("kvm" if kvm else "qemu"),
+                arch=arch,
+            )
+        text = self._define(instance)
+        try:
+            uuid = xml.uuid_of(text)
+        except ValueError as error:
+            raise DriverError(f"guest {instance.uuid}: the domain given for it: {error}", host=self._host) from error
+        if uuid.lower() != instance.uuid:
+            raise DriverError(f"guest {instance.uuid}: the domain given for it has the uuid {uuid!r}", host=self._host)
+        return text
+
+    def _define_guest(self, connect: Any, instance: Instance, text: str) -> Any:
+        """Defines a new guest. The root disk is made if the domain has it where novastate puts it."""
+        path = xml.root_disk_path(instance.uuid, self.instances_path)
+        made = False
+        if xml.has_root_disk(instance) and path in xml.disk_files(text):
+            made = self._make_root_disk(connect, instance, path)
+        elif xml.console_path(instance.uuid, self.instances_path) in text:
+            storage.pool(connect, self.instances_path, build=True)
+        try:
+            return connect.defineXML(text)
+        except libvirt.libvirtError:
+            if made:
+                storage.delete(connect, path)
+            raise
+
+    def _make_root_disk(self, connect: Any, instance: Instance, path: str) -> bool:
+        """Makes it of the flavor's size, over its image if it has one and then not smaller than that; False if it is there."""
+        size, image = instance.flavor.root_gb * _GIB, (instance.metadata or {}).get(xml.IMAGE_KEY, "")
+        if not image:
+            return storage.create(connect, path, size)
+        found = storage.look(connect, image)
+        if found is None:
+            raise DriverError(f"guest {instance.uuid}: there is no image {image}", host=self._host)
+        kind, least = found
+        return storage.create(connect, path, max(size, least), backing=image, backing_kind=kind)
+
+    def destroy(self, uuid: str, *, destroy_disks: bool = True) -> None:
+        def run(connect: Any) -> None:
+            files = set[str]()
+            if _UUID.fullmatch(uuid):  # a path is made of it
+                files |= {xml.root_disk_path(uuid, self.instances_path), xml.console_path(uuid, self.instances_path)}
+            try:
+                domain = self.lookup(connect, uuid)
+            except GuestNotFound:
+                domain = None
+            with _gone_is_fine():
+                if domain is not None:
+                    files.update(xml.disk_files(domain.XMLDesc()))
+                    if domain.isPersistent():
+                        files.update(xml.disk_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+                    _turn_off(domain)
+            if destroy_disks:
+                for path in sorted(files):
+                    storage.delete(connect, path)
+            with _gone_is_fine():
+                if domain is not None and domain.isPersistent():
+                    _undefine(domain)
+
+        self.connection.call("destroying", run, uuid=uuid)
+
+    # --- power
+
+    def power_on(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            self._start(domain, self._resident(domain))
+
+        self.on_guest("starting", uuid, run)
+
+    def shutdown(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            if self._resident(domain).power_state is PowerState.RUNNING:
+                _keep(domain)
+                self._act(domain, domain.shutdown, PowerState.SHUTDOWN)
+
+        self.on_guest("shutting down", uuid, run)
+
+    def power_off(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            if seen.power_state is PowerState.SUSPENDED and not domain.isActive():
+                domain.managedSaveRemove()
+            _keep(domain)
+            _turn_off(domain)
+
+        self.on_guest("powering off", uuid, run)
+
+    def reboot(self, uuid: str, *, hard: bool = False) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            self._check_here(seen)
+            if hard:
+                _keep(domain)
+                _turn_off(domain)
+                # What was saved is not gone back to.
+                flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT if _is_saved(domain) else 0
+                self._act(domain, lambda: domain.createWithFlags(flags), PowerState.RUNNING)
+            elif seen.power_state is PowerState.RUNNING:
+                domain.reboot(0)
+            else:
+                raise self._refusal(seen, "only a hard reboot restarts it")
+
+        self.on_guest("rebooting", uuid, run)
+
+    def pause(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            if seen.power_state is PowerState.RUNNING:
+                self._act(domain, domain.suspend, PowerState.PAUSED)
+            elif seen.power_state is not PowerState.PAUSED:
+                raise self._refusal(seen, "cannot be paused")
+
+        self.on_guest("pausing", uuid, run)
+
+    def unpause(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            self._check_here(seen)
+            if seen.power_state is PowerState.PAUSED:
+                self._run_on(domain)
+            elif seen.power_state is not PowerState.RUNNING:
+                raise self._refusal(seen, "cannot be unpaused")
+
+        self.on_guest("unpausing", uuid, run)
+
+    def suspend(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            if seen.power_state is PowerState.SUSPENDED:
+                return
+            if seen.power_state not in {PowerState.RUNNING, PowerState.PAUSED}:
+                raise self._refusal(seen, "cannot be suspended")
+            self._check_here(seen)
+            if is_migrating(domain):
+                raise self._refusal(seen, "being migrated and cannot be suspended")
+            _keep(domain)
+            self._act(domain, domain.managedSave, PowerState.SUSPENDED)
+
+        self.on_guest("suspending", uuid, run)
+
+    def resume(self, uuid: str) -> None:
+        def run(domain: Any) -> None:
+            seen = self._resident(domain)
+            if seen.power_state is PowerState.SUSPENDED:
+                self._start(domain, seen)
+            elif seen.power_state is not PowerState.RUNNING:
+                raise self._refusal(seen, "has no saved memory")
+
+        self.on_guest("resuming", uuid, run)
+
+    # --- how
+
+    def _resident(self, domain: Any) -> GuestInfo:
+        """The guest, if it is at home here. Raises GuestNotFound (rule 2)."""
+        seen = info(domain)
+        if seen.incoming:
+            raise GuestNotFound(f"guest {seen.uuid} is only arriving", host=self._host)
+        return seen
+
+    def _check_here(self, seen: GuestInfo) -> None:
+        if seen.outgoing:
+            raise DriverError(f"guest {seen.uuid}: post-copy has handed it to another host", host=self._host)
+
+    def _refusal(self, seen: GuestInfo, why: str) -> DriverError:
+        return DriverError(f"guest {seen.uuid} is {seen.power_state}: {why}", host=self._host)
+
+    def _start(self, domain: Any, seen: GuestInfo) -> None:
+        """Has the vCPUs run, whatever they did before."""
+        self._check_here(seen)
+        if seen.power_state is PowerState.PAUSED:
+            self._run_on(domain)
+        elif seen.power_state is PowerState.SUSPENDED and domain.isActive():  # asleep by its own wish
+            self._act(domain, lambda: domain.pMWakeup(0), PowerState.RUNNING)
+        elif seen.power_state is not PowerState.RUNNING:
+            if domain.isActive():  # crashed, or going down
+                _keep(domain)
+                _turn_off(domain)
+            self._act(domain, domain.create, PowerState.RUNNING)
+
+    def _run_on(self, domain: Any) -> None:
+        """Lets the vCPUs of a paused guest run on, unless a live migration keeps them still."""
+        state, reason = domain.state()
+        if (
+            state == libvirt.VIR_DOMAIN_PAUSED
+            and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+            and is_migrating(domain)
+        ):
+            raise DriverError(f"guest {domain.UUIDString()} is being switched over", host=self._host)
+        self._act(domain, domain.resume, PowerState.RUNNING)
+
+    def _act(self, domain: Any, action: Callable[[], Any], wanted: PowerState) -> None:
+        """Does it; a refusal is right if the guest is where it should be (rule 1)."""
+        try:
+            action()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or info(domain).power_state is not wanted:
+                raise
+
+
+@contextmanager
+def _gone_is_fine() -> Generator[None]:
+    """Ends at once, and well, if the guest is gone."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+def _keep(domain: Any) -> None:
+    """Makes a transient guest persistent (rule 3)."""
+    if not domain.isPersistent():
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        domain.connect().defineXML(domain.XMLDesc(flags))
+
+
+def _turn_off(domain: Any) -> None:
+    """Stops it at once; a guest that does not run is left as it is."""
+    if not domain.isActive():
+        return
+    try:
+        domain.destroy()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or domain.isActive():
+            raise
+
+
+def _undefine(domain: Any) -> None:
+    """Forgets the guest, with its saved memory, NVRAM, and what is known of its snapshots and checkpoints."""
+    most = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    )
+    try:
+        domain.undefineFlags(most)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}:
+            raise
+        domain.undefine()  # a hypervisor that has none of these
+
+
+def _is_saved(domain: Any) -> bool:
+    return info(domain).power_state is PowerState.SUSPENDED
+
+
+def _abilities(connect: Any) -> tuple[str, bool]:
+    """The architecture of the host, and whether it runs guests of it on KVM."""
+    arch = str(connect.getInfo()[0])
+    return arch, xml.has_kvm(connect.getCapabilities(), arch)

@@ -1,0 +1,98 @@
+"""What state a guest is in, as libvirt says it.
+
+Rules of this file:
+
+1. Power states are those of ``virDomainState`` (:data:`novastate.machines.LIBVIRT_POWER_STATES`), save that a guest which is off and
+   has saved memory (``virDomainHasManagedSaveImage``) is SUSPENDED.
+2. A live migration is told by the reason of PAUSED, and by who answers for its job: a destination refuses to give statistics
+   ("available only on the source host", libvirt: src/qemu/qemu_driver.c ``qemuDomainGetJobStatsInternal``).
+
+The numbers are those of ``virDomainState`` and ``virDomainPausedReason`` (libvirt/libvirt-domain.h).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from novastate.drivers.base import GuestInfo
+from novastate.drivers.libvirt.binding import libvirt
+from novastate.machines import PowerState
+from novastate.machines.power import from_libvirt
+
+__all__ = ["info", "is_migrating"]
+
+_PAUSED = 3  # VIR_DOMAIN_PAUSED
+_OFF = 5  # VIR_DOMAIN_SHUTOFF
+_MIGRATION = 2  # VIR_DOMAIN_PAUSED_MIGRATION: at a destination, or at a source that switches over
+_STARTING_UP = 11  # VIR_DOMAIN_PAUSED_STARTING_UP: at a destination, or on any start
+#: VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: the other half of the guest is, or was, on another host.
+_POSTCOPY = frozenset({12, 13})
+
+
+def info(domain: Any) -> GuestInfo:
+    """The guest of *domain*, a ``virDomain``; to be called within a call."""
+    state, reason = domain.state()
+    _, most_memory, _, vcpus, _ = domain.info()
+    power = from_libvirt(state)
+    incoming = outgoing = False
+    if state == _PAUSED and (reason in _POSTCOPY or reason in {_MIGRATION, _STARTING_UP}):
+        incoming = _arrives(domain)
+        outgoing = reason in _POSTCOPY and not incoming
+    elif (
+        state == _OFF and not reason and not domain.isPersistent()
+    ):  # a transient guest exists only while it is on its way
+        incoming = True
+    elif state == _OFF and _saved(domain):
+        power = PowerState.SUSPENDED
+    if incoming:
+        power = PowerState.PAUSED
+    return GuestInfo(
+        uuid=domain.UUIDString(),
+        name=domain.name(),
+        power_state=power,
+        memory_mb=most_memory // 1024,
+        vcpus=vcpus,
+        incoming=incoming,
+        outgoing=outgoing,
+    )
+
+
+def is_migrating(domain: Any) -> bool:
+    """Whether a live migration of the guest goes on, from here or to here."""
+    try:
+        statistics = domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return True
+        if error.get_error_code() in {
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            libvirt.VIR_ERR_NO_SUPPORT,
+        }:  # off; no jobs at all
+            return False
+        raise
+    return bool(
+        statistics.get("type", libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
+        and statistics.get(libvirt.VIR_DOMAIN_JOB_OPERATION) == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+    )
+
+
+def _arrives(domain: Any) -> bool:
+    """Whether a live migration brings the guest here (rule 2)."""
+    try:
+        domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return True
+        if error.get_error_code() in {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_SUPPORT}:
+            return False
+        raise
+    return False
+
+
+def _saved(domain: Any) -> bool:
+    try:
+        return bool(domain.hasManagedSaveImage())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return False
