@@ -65,6 +65,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "power": ("start", "stop", "pause", "unpause", "suspend", "resume", "reboot", "delete"),
     "migrate": ("live-migration", "migrations", "abort", "force-complete", "recover"),
     "machine": ("machine",),
+    "adopt": ("adopt",),
     "forecast": ("forecast", "evaluate"),
     "doctor": ("doctor",),
     "demo": ("demo",),

@@ -13,12 +13,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from argparse import ArgumentParser
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from novastate.cli.options import cloud_argument
 from novastate.drivers import Clock, ComputeDriver, RealClock
 from novastate.errors import InvalidField, NotFound, StoreError, UnknownName
 from novastate.machines import VMState
@@ -49,16 +49,6 @@ SIMULATED, LIBVIRT = "simulated-cloud", "libvirt-hosts"
 
 #: How long to wait for another process that acts on the cloud, in seconds.
 _LOCK_WAIT = 5.0
-
-
-def cloud_argument(parser: ArgumentParser) -> None:
-    """Adds ``--cloud FILE``."""
-    parser.add_argument(
-        "--cloud",
-        metavar="FILE",
-        default=os.environ.get("NOVASTATE_CLOUD", "novastate.sqlite"),
-        help="the SQLite file that holds the cloud (default: $NOVASTATE_CLOUD, else novastate.sqlite); created at first use",
-    )
 
 
 class Cloud:

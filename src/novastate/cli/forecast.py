@@ -1,7 +1,7 @@
-"""``novastate forecast`` and ``novastate evaluate``: the estimator on recorded migrations.
+"""``novastate forecast`` and ``novastate evaluate``: the estimator on servers, and on recorded migrations.
 
-A forecast uses only what was known before the migration started: the parts `config`, `versions`, `link`, `pre` and
-`given` of a recording. What then happened is shown beside it where the recording holds it.
+Of a server: its guest is measured, and nothing is changed. Of a recording, a forecast uses only what was known before the migration
+started: its parts `config`, `versions`, `link`, `pre` and `given`. What then happened is shown beside it where the recording holds it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from argparse import ArgumentParser, Namespace, _SubParsersAction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from novastate.errors import ConvergenceError
+from novastate.cli.options import changed, cloud_argument, migration_arguments, options_of
+from novastate.cli.view import as_json
+from novastate.errors import ConvergenceError, InvalidField
 
 if TYPE_CHECKING:
     from novastate.convergence import Comparison, Evaluation, Forecast, Recording
@@ -22,8 +24,19 @@ __all__ = ["register"]
 
 def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
     """Adds the two commands."""
-    forecast = subparsers.add_parser("forecast", help="will the recorded migration converge, when, with what pause")
-    forecast.add_argument("file", type=Path, metavar="FILE", help="a recording, or its part known before the start")
+    forecast = subparsers.add_parser(
+        "forecast",
+        help="will a live migration converge, when, with what pause",
+        description="Says what a live migration of a server would come to, without moving it; or of the recorded one in a file.",
+    )
+    forecast.add_argument(
+        "what",
+        metavar="SERVER|FILE",
+        help="name or uuid of a server; or a recording, or its part known before the start",
+    )
+    forecast.add_argument("host", metavar="HOST", nargs="?", help="where the server would go; without it the best host")
+    cloud_argument(forecast)
+    migration_arguments(forecast)
     forecast.set_defaults(run=_forecast)
     evaluate = subparsers.add_parser("evaluate", help="forecasts of recorded migrations against what happened")
     evaluate.add_argument("directory", type=Path, metavar="DIR", help="a directory of recordings (*.json)")
@@ -34,15 +47,48 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
             dest="source",
             choices=("host", "law"),
             default="host",
-            help="what is known of the guest: what its host observes (default), or its write law",
+            help="of a recording: what is known of the guest: what its host observes (default), or its write law",
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _forecast(args: Namespace) -> int:
+    path = Path(args.what)
+    if path.suffix != ".json" and "/" not in args.what and not path.is_file():
+        return _of_server(args)
+    given = ([args.host] if args.host else []) + changed(args)
+    if given:
+        raise InvalidField(args.what, given[0], "a recording holds how its migration was run, and takes no option")
+    return _of_recording(args, path)
+
+
+def _of_server(args: Namespace) -> int:
+    from novastate.cli.cloud import check_host, find_server, open_cloud  # noqa: PLC0415  (a recording needs no cloud)
+    from novastate.cli.progress import Progress  # noqa: PLC0415
+    from novastate.flows import forecast_live_migration  # noqa: PLC0415
+
+    if args.source != "host":
+        raise InvalidField("--from", args.source, "is for recordings: of a server, its host observes it")
+    options = options_of(args)
+    with (
+        Progress(quiet=args.json) as progress,
+        open_cloud(args.cloud, listeners=(progress,), looking=True) as cloud,
+    ):
+        server = find_server(cloud.store, args.what)
+        if args.host:
+            check_host(cloud.store, args.host)
+        cloud.runner.run(
+            forecast_live_migration(server.uuid, args.host, options, block_migration=args.block_migrate is True)
+        )
+    if args.json:
+        print(as_json(progress.facts["forecast"]))
+    return 0
+
+
+def _of_recording(args: Namespace, path: Path) -> int:
     from novastate.convergence import Recording  # noqa: PLC0415  (loads numpy: only these commands need it)
 
-    recording = Recording.load(args.file)
+    recording = Recording.load(path)
     result = recording.forecast(args.source)
     if args.json:
         print(json.dumps(result.as_json(), allow_nan=False))

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from typing import Any
 
 from novastate.cli.cloud import check_host, cloud_argument, every, find_server, open_cloud, open_store
+from novastate.cli.options import migration_arguments, options_of
+from novastate.cli.outcome import beside, expected_text, outcome_of, took_text
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
-from novastate.convergence.policy import NovaPolicy
-from novastate.drivers import LiveMigrationParams
-from novastate.errors import InvalidField
 from novastate.flows import (
-    LiveMigrationOptions,
     abort_live_migration,
     force_complete_live_migration,
     live_migrate,
@@ -25,10 +22,9 @@ from novastate.flows import (
 from novastate.machines import MigrationStatus
 from novastate.objects import Instance, Migration
 from novastate.runners import LocalRunner
+from novastate.store import Store
 
 __all__ = ["migration_row", "register"]
-
-_MIB = 1 << 20
 
 
 def register(subparsers: Any) -> None:
@@ -42,24 +38,10 @@ def register(subparsers: Any) -> None:
     cloud_argument(parser)
     parser.add_argument("server", metavar="SERVER", help="name or uuid")
     parser.add_argument("host", metavar="HOST", nargs="?", help="where to; without it the scheduler chooses")
-    parser.add_argument("--block-migrate", action="store_true", default=None, help="copy the local disks")
-    parser.add_argument(
-        "--bandwidth", type=float, default=0, metavar="MIB_S", help="limit of the transfer in MiB/s, default 0: none"
-    )
-    parser.add_argument(
-        "--downtime", type=int, default=500, metavar="MS", help="the longest pause, reached in steps; default: 500"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=int,
-        default=800,
-        metavar="S",
-        help="seconds per GiB (memory and each copied disk count 2 GiB at least) until the timeout action, default: 800; 0: an hour",
-    )
+    migration_arguments(parser)
     parser.add_argument(
         "--timeout-action", choices=("abort", "force_complete"), default="abort", help="what then; default: abort"
     )
-    parser.add_argument("--auto-converge", action="store_true", help="let the hypervisor throttle the guest")
     parser.add_argument("--post-copy", action="store_true", help="permit post-copy for a forced completion")
     parser.add_argument(
         "--real-time", action="store_true", help="let it take as long as it takes, so that it can be aborted"
@@ -105,24 +87,8 @@ def migration_row(migration: Migration) -> dict[str, Any]:
     }
 
 
-def _options(args: Namespace) -> LiveMigrationOptions:
-    if not math.isfinite(args.bandwidth) or args.bandwidth < 0 or 0 < args.bandwidth < 1 / 1024:
-        raise InvalidField("bandwidth", args.bandwidth, "must be 0, for no limit, or at least 0.001 MiB/s")
-    if args.timeout < 0:
-        raise InvalidField("timeout", args.timeout, "must not be negative")
-    policy = NovaPolicy(downtime=args.downtime, completion_timeout=args.timeout, timeout_action=args.timeout_action)
-    params = LiveMigrationParams(
-        bandwidth=int(args.bandwidth * _MIB),
-        downtime=max(1, args.downtime // policy.downtime_steps),
-        auto_converge=args.auto_converge,
-        post_copy=args.post_copy,
-    )
-    # Nobody waits for a virtual clock: without a timeout of its own a migration gets an hour of it.
-    return LiveMigrationOptions(params=params, policy=policy, deadline=86400.0 if args.real_time else 3600.0)
-
-
 def _live_migration(args: Namespace) -> int:
-    options = _options(args)
+    options_of(args)  # what is wrong is said before anything is opened
     with (
         Progress(quiet=args.json) as progress,
         open_cloud(args.cloud, real_time=args.real_time, listeners=(progress,)) as cloud,
@@ -130,6 +96,7 @@ def _live_migration(args: Namespace) -> int:
         server = find_server(cloud.store, args.server)
         if args.host:
             check_host(cloud.store, args.host)
+        options = options_of(args, real=args.real_time or cloud.real)
         migration = cloud.runner.run(
             live_migrate(server.uuid, args.host, block_migration=args.block_migrate, options=options)
         )
@@ -137,6 +104,9 @@ def _live_migration(args: Namespace) -> int:
     if args.json:
         print(as_json({**row, **progress.facts}))
     else:
+        compared = beside(progress.facts["forecast"], progress.facts["stats"])
+        if compared:
+            print(compared)
         print(f"{row['status']}: {server.display_name} on {row['destination' if _done(migration) else 'source']}")
     return 0 if _done(migration) else 1
 
@@ -145,12 +115,20 @@ def _done(migration: Migration) -> bool:
     return migration.status is MigrationStatus.COMPLETED
 
 
+def _listed(store: Store, migration: Migration, *, whole: bool) -> dict[str, Any]:
+    """A line of the list: with what was expected and what came of it."""
+    row, outcome = migration_row(migration), outcome_of(store, migration)
+    if whole:
+        return {**row, **outcome}
+    return {**row, "forecast": expected_text(outcome["forecast"]), "took": took_text(outcome["stats"])}
+
+
 def _migrations(args: Namespace) -> int:
     with open_store(args.cloud) as store:
         equals = {"instance_uuid": find_server(store, args.server).uuid} if args.server else {}
         found = list(every(store, Migration, equals))
         found.sort(key=lambda migration: (str(migration.created_at), migration.uuid))
-        rows = [migration_row(migration) for migration in found]
+        rows = [_listed(store, migration, whole=args.json) for migration in found]
     show(rows, json_wanted=args.json, empty="no migrations")
     return 0
 

@@ -7,14 +7,15 @@ from typing import Any
 from uuid import uuid4
 
 from novastate.cli.cloud import check_host, cloud_argument, every, find_server, open_cloud, open_store
+from novastate.cli.outcome import expected_text, outcome_of, took_text
 from novastate.cli.view import as_json, columns, pairs, plain, show
 from novastate.convergence import Recording
 from novastate.convergence.laws import WriteLaw
 from novastate.drivers.simulated import LAW_KEY, ZERO_KEY
-from novastate.errors import AlreadyExists, InvalidField
+from novastate.errors import AlreadyExists, InvalidField, NotSupported
 from novastate.flows import build
-from novastate.machines import TaskState, VMState, server_status
-from novastate.objects import ComputeNode, Flavor, Instance, RequestSpec
+from novastate.machines import MigrationType, TaskState, VMState, server_status
+from novastate.objects import ComputeNode, Flavor, Instance, Migration, RequestSpec
 from novastate.scheduling import room
 from novastate.store import Store, Transition
 
@@ -103,7 +104,7 @@ def server_row(server: Instance) -> dict[str, Any]:
 def _servers(args: Namespace) -> int:
     with open_store(args.cloud) as store:
         rows = [server_row(server) for server in every(store, Instance) if not server.deleted]
-    show(rows, json_wanted=args.json, empty="no servers; 'novastate boot NAME' makes one")
+    show(rows, json_wanted=args.json, empty="no servers; 'novastate boot NAME' makes a simulated one")
     return 0
 
 
@@ -136,13 +137,44 @@ def _show(args: Namespace) -> int:
             **(server.metadata or {}),
         }
         history = history_rows(store, server.uuid)
+        last = _last_migration(store, server.uuid)
     if args.json:
-        print(as_json({**facts, "history": history}))
+        print(as_json({**facts, "last_migration": last, "history": history}))
     else:
-        print(pairs(facts))
+        print(pairs(facts | _told(last)))
         print("\nhistory")
         print(history_text(history))
     return 0
+
+
+def _last_migration(store: Store, uuid: str) -> dict[str, Any] | None:
+    """The server's latest live migration with its forecast and statistics; None where there was none."""
+    found = [
+        migration
+        for migration in every(store, Migration, {"instance_uuid": uuid})
+        if migration.migration_type is MigrationType.LIVE_MIGRATION
+    ]
+    if not found:
+        return None
+    migration = max(found, key=lambda migration: (str(migration.created_at), migration.uuid))
+    return {
+        "uuid": migration.uuid,
+        "status": migration.status,
+        "source": migration.source_compute,
+        "destination": migration.dest_compute,
+        **outcome_of(store, migration),
+    }
+
+
+def _told(last: dict[str, Any] | None) -> dict[str, Any]:
+    """The same for a reader."""
+    if last is None:
+        return {}
+    return {
+        "last migration": f"{last['source']} to {last['destination'] or '-'}: {last['status']}",
+        "forecast": expected_text(last["forecast"]),
+        "took": took_text(last["stats"]),
+    }
 
 
 def history_text(rows: list[dict[str, Any]]) -> str:
@@ -228,6 +260,10 @@ def _boot(args: Namespace) -> int:
     guest = like(Recording.load(args.like)) if args.like else {"law": args.writes, "memory_mb": args.memory}
     instance, spec = boot(args.name, vcpus=args.vcpus, root_gb=args.disk, host=args.host, **guest)
     with open_cloud(args.cloud) as cloud:
+        if cloud.real:
+            raise NotSupported(
+                "boot makes simulated servers: on real hosts define the guest with libvirt, then adopt it"
+            )
         if args.host:
             check_host(cloud.store, args.host)
         namesakes = every(cloud.store, Instance, {"display_name": args.name})

@@ -1,0 +1,208 @@
+"""``novastate adopt``: takes the guests of real libvirt hosts into the cloud file, without touching them.
+
+What is decided about each guest is in :mod:`novastate.flows.adopt`.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from novastate.cli.cloud import LIBVIRT, cloud_argument, every, kind_of_hosts, lock, open_file
+from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, read, write
+from novastate.cli.view import as_json, columns
+from novastate.drivers import ComputeDriver, HostState, RealClock
+from novastate.errors import InvalidField, StoreError, UnknownName
+from novastate.flows import Adopted, Outcome, adopt, adopt_host, survey
+from novastate.machines import VMState
+from novastate.objects import Instance
+from novastate.runners import LocalRunner
+from novastate.store import Store
+
+__all__ = ["register", "version"]
+
+_MIB = 1 << 20
+
+
+def register(subparsers: Any) -> None:
+    """Adds the sub-command."""
+    parser = subparsers.add_parser(
+        "adopt",
+        help="take the guests of libvirt hosts into the cloud",
+        description="Takes the guests of real libvirt hosts into the cloud file as they are, without touching them. Run again, it takes in "
+        "what is new and what was changed by hand; nothing is ever removed.",
+    )
+    parser.set_defaults(run=_adopt)
+    cloud_argument(parser)
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME=URI",
+        help="a host and the libvirt URI of its daemon; again for each host. Without any, the hosts of the file are asked anew",
+    )
+    parser.add_argument(
+        "--migrate-address",
+        action="append",
+        default=[],
+        metavar="NAME=ADDR",
+        help="where migrations to the host connect; default: its host name",
+    )
+    parser.add_argument(
+        "--migrate-uri",
+        action="append",
+        default=[],
+        metavar="NAME=URI",
+        help="how the other hosts' daemons reach its daemon; default: the URI of --host",
+    )
+    parser.add_argument(
+        "--line-rate",
+        action="append",
+        default=[],
+        metavar="[NAME=]MIB_S",
+        help="what its network can carry in MiB/s, for forecasts; without NAME, of all hosts",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _adopt(args: Namespace) -> int:
+    clock = RealClock()
+    with open_file(args.cloud, clock) as store, lock(args.cloud):
+        kind = kind_of_hosts(store, args.cloud)
+        if kind not in {"", LIBVIRT}:
+            raise StoreError(
+                f"{args.cloud}: it holds simulated hosts, which are not mixed with real ones: name another file with --cloud"
+            )
+        revision, known = read(store, args.cloud)
+        hosts = _hosts(args, known)
+        drivers = drivers_of(hosts, clock)
+        if not kind:
+            revision = write(store, 0, {})
+        try:
+            rows, guests = _take(store, drivers, clock, hosts, known, revision)
+        finally:
+            close(drivers)
+    _show(args, rows, guests)
+    bad = [f"{row['host']}: {row['what']}" for row in rows if row["outcome"] == "silent"]
+    bad += [f"{guest.name}: refused: {guest.what}" for guest in guests if guest.outcome is Outcome.REFUSED]
+    for line in bad:
+        print(f"novastate: {line}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _take(
+    store: Store,
+    drivers: Mapping[str, ComputeDriver],
+    clock: RealClock,
+    hosts: Mapping[str, LibvirtHost],
+    known: Mapping[str, LibvirtHost],
+    revision: int,
+) -> tuple[list[dict[str, Any]], list[Adopted]]:
+    """Asks the hosts, and records them and their guests; what came of each host, and of each guest."""
+    runner = LocalRunner(store, drivers, clock)
+    found = runner.run(survey(hosts))
+    # A host that never answered has no record, and is not kept.
+    kept = {name: host for name, host in hosts.items() if name in found.states or name in known}
+    if kept != known:
+        write(store, revision, kept)
+    rows: list[dict[str, Any]] = []
+    for name, host in hosts.items():
+        state = found.states.get(name)
+        if state is None:
+            rows.append({"host": name, "outcome": "silent", "what": found.silent[name], "uri": host.shown})
+            continue
+        outcome = runner.run(adopt_host(state))
+        if outcome is Outcome.KNOWN and known.get(name) != host:
+            outcome = Outcome.CHANGED
+        rows.append({"host": name, "outcome": str(outcome), "what": _resources(state), "uri": host.shown})
+    recorded = {server.uuid for server in every(store, Instance) if server.vm_state is not VMState.DELETED}
+    guests = [runner.run(adopt(uuid, found)) for uuid in sorted({*found.guests, *recorded})]
+    return rows, sorted(guests, key=lambda guest: (guest.name, guest.uuid))
+
+
+def _resources(state: HostState) -> str:
+    return (
+        f"{state.hypervisor_type} {version(state.hypervisor_version)}, {state.vcpus} CPUs, "
+        f"{state.memory_mb} MiB, {state.disk_gb} GiB of disk"
+    )
+
+
+def version(number: int) -> str:
+    """A version that libvirt gives as a number: 10000002 is 10.0.2."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _show(args: Namespace, rows: list[dict[str, Any]], guests: list[Adopted]) -> None:
+    if args.json:
+        print(as_json({"hosts": rows, "servers": [attrs.asdict(guest) for guest in guests]}))
+        return
+    print(columns([{key: row[key] for key in ("host", "outcome", "what")} for row in rows]))
+    namesakes = _namesakes(guests)
+    for guest in guests:
+        name = f"{guest.name} ({guest.uuid})" if guest.name in namesakes else guest.name
+        print(f"{guest.outcome!s:<8} {name}: {guest.what}")
+    if not guests:
+        print("the hosts have no guests")
+
+
+def _namesakes(guests: Iterable[Adopted]) -> set[str]:
+    """Names that several have: those are to be called by their uuids."""
+    return {name for name, count in Counter(guest.name for guest in guests).items() if count > 1}
+
+
+# --- the options
+
+
+def _hosts(args: Namespace, known: Mapping[str, LibvirtHost]) -> dict[str, LibvirtHost]:
+    """All hosts, the file's and those of the options. Raises InvalidField, UnknownName."""
+    hosts = dict(known)
+    for name, uri in _pairs("--host", args.host):
+        if not uri:
+            raise InvalidField("--host", name, "needs a libvirt URI, as in a=qemu+ssh://a.example/system")
+        hosts[name] = attrs.evolve(hosts[name], uri=uri) if name in hosts else LibvirtHost(uri)
+    if not hosts:
+        raise InvalidField("--host", None, "is needed: the file has no hosts yet")
+
+    for name, address in _pairs("--migrate-address", args.migrate_address):
+        hosts[name] = attrs.evolve(_of(hosts, name), address=address)
+    for name, uri in _pairs("--migrate-uri", args.migrate_uri):
+        hosts[name] = attrs.evolve(_of(hosts, name), migrate_uri=uri)
+    for given in args.line_rate:
+        name, _, value = given.rpartition("=")
+        for each in [name] if name else list(hosts):
+            hosts[each] = attrs.evolve(_of(hosts, each), line_rate=_rate(value))
+    uris: dict[str, str] = {}
+    for name, host in hosts.items():
+        other = uris.setdefault(host.uri, name)
+        if other != name:
+            raise InvalidField("--host", host.shown, f"{other} and {name} are one host: each guest would be on both")
+    return hosts
+
+
+def _of(hosts: Mapping[str, LibvirtHost], name: str) -> LibvirtHost:
+    if name not in hosts:
+        raise UnknownName("host", name, hosts)
+    return hosts[name]
+
+
+def _pairs(option: str, given: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isprintable() or not name.strip():
+            raise InvalidField(option, name, "must be NAME=VALUE")
+        yield name, value
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate < 1e9:
+        raise InvalidField("--line-rate", text, "must be a number of MiB/s above 0")
+    return rate * _MIB
