@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from flow_world import UUID, World, host
 from novastate.drivers import Fault
-from novastate.errors import AlreadyExists, DriverError, MaxRetriesExceeded, NoValidHost
-from novastate.flows import build, recover
+from novastate.errors import AlreadyExists, DriverError, MaxRetriesExceeded, NotFound, NoValidHost, StaleState
+from novastate.flows import build, delete, recover
 from novastate.machines import TaskState, VMState
 
 
@@ -78,6 +80,76 @@ def test_a_store_that_fails_in_the_middle_leaves_no_build_half_done(world):
     def broken(effect):
         if isinstance(effect, Schedule):
             raise StoreError("a row is corrupt")
+        return perform(effect)
+
+    world.runner.perform = broken
+    with pytest.raises(StoreError):
+        world.run(build(*world.records()))
+    assert (world.instance().vm_state, world.instance().task_state) == (VMState.ERROR, TaskState.IDLE)
+    world.check_laws()
+
+
+@pytest.mark.parametrize("fault", [None, "spawn"], ids=["good", "a host that fails"])
+def test_a_deletion_while_it_is_built_leaves_nothing_of_either(fault):
+    """At every place of the build another process deletes the server, and the build's own process goes on."""
+    taken = 0
+    while True:
+        world = World(faults=[Fault(host="alpha", method="spawn", error="no")] if fault else [])
+        perform, at = world.runner.perform, [-1]
+
+        def taken_over(effect, *, world=world, perform=perform, at=at, place=taken):
+            at[0] += 1
+            if at[0] == place:
+                world.runner.perform = perform
+                with suppress(NotFound):  # before its first commit there is nothing to delete
+                    world.run(delete(UUID))
+            return perform(effect)
+
+        world.runner.perform = taken_over
+        with suppress(StaleState, NotFound):
+            world.run(build(*world.records()))
+        if at[0] < taken:
+            break
+        try:
+            assert world.instance().vm_state is (VMState.DELETED if taken else VMState.ACTIVE)
+            world.check_laws()
+        except AssertionError as error:
+            raise AssertionError(f"at effect {taken}: {error}") from error
+        taken += 1
+    assert taken > 8
+
+
+def test_a_rename_while_it_is_built_does_not_disturb(world):
+    from novastate.store import Put
+
+    perform, renamed = world.runner.perform, []
+
+    def rename(effect):
+        if getattr(effect, "method", "") == "spawn" and not renamed:
+            server = world.instance()
+            server.display_name = "renamed"
+            world.store.commit(Put(server))
+            renamed.append(server)
+        return perform(effect)
+
+    world.runner.perform = rename
+    server = world.run(build(*world.records()))
+    assert (server.vm_state, server.display_name) == (VMState.ACTIVE, "renamed")
+    world.check_laws()
+
+
+@pytest.mark.parametrize("nth", range(2, 7))
+def test_a_store_that_fails_at_any_save_leaves_no_guest_and_no_claim(world, nth):
+    from novastate.errors import StoreError
+    from novastate.flows import Save
+
+    perform, saves = world.runner.perform, []
+
+    def broken(effect):
+        if isinstance(effect, Save):
+            saves.append(effect)
+            if len(saves) == nth:
+                raise StoreError("a row is corrupt")
         return perform(effect)
 
     world.runner.perform = broken

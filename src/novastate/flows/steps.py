@@ -13,7 +13,7 @@ from typing import Any
 
 from novastate.errors import DriverError, DriverTimeout, IllegalTransition, StaleState
 from novastate.flows.effects import Call, Flow, Load, Save, Wait
-from novastate.machines import TaskState
+from novastate.machines import TaskState, VMState
 from novastate.objects import Instance, Migration
 
 __all__ = ["RETRIES", "Told", "amend", "call", "named", "reload", "tell", "write"]
@@ -94,15 +94,15 @@ def amend(
 
 
 def write(instance: Instance, change: Callable[[Instance], object]) -> Flow[Instance]:
-    """Applies *change* and saves, as long as the task is what it is now; made again on the fresh row if another saved in between.
+    """Applies *change* and saves, as long as task and vm_state are what they are now; again on the fresh row if another saved meanwhile.
 
-    Returns the saved instance. Raises StaleState if the task is another's now, and then nothing was saved.
+    Returns the saved instance. Raises StaleState if the instance is another's now, and then nothing was saved.
     """
-    task = instance.task_state
+    task, vm_state = instance.task_state, instance.vm_state
     lost: StaleState | None = None
     for _ in range(RETRIES):
         if lost is not None:
-            instance = yield from reload(instance, [task])
+            instance = yield from reload(instance, [task], [vm_state])
         change(instance)
         try:
             yield Save((instance,), {"task_state": (task,)})
@@ -114,12 +114,15 @@ def write(instance: Instance, change: Callable[[Instance], object]) -> Flow[Inst
     raise lost
 
 
-def reload(instance: Instance, tasks: Collection[TaskState]) -> Flow[Instance]:
-    """The stored row, as long as its task is one of *tasks*; else another has taken the instance over: raises StaleState."""
+def reload(
+    instance: Instance, tasks: Collection[TaskState], vm_states: Collection[VMState] = tuple(VMState)
+) -> Flow[Instance]:
+    """The stored row, as long as its task and vm_state are among these; else it is another's now: raises StaleState."""
     instance = yield Load(Instance, instance.uuid)
-    if instance.task_state not in tasks:
-        expected = ", ".join(map(str, tasks))
-        raise StaleState("instance", instance.uuid, {"task_state": expected}, {"task_state": instance.task_state})
+    found = {"task_state": instance.task_state, "vm_state": instance.vm_state}
+    if instance.task_state not in tasks or instance.vm_state not in vm_states:
+        expected = {"task_state": " or ".join(map(str, tasks)), "vm_state": " or ".join(map(str, vm_states))}
+        raise StaleState("instance", instance.uuid, expected, found)
     return instance
 
 
