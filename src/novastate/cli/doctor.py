@@ -1,4 +1,4 @@
-"""``novastate doctor``: what of novastate works here, and what would make the rest work."""
+"""``novastate doctor``: what of novastate works here, what would make the rest work, and whether the cloud's real hosts answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import importlib.util
 import platform
 import sys
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from novastate.cli.options import cloud_argument
 from novastate.cli.view import as_json, columns
+from novastate.errors import NovastateError
+
+if TYPE_CHECKING:
+    from novastate.cli.libvirt_hosts import LibvirtHost
 
 __all__ = ["register"]
 
@@ -18,7 +25,14 @@ _OPTIONAL = {
     "sqlalchemy": ("SqlStore, and the cloud of this command", "novastate[sql]"),
     "rich": ("a live progress line", "novastate[cli]"),
     "orjson": ("faster JSON", "novastate[fast]"),
+    "libvirt-python": ("real hosts", "novastate[libvirt]"),
 }
+
+#: The module of a package, where it is not called the same.
+_MODULES = {"attrs": "attr", "libvirt-python": "libvirt"}
+
+#: Seconds that a host may take to answer.
+_PATIENCE = 5.0
 
 
 def register(subparsers: Any) -> None:
@@ -28,12 +42,13 @@ def register(subparsers: Any) -> None:
         help="say what works here",
         description="Says what of novastate works here, and what would make the rest work.",
     )
+    cloud_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.set_defaults(run=_run)
 
 
 def _run(args: Namespace) -> int:
-    rows = [*_core(), *_packages()]
+    rows = [*_core(), *_packages(), *_hosts(args.cloud)]
     print(as_json(rows) if args.json else columns(rows))
     return 0 if all(row["state"] != "broken" for row in rows) else 1
 
@@ -69,7 +84,7 @@ def _packages() -> list[dict[str, str]]:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             version = ""
-        there = bool(version) and importlib.util.find_spec("attr" if name == "attrs" else name) is not None
+        there = bool(version) and importlib.util.find_spec(_MODULES.get(name, name)) is not None
         if there:
             rows.append({"part": name, "state": "ok", "note": f"{version}{'; ' + purpose if purpose else ''}"})
         elif extra:
@@ -77,3 +92,43 @@ def _packages() -> list[dict[str, str]]:
         else:
             rows.append({"part": name, "state": "broken", "note": "a dependency: reinstall novastate"})
     return rows
+
+
+def _hosts(path: str) -> list[dict[str, str]]:
+    """The real hosts of the cloud file, asked all at once. No file is made."""
+    if not Path(path).exists():
+        return []
+    try:
+        from novastate.cli.cloud import open_file  # noqa: PLC0415  (needs SQLAlchemy, and says so)
+        from novastate.cli.libvirt_hosts import read  # noqa: PLC0415
+        from novastate.drivers import RealClock  # noqa: PLC0415
+
+        with open_file(path, RealClock()) as store:
+            hosts = read(store, path)[1]
+    except (NovastateError, ImportError) as error:
+        return [{"part": "cloud", "state": "broken", "note": str(error)}]
+    if not hosts:
+        return []
+    with ThreadPoolExecutor(max_workers=min(16, len(hosts))) as pool:
+        return list(pool.map(_host, hosts, hosts.values()))
+
+
+def _host(name: str, host: LibvirtHost) -> dict[str, str]:
+    """What runs on one host, or that it does not answer."""
+    from novastate.cli.adopt import version  # noqa: PLC0415
+    from novastate.drivers.libvirt import Connection  # noqa: PLC0415
+
+    def ask(connect: Any) -> tuple[str, int, int]:
+        return str(connect.getType()), int(connect.getVersion()), int(connect.getLibVersion())
+
+    connection: Connection | None = None
+    try:
+        connection = Connection(host.uri, timeout=_PATIENCE)
+        kind, hypervisor, library = connection.call("asking for versions", ask)
+    except NovastateError as error:
+        return {"part": f"host {name}", "state": "silent", "note": f"{host.shown}: {error}"}
+    finally:
+        if connection is not None:
+            connection.close()
+    note = f"{kind} {version(hypervisor)}, libvirt {version(library)}, {host.shown}"
+    return {"part": f"host {name}", "state": "ok", "note": note}

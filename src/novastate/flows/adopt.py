@@ -106,7 +106,7 @@ def survey(hosts: Iterable[str]) -> Flow[Survey]:
             found: list[GuestInfo] = yield Call(host, "list_guests")
         except DriverError as error:
             states.pop(host, None)
-            silent[host] = str(error)
+            silent[host] = error.text
             continue
         for info in found:
             guests.setdefault(info.uuid, {})[host] = info

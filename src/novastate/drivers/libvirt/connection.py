@@ -416,7 +416,7 @@ def quiet(uri: str) -> str:
 def shown(uri: str) -> str:
     """*uri* without what may be secret: the user's name and the parameters."""
     parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # not geturl(), which makes qemu:/system of qemu:///system
 
 
 def _answers(link: _Link) -> bool:
