@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from itertools import count
+
 from novastate.drivers import JobType, LiveMigrationParams, SimulatedCloud, SimulatedHost, VirtualClock
 from novastate.objects import Flavor, Instance
+from novastate.testing import Fleet
 
 UUID = "7a1f2c9e-0d53-4c7f-9a39-5a2be3a2f6d1"
 OTHER = "00000000-0d53-4c7f-9a39-5a2be3a2f6d1"
@@ -23,6 +27,19 @@ def make_instance(uuid=UUID, *, memory_mb=256, root_gb=1, vcpus=1, law=EASY, **m
 def make_cloud(*, storage="", hosts=("a", "b", "c"), **kwargs):
     specs = [SimulatedHost(name, memory_mb=2048, disk_gb=10, vcpus=4, shared_storage=storage) for name in hosts]
     return SimulatedCloud(specs, VirtualClock(), **kwargs)
+
+
+def make_fleet(storage="", drivers=None, **fields):
+    """What the conformance kit is given; *drivers* makes them of a cloud."""
+    cloud = make_cloud(storage=storage)
+    numbers = count(1)
+    wanted = {
+        "drivers": list(cloud.drivers.values()) if drivers is None else drivers(cloud),
+        "new_instance": lambda: make_instance(str(uuid.UUID(int=next(numbers))), **{"novastate:disk_used_gb": "0.05"}),
+        "clock": cloud.clock,
+        "slow": LiveMigrationParams(bandwidth=16 * MIB),
+    }
+    return Fleet(**wanted | fields)
 
 
 class Move:
