@@ -1,4 +1,4 @@
-"""Writes docs/generated/ from the tables of the package: machines with their diagrams, actions, the API pages.
+"""Writes docs/generated/ from the tables of the package: machines with their diagrams, actions, what drivers can do, the API pages.
 
 A picture or a table in the documentation can therefore not differ from what the code does.
 """
@@ -14,7 +14,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from novastate import machines
+from novastate import drivers, machines
+from novastate.drivers.capabilities import CAPABILITIES, supports
+from novastate.testing import DriverConformance
 
 #: The public parts, in the order in which a reader needs them.
 PARTS = (
@@ -187,6 +189,37 @@ In every reachable state these hold ({{doc}}`../laws` explains the numbers):
 {invariants}"""
 
 
+def capabilities_page() -> str:
+    """What each driver can do, and how that is held against it."""
+    classes = {"simulated": drivers.SimulatedDriver, "libvirt": drivers.LibvirtDriver}
+    rows = [
+        [
+            f"`{name}`",
+            what.means,
+            *("yes" if supports(driver, name) else "no" for driver in classes.values()),
+            what.asked,
+        ]
+        for name, what in CAPABILITIES.items()
+    ]
+    checks = "".join(
+        f"- `{name}`: {str(getattr(DriverConformance, name).__doc__).splitlines()[0]}\n"
+        for name in DriverConformance.names()
+    )
+    return f"""\
+# Capabilities
+
+What the drivers of this version declare to be able to do beyond what every driver must. Without a capability, what is in the last
+column raises {{class}}`~novastate.errors.NotSupported`.
+
+{table(["capability", "means", *classes, "asked for by"], rows)}
+## What is checked
+
+{{class}}`~novastate.testing.DriverConformance` holds every driver to these, on the simulated driver and between two real libvirt
+daemons; one that needs what a driver does not declare checks that it is refused:
+
+{checks}"""
+
+
 def api_page(part: str) -> str:
     """The reference of one public part, and of the modules among its public names, from their docstrings."""
     package = importlib.import_module(f"novastate.{part}")
@@ -204,6 +237,7 @@ def generate(app: Sphinx) -> None:
         "power_sync.md": power_sync_page(),
         "recoveries.md": recoveries_page(),
         "deviations.md": deviations_page(),
+        "capabilities.md": capabilities_page(),
     }
     drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
     drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]

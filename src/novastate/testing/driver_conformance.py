@@ -17,9 +17,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import math
-
-from novastate.drivers.capabilities import CAPABILITIES
 from novastate.testing.driver_life import LifeChecks
 from novastate.testing.driver_migration import MigrationChecks
 from novastate.testing.fleet import Fleet
@@ -27,7 +24,7 @@ from novastate.testing.fleet import Fleet
 __all__ = ["DriverConformance", "check_driver"]
 
 
-class DriverConformance(LifeChecks, MigrationChecks):
+class DriverConformance(MigrationChecks, LifeChecks):
     """The checks over *fleet*. They may share one guest, and can be run in any order, and again."""
 
     @classmethod
@@ -50,25 +47,6 @@ class DriverConformance(LifeChecks, MigrationChecks):
         for name in self.names():
             self.check(name)
         self.clear()
-
-    # --- what it says of itself
-
-    def driver_declares_known_capabilities(self) -> None:
-        """Names of the table, each True or False."""
-        for driver in self.drivers:
-            unknown = set(driver.capabilities) - set(CAPABILITIES)
-            assert not unknown, f"unknown capabilities: {sorted(unknown)}; known: {sorted(CAPABILITIES)}"
-            assert all(isinstance(value, bool) for value in driver.capabilities.values()), driver.capabilities
-        for name in CAPABILITIES:
-            self.able(name)
-
-    def driver_has_a_name_and_a_deadline(self) -> None:
-        """Host names are unique in the fleet; a finite timeout bounds every call."""
-        hosts = [driver.host for driver in self.drivers]
-        assert all(hosts), hosts
-        assert len(set(hosts)) == len(hosts), f"two hosts of one name: {hosts}"
-        for driver in self.drivers:
-            assert 0 < driver.timeout < math.inf, driver.timeout
 
 
 def check_driver(fleet: Fleet) -> list[tuple[str, BaseException]]:

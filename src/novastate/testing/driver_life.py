@@ -1,4 +1,4 @@
-"""Checks of drivers: what is there, one guest's life, its power, the host's numbers, lifecycle events.
+"""Checks of drivers: what a driver says of itself, what is there, one guest's life, its power, the host's numbers, lifecycle events.
 
 Rules of this file: see :mod:`novastate.testing.driver_conformance`. `POWER` says what must come of each call in each power state; the
 checks walk it so that a guest is started as seldom as can be.
@@ -6,6 +6,7 @@ checks walk it so that a guest is started as seldom as can be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from uuid import uuid4
 
 from novastate.drivers import ComputeDriver, HostState
+from novastate.drivers.capabilities import CAPABILITIES
 from novastate.errors import DriverError
 from novastate.machines import PowerState
 from novastate.testing.fleet import Bench, Ears, listed, not_found, refused, together
@@ -56,6 +58,25 @@ def _call(driver: ComputeDriver, call: str, uuid: str) -> Callable[[], None]:
 class LifeChecks(Bench):
     """The checks of one guest's life."""
 
+    # --- what it says of itself
+
+    def driver_declares_known_capabilities(self) -> None:
+        """Names of the table, each True or False."""
+        for driver in self.drivers:
+            unknown = set(driver.capabilities) - set(CAPABILITIES)
+            assert not unknown, f"unknown capabilities: {sorted(unknown)}; known: {sorted(CAPABILITIES)}"
+            assert all(isinstance(value, bool) for value in driver.capabilities.values()), driver.capabilities
+        for name in CAPABILITIES:
+            self.able(name)
+
+    def driver_has_a_name_and_a_deadline(self) -> None:
+        """Host names are unique in the fleet; a finite timeout bounds every call."""
+        hosts = [driver.host for driver in self.drivers]
+        assert all(hosts), hosts
+        assert len(set(hosts)) == len(hosts), f"two hosts of one name: {hosts}"
+        for driver in self.drivers:
+            assert 0 < driver.timeout < math.inf, driver.timeout
+
     # --- what is there
 
     def driver_says_what_is_not_there(self) -> None:
@@ -98,7 +119,8 @@ class LifeChecks(Bench):
             not_found(partial(here.get_info, instance.uuid))
             not_found(partial(here.power_on, instance.uuid))
             after = here.host_state()
-            assert (after.vcpus_used, after.disk_gb_used) == (before.vcpus_used, before.disk_gb_used)
+            assert after.vcpus_used == before.vcpus_used, f"vCPUs are still taken, in way {way}"
+            assert after.disk_gb_used == before.disk_gb_used, f"disk is still taken, in way {way}"
 
     def driver_keeps_disks_it_was_told_to_keep(self) -> None:
         """With destroy_disks=False the guest goes and its disk stays: it can be spawned again, and is then removed whole."""
@@ -266,7 +288,7 @@ class LifeChecks(Bench):
         here.destroy(instance.uuid)
         self.hear("the event of a stop", lambda: ears.walk(instance.uuid) == [_R, _X])
         ears.check_once(instance.uuid)
-        assert not others.told(instance.uuid)
+        assert not others.told(instance.uuid), "another host was told of it"
 
     def driver_stops_telling_who_has_ended_it(self) -> None:
         """Each subscriber is told by itself; ending twice is ending once."""
@@ -279,7 +301,7 @@ class LifeChecks(Bench):
         end()
         here.unpause(instance.uuid)
         self.hear("the one to be told", lambda: stays.walk(instance.uuid) == [_P, _R])
-        assert goes.walk(instance.uuid) == [_P]
+        assert goes.walk(instance.uuid) == [_P], "it was told after it had ended that"
 
     def driver_obeys_many_threads(self) -> None:
         """Calls from several threads at once each return; what is told of them takes turns and ends where the guest is."""
