@@ -1,0 +1,425 @@
+"""``novastate adopt``, and every command on the hosts that it took in.
+
+The hosts are simulated ones that live in the test's own process, in real time, behind the file of a real cloud; what needs no
+migration runs on libvirt's own test driver in `test_a_host_of_libvirt_itself`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from uuid import uuid4
+
+import pytest
+
+from novastate.cli import libvirt_hosts, main
+from novastate.cli.libvirt_hosts import LibvirtHost
+from novastate.drivers import RealClock, SimulatedCloud, SimulatedHost
+from novastate.errors import DriverError, InvalidField
+from novastate.objects import Flavor, Instance
+
+LAW = "uniform wss=16MiB rate=8MiB/s"
+HOSTS = ("--host", "a=qemu+ssh://a.example/system", "--host", "b=qemu+ssh://b.example/system?keyfile=/root/hidden")
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "cloud.sqlite"
+    monkeypatch.setenv("NOVASTATE_CLOUD", str(path))
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process: status, output, error output."""
+
+    def run(*argv):
+        try:
+            status = main(list(argv))
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def world(file, monkeypatch):
+    """The hosts a and b, which no file knows yet."""
+    hosts = [SimulatedHost(host=name, vcpus=4, memory_mb=4096, shared_storage="pool") for name in ("a", "b")]
+    world = SimulatedCloud(hosts, clock=RealClock(speed=40))
+    world.made = {}
+
+    def driver(name, host, peers, clock):
+        world.made[name] = host
+        return world.drivers[name]
+
+    monkeypatch.setattr(libvirt_hosts, "_driver", driver)
+    return world
+
+
+@pytest.fixture
+def web(world):
+    return guest(world, "web", "a")
+
+
+def guest(world, name, host, memory_mb=256):
+    """A guest that somebody starts by hand; its uuid."""
+    flavor = Flavor(vcpus=1, memory_mb=memory_mb, root_gb=1)
+    instance = Instance(uuid=str(uuid4()), display_name=name, flavor=flavor, metadata={"novastate:law": LAW})
+    world.drivers[host].spawn(instance)
+    return instance.uuid
+
+
+def row(run, name="web"):
+    return next(row for row in json.loads(run("servers", "--json")[1]) if row["name"] == name)
+
+
+def test_guests_are_adopted_and_every_command_acts_on_them(world, web, run):
+    status, out, err = run("adopt", *HOSTS)
+    assert (status, err) == (0, "")
+    assert "adopted  web: active on a (power RUNNING), 1 vCPUs, 256 MiB" in out
+    assert [node["servers"] for node in json.loads(run("hosts", "--json")[1])] == [1, 0]
+
+    status, out, err = run("forecast", "web", "b", "--bandwidth", "64")
+    assert (status, err) == (0, "")
+    assert "forecast: converges" in out
+    assert json.loads(run("forecast", "web", "--json")[1])["destination"] == "b", "the best host"
+    assert json.loads(run("migrations", "--json")[1]) == [], "a forecast changes nothing"
+
+    status, out, err = run("live-migration", "web", "b", "--bandwidth", "64")
+    assert (status, err) == (0, "")
+    told, ended = out.splitlines()[-2:]
+    assert told.startswith("forecast: ")
+    assert "; it took: " in told
+    assert ended == "completed: web on b"
+    assert world.running(web) == ["b"]
+
+    (line,) = json.loads(run("migrations", "--json")[1])
+    assert line["forecast"]["verdict"] == "converges"
+    assert line["stats"]["type"] == "completed"
+    shown = json.loads(run("show", "web", "--json")[1])
+    assert shown["last_migration"]["stats"] == line["stats"]
+    assert "last migration" in run("show", "web")[1]
+
+    for word, status_after in (
+        ("pause", "PAUSED"),
+        ("unpause", "ACTIVE"),
+        ("suspend", "SUSPENDED"),
+        ("resume", "ACTIVE"),
+    ):
+        assert run(word, "web")[0] == 0
+        assert row(run)["status"] == status_after
+    assert run("stop", "web", "--force")[0] == 0
+    assert row(run)["power"] == "SHUTDOWN"
+
+
+def test_nothing_is_done_to_a_guest_by_adopting_it(world, web, run, monkeypatch):
+    asked = []
+    perform = world.perform
+    monkeypatch.setattr(
+        world, "perform", lambda host, method, action: asked.append(method) or perform(host, method, action)
+    )
+    run("adopt", *HOSTS)
+    world.drivers["a"].pause(web)
+    asked.clear()
+    run("adopt")
+    assert asked
+    assert set(asked) <= {"host_state", "list_guests", "live_migration_job", "live_migration_source"}
+
+
+def test_the_second_time_what_is_new_and_what_changed_is_told_line_by_line(world, web, run):
+    old = guest(world, "old", "b")
+    run("adopt", *HOSTS)
+    guest(world, "new", "b")
+    world.drivers["a"].power_off(web)
+    world.drivers["b"].destroy(old)
+    status, out, err = run("adopt")
+    assert (status, err) == (0, "")
+    lines = {line.split()[1].rstrip(":"): line for line in out.splitlines()[2:]}
+    assert lines["new"].startswith("adopted ")
+    assert lines["old"].startswith("gone ")
+    assert lines["web"].startswith("changed ")
+    assert "power was RUNNING; was active; stopped on a" in lines["web"]
+    assert row(run)["status"] == "SHUTOFF"
+    assert row(run, "old")["host"] == "b", "no record is ever deleted"
+    report = json.loads(run("adopt", "--json")[1])
+    assert {server["name"]: server["outcome"] for server in report["servers"]} == {
+        "new": "known",
+        "old": "gone",
+        "web": "known",
+    }
+
+
+def test_what_was_stopped_by_its_record_and_started_by_hand_is_not_stopped_again(world, web, run):
+    run("adopt", *HOSTS)
+    run("stop", "web", "--force")
+    world.drivers["a"].power_on(web)
+    run("adopt")
+    assert world.running(web) == ["a"]
+    assert row(run)["status"] == "ACTIVE"
+
+
+def test_two_of_one_name_are_told_apart_by_their_uuids(world, web, run):
+    other = guest(world, "web", "b")
+    _, out, _ = run("adopt", *HOSTS)
+    assert f"web ({web})" in out
+    assert f"web ({other})" in out
+    status, _, err = run("show", "web")
+    assert (status, "use the uuid" in err) == (2, True)
+    assert run("show", other)[0] == 0
+
+
+def test_a_guest_that_runs_twice_is_refused_loudly(world, web, run, monkeypatch):
+    info = world.drivers["a"].get_info(web)
+    twice = type("Twice", (), {"list_guests": lambda _: [info], "host_state": world.drivers["b"].host_state})()
+    monkeypatch.setattr(libvirt_hosts, "_driver", lambda name, *_: {"a": world.drivers["a"], "b": twice}[name])
+    status, out, err = run("adopt", *HOSTS)
+    assert status == 1
+    assert "refused  web: it is on in a and in b" in out
+    assert err == "novastate: web: refused: it is on in a and in b: stop all but one\n"
+    assert json.loads(run("servers", "--json")[1]) == []
+
+
+def test_a_host_that_is_silent_holds_nobody_else_up(world, web, run):
+    world.fail_host("b")
+    status, out, err = run("adopt", *HOSTS)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "adopted  web" in out
+    assert [node["host"] for node in json.loads(run("hosts", "--json")[1])] == ["a"]
+    world.restore_host("b")
+    assert run("adopt", *HOSTS)[0] == 0
+    world.fail_host("a")
+    status, out, _ = run("adopt")
+    assert status == 1
+    assert "left     web: a does not answer" in out
+
+
+def test_how_hosts_are_reached_is_kept_and_can_be_changed(world, run):
+    run(
+        "adopt", *HOSTS, "--migrate-address", "b=10.0.0.2", "--migrate-uri", "a=qemu+tcp://a/system",
+        "--line-rate", "100", "--line-rate", "b=1.5",
+    )  # fmt: skip
+    assert world.made == {
+        "a": LibvirtHost("qemu+ssh://a.example/system", "qemu+tcp://a/system", "", 100 << 20),
+        "b": LibvirtHost("qemu+ssh://b.example/system?keyfile=/root/hidden", "", "10.0.0.2", 1.5 * (1 << 20)),
+    }
+    run("adopt", "--host", "a=qemu+ssh://new.example/system")
+    assert world.made["a"] == LibvirtHost("qemu+ssh://new.example/system", "qemu+tcp://a/system", "", 100 << 20)
+    assert world.made["b"].address == "10.0.0.2"
+
+
+def test_each_driver_is_told_how_the_others_daemons_reach_it(monkeypatch):
+    made = []
+    monkeypatch.setattr(libvirt_hosts, "LibvirtDriver", lambda uri, host, **more: made.append((uri, host, more)))
+    hosts = {
+        "a": LibvirtHost("qemu+ssh://a/system", "qemu+tcp://a/system"),
+        "b": LibvirtHost("qemu+ssh://b/system", "", "10.0.0.2", 5),
+    }
+    libvirt_hosts.drivers_of(hosts, RealClock())
+    (_, _, a), (uri, host, b) = made
+    assert (uri, host, b["address"], b["line_rate"], b["peers"]) == (
+        "qemu+ssh://b/system", "b", "10.0.0.2", 5, {"a": "qemu+tcp://a/system"},
+    )  # fmt: skip
+    assert (a["address"], a["line_rate"], a["peers"]) == (None, None, {"b": "qemu+ssh://b/system"})
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "--host"),
+        (["--host", "qemu:///system"], "NAME=VALUE"),
+        (["--host", "a="], "libvirt URI"),
+        (["--host", "a=system"], "libvirt URI"),
+        (["--host", "=qemu:///system"], "NAME=VALUE"),
+        (["--host", "a=qemu:///system", "--host", "b=qemu:///system"], "one host"),
+        ([*HOSTS, "--migrate-address", "bb=1.2.3.4"], "no host 'bb'"),
+        ([*HOSTS, "--line-rate", "nan"], "--line-rate"),
+        ([*HOSTS, "--line-rate", "b=-1"], "--line-rate"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_nothing_is_kept(world, run, argv, words):
+    status, out, err = run("adopt", *argv)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert world.made == {}
+
+
+@pytest.mark.parametrize("option", ["--host", "--migrate-uri"])
+def test_no_password_is_taken_or_shown(world, run, option, file):
+    status, out, err = run("adopt", *HOSTS, option, "a=qemu+ssh://user:geheim@a.example/system?x=geheim")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "password" in err
+    assert "geheim" not in err
+    assert b"geheim" not in file.read_bytes()
+    assert "hidden" not in repr(LibvirtHost("qemu+ssh://b.example/system?keyfile=/root/hidden"))
+    with pytest.raises(InvalidField, match="is no URI") as caught:
+        LibvirtHost("qemu+ssh://user:geheim@[::1/system")
+    assert "geheim" not in str(caught.value)
+
+
+def test_no_parameter_of_a_uri_is_printed(world, web, run, caplog):
+    _, out, err = run("adopt", *HOSTS)
+    _, more, errors = run("adopt", "--json")
+    assert "hidden" not in out + err + more + errors + caplog.text
+    assert "qemu+ssh://b.example/system" in more
+
+
+def test_a_file_never_mixes_hosts(world, web, run, file):
+    assert run("boot", "sim")[0] == 0
+    status, out, err = run("adopt", *HOSTS)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "simulated hosts" in err
+    file.unlink()
+    assert run("adopt", *HOSTS)[0] == 0
+    status, _, err = run("boot", "sim")
+    assert (status, err.count("\n")) == (1, 1)
+    assert {row["name"] for row in json.loads(run("servers", "--json")[1])} == {"web"}
+
+
+def test_a_file_of_both_kinds_or_of_nonsense_is_one_clear_line(world, web, run, file):
+    import sqlite3
+
+    run("adopt", *HOSTS)
+    with sqlite3.connect(file) as db:
+        db.execute(
+            "UPDATE novastate_documents SET body = ? WHERE name = 'libvirt-hosts'", ['{"hosts": {"a": {"uri": 5}}}']
+        )
+    status, _, err = run("pause", "web")
+    db.close()
+    assert (status, err.count("\n")) == (1, 1)
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE novastate_documents SET name = 'simulated-cloud' WHERE name = 'libvirt-hosts'")
+    db.close()
+    assert run("pause", "web")[0] == 1
+    assert run("adopt")[0] == 1
+
+
+def test_a_forecast_takes_a_recording_or_a_server_and_not_the_other_ones_options(world, web, run, tmp_path):
+    run("adopt", *HOSTS)
+    for argv in (["x.json", "b"], ["x.json", "--bandwidth", "5"], ["web", "b", "--from", "law"], ["web", "c"], ["wbe"]):
+        status, _, err = run("forecast", *argv)
+        assert (status, err.count("\n")) == (2, 1), argv
+    assert run("forecast", "web", "a")[0] == 1
+    run("pause", "web")
+    assert run("forecast", "web", "b")[0] == 0
+    run("unpause", "web")
+    run("stop", "web", "--force")
+    assert run("forecast", "web", "b")[0] == 1
+
+
+def test_a_forecast_needs_no_lock(world, web, run, file, monkeypatch):
+    import fcntl
+
+    run("adopt", *HOSTS)
+    handle = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        assert run("forecast", "web", "b")[0] == 0
+    finally:
+        os.close(handle)
+
+
+def test_a_migration_may_go_over_many_connections(world, web, run, monkeypatch):
+    run("adopt", *HOSTS)
+    asked = []
+    forecast = type(world.drivers["a"]).forecast
+    monkeypatch.setattr(
+        type(world.drivers["a"]),
+        "forecast",
+        lambda self, uuid, dest, params, **kw: asked.append(params) or forecast(self, uuid, dest, params, **kw),
+    )
+    run("live-migration", "web", "b", "--parallel", "4")  # which the simulated host refuses
+    assert run("forecast", "web", "b", "--parallel", "3")[0] == 0
+    assert [params.parallel_connections for params in asked] == [4, 3]
+    for number in ("0", "256"):
+        assert run("live-migration", "web", "b", "--parallel", number)[0] == 2
+
+
+def test_whoever_interrupts_a_migration_can_recover_it(world, web, run, monkeypatch):
+    run("adopt", *HOSTS)
+    driver = world.drivers["a"]
+    job = type(driver).live_migration_job
+
+    def interrupted(self, uuid):
+        monkeypatch.setattr(type(driver), "live_migration_job", job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(driver), "live_migration_job", interrupted)
+    status, _, err = run("live-migration", "web", "b", "--bandwidth", "32")
+    assert status == 130
+    assert "recover --now" in err
+    assert row(run)["task"] == "migrating"
+    assert "left     web" in run("adopt")[1]
+    status, out, _ = run("recover", "web", "--now")
+    assert status == 0
+    assert "its live migration is completed" in out
+    assert (row(run)["task"], row(run)["host"], world.running(web)) == ("idle", "b", ["b"])
+
+
+def test_doctor_asks_the_hosts_and_makes_no_file(world, web, run, file, monkeypatch):
+    run("doctor")
+    assert not file.exists()
+    run("adopt", *HOSTS)
+    from novastate.drivers import libvirt
+
+    class Connection:
+        def __init__(self, uri, **_):
+            self.uri = uri
+
+        def call(self, _what, function):
+            if "b.example" in self.uri:
+                raise DriverError("no route")
+            return function(
+                type(
+                    "C",
+                    (),
+                    dict(getType=lambda _: "QEMU", getVersion=lambda _: 10000002, getLibVersion=lambda _: 11003000),
+                )()
+            )
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(libvirt, "Connection", Connection)
+    status, out, _ = run("doctor", "--json")
+    rows = {row["part"]: row for row in json.loads(out)}
+    assert status == 0
+    assert rows["host a"] == {
+        "part": "host a",
+        "state": "ok",
+        "note": "QEMU 10.0.2, libvirt 11.3.0, qemu+ssh://a.example/system",
+    }
+    assert rows["host b"]["state"] == "silent"
+    assert "hidden" not in out
+    assert rows["libvirt-python"]["state"] in {"ok", "missing"}
+
+
+def test_without_libvirt_python_it_says_what_to_install(file, tmp_path):
+    (tmp_path / "libvirt.py").write_text("raise ModuleNotFoundError('no libvirt', name='libvirt')")
+    done = subprocess.run(
+        [sys.executable, "-m", "novastate", "adopt", "--host", "a=test:///default"],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "pip install 'novastate[libvirt]'" in done.stderr
+
+
+if importlib.util.find_spec(
+    "libvirt"
+):  # libvirt's own test driver is part of its library; there is nothing to run without it
+
+    def test_a_host_of_libvirt_itself(file, run):
+        status, out, err = run("adopt", "--host", "a=test:///default")
+        assert (status, err) == (0, "")
+        assert "adopted  test: active on a (power RUNNING), 2 vCPUs, 8192 MiB" in out, (
+            "more than the 3072 MiB of its host"
+        )
+        assert "known    test" in run("adopt")[1]
+        assert row(run, "test")["power"] == "RUNNING"
+        (host,) = (line for line in json.loads(run("doctor", "--json")[1]) if line["part"] == "host a")
+        assert host["state"] == "ok"
