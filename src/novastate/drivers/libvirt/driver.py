@@ -9,11 +9,12 @@ from novastate.drivers.libvirt.events import Events
 from novastate.drivers.libvirt.guests import Guests
 from novastate.drivers.libvirt.host import Host
 from novastate.drivers.libvirt.measuring import Measuring
+from novastate.drivers.libvirt.migrating import Migrating
 
 __all__ = ["LibvirtDriver"]
 
 
-class LibvirtDriver(Measuring, Guests, Host, Events):
+class LibvirtDriver(Migrating, Measuring, Guests, Host, Events):
     """A host that is run by libvirt, local or remote.
 
     *uri*: of its daemon (``qemu:///system``, ``qemu+tls://host/system`` …); *host*: its name in the fleet (default: what it calls
@@ -28,4 +29,12 @@ class LibvirtDriver(Measuring, Guests, Host, Events):
     Nothing is opened before the first call. Raises InvalidField, and NotSupported where libvirt-python is not installed.
     """
 
-    capabilities: ClassVar[Mapping[str, bool]] = {}
+    capabilities: ClassVar[Mapping[str, bool]] = {
+        "supports_live_migration": True,
+        "supports_block_migration": True,
+        "supports_post_copy": True,
+        "supports_auto_converge": True,
+        "supports_parallel_migration": True,
+        "supports_post_copy_recovery": True,
+        "supports_measure": True,
+    }

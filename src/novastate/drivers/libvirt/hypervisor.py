@@ -12,6 +12,8 @@ from novastate.drivers.base import ComputeDriver
 from novastate.drivers.clock import Clock, RealClock
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.connection import Connection
+from novastate.drivers.libvirt.xml import speakable
+from novastate.drivers.libvirt.migration_job import Jobs
 from novastate.errors import GuestNotFound, InvalidField
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Hypervisor(ComputeDriver):
             raise InvalidField("host", host, "must be a name, and not be empty")
         if not instances_path.startswith("/"):
             raise InvalidField("instances_path", instances_path, "must be an absolute path on the host")
+        speakable("instances_path", instances_path)
         if stop_delay < 0:
             raise InvalidField("stop_delay", stop_delay, "must be a number of seconds, 0 or more")
         self.connection = Connection(uri, host=host, timeout=timeout, keepalive=keepalive)
@@ -57,6 +60,7 @@ class Hypervisor(ComputeDriver):
         self.virt_type = virt_type
         self.stop_delay = stop_delay
         self.allow_monitor = allow_monitor
+        self.jobs = Jobs()
         self._host = host
         self._address = address
         self._hostname: str | None = None

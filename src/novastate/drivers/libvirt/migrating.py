@@ -1,0 +1,159 @@
+"""After a live migration: the guest is made at home at its destination, or stays on its source; nothing is left elsewhere.
+
+Rules of this file:
+
+1. A guest that runs is never touched, nor are its files, whatever the caller believes.
+2. What is left is found by the guest's uuid, in the notes: the caller may have forgotten everything.
+3. A source's disks are deleted only after a completed migration that copied them, and only those that were noted.
+"""
+# ruff: noqa: D102, ARG002  (the abstract driver says what each method does; the data may be lost, rule 2)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from novastate.drivers.base import LiveMigrationParams
+from novastate.drivers.libvirt.binding import libvirt
+from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
+from novastate.drivers.libvirt.moving import Moving
+from novastate.drivers.libvirt.notes import Kind
+from novastate.drivers.libvirt.states import info
+from novastate.errors import DriverError, GuestNotFound
+from novastate.machines import PowerState, VMState
+
+if TYPE_CHECKING:
+    from novastate.convergence import Link
+    from novastate.objects import Instance, LibvirtLiveMigrateData
+
+__all__ = ["Migrating"]
+
+#: Bytes a second of a line that nobody has measured: 10 Gbit/s, the estimator's own default.
+_LINE_RATE = 1.25e9
+
+
+class Migrating(Moving):
+    """The calls for live migration."""
+
+    # --- the guest has gone
+
+    def post_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """The daemons made it persistent in the same step in which it came (VIR_MIGRATE_PERSIST_DEST), if it was so before."""
+        notes = self.notes(instance.uuid)
+
+        def run(connect: Any) -> None:
+            seen = info(self.lookup(connect, instance.uuid))
+            if seen.incoming:
+                raise DriverError(f"guest {instance.uuid} is only arriving", host=self.host)
+            notes.clear(connect, Kind.PROBES, Kind.LEAVES)
+            notes.drop(connect, Kind.MADE)
+
+        self.connection.call("settling it", run, uuid=instance.uuid)
+
+    def post_live_migration_at_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        uuid, notes = instance.uuid, self.notes(instance.uuid)
+
+        def run(connect: Any) -> None:
+            try:
+                domain = self.lookup(connect, uuid)
+            except GuestNotFound:
+                domain = None
+            if domain is not None:
+                _remove(domain, uuid, self.host)
+            if data.block_migration is False:
+                notes.drop(connect, Kind.LEAVES)
+            notes.clear(connect, Kind.PROBES, Kind.LEAVES)
+            notes.drop(connect, Kind.MADE)
+
+        self._learn(uuid)
+        self.connection.call("clearing up after it", run, uuid=uuid)
+        self.jobs.forget(uuid)
+
+    # --- the guest stays
+
+    def rollback_live_migration_at_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        uuid, notes, job = instance.uuid, self.notes(instance.uuid), self.jobs.get(instance.uuid)
+        ran = job.ran if job is not None and job.ran is not None else _should_run(instance)
+
+        def run(connect: Any) -> None:
+            try:
+                domain = self.lookup(connect, uuid)
+            except GuestNotFound:
+                notes.drop(connect, Kind.LEAVES)
+                return
+            found = look(domain)
+            if found.seen is AtSource.JOB or (job is not None and job.attempt is Attempt.RUNS):
+                raise DriverError(f"guest {uuid} is being migrated: abort that first", host=self.host)
+            notes.drop(connect, Kind.LEAVES)
+            # A half that post-copy left behind is never resumed: it has no memory of what came after.
+            if ran and found.paused and not found.post_copy:
+                domain.resume()
+
+        self.connection.call("letting it stay", run, uuid=uuid)
+        self.jobs.forget(uuid)
+
+    def rollback_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        uuid, notes = instance.uuid, self.notes(instance.uuid)
+
+        def run(connect: Any) -> None:
+            notes.clear(connect, Kind.PROBES)
+            try:
+                domain = self.lookup(connect, uuid)
+                if not info(domain).incoming:
+                    return
+                _destroy(domain)
+            except GuestNotFound:
+                pass
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+            notes.clear(connect, Kind.MADE)
+
+        self.connection.call("clearing up what was to come", run, uuid=uuid)
+
+    # --- what the estimator needs
+
+    def link(self, dest: str, params: LiveMigrationParams) -> Link:
+        """*line_rate* as given; else what the last migration to *dest* without a limit came to; else 10 Gbit/s."""
+        from novastate.convergence import Link  # noqa: PLC0415  (a control plane need not estimate)
+
+        return Link(limit=params.bandwidth or None, line_rate=self.line_rate or self.jobs.rates.get(dest) or _LINE_RATE)
+
+    def _learn(self, uuid: str) -> None:
+        """Keeps what the line to its destination has carried, if nothing held it back."""
+        job = self.jobs.get(uuid)
+        if job is None or job.attempt is not Attempt.RETURNED or job.params is None or job.params.bandwidth:
+            return
+        rate = float((job.final or {}).get("memory_bps", 0))
+        if rate > 0:
+            self.jobs.rates[job.dest] = rate
+
+
+def _should_run(instance: Instance) -> bool:
+    """Whether the record says that the guest runs."""
+    return instance.vm_state is VMState.ACTIVE and instance.power_state is PowerState.RUNNING
+
+
+def _remove(domain: Any, uuid: str, host: str) -> None:
+    """Removes what is left of a guest that has gone. Raises DriverError if it is more than that."""
+    found = look(domain)
+    if found.seen is AtSource.JOB or found.seen is AtSource.HERE:
+        raise DriverError(f"guest {uuid} is here still", host=host)
+    _destroy(domain)
+    try:
+        if domain.isPersistent():
+            domain.undefineFlags(
+                libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+            )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+def _destroy(domain: Any) -> None:
+    """Ends what of the guest is on this host; nothing if there is nothing."""
+    try:
+        if domain.isActive():
+            domain.destroy()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}:
+            raise
