@@ -185,7 +185,7 @@ class Measuring(Hypervisor):
         lasted = time.monotonic() - start
         used = _vcpu_seconds(domain)
         busy_share = None
-        if running and spent is not None and used is not None:
+        if running and lasted > 0.1 and spent is not None and used is not None:
             busy_share = min(1.0, max(0.0, (used[0] - spent[0]) / lasted / used[1]))
         if running and not pages.visits and (rates is None or not rates.found):
             raise NotSupported(f"guest {uuid}: neither its pages nor its dirty rate can be seen", host=self._host)

@@ -1,0 +1,128 @@
+"""Guests are measured as they are: write rates, zero pages, and nothing of it disturbs them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lab.lab import wait_for
+from novastate.convergence import WriteLaw
+from novastate.drivers import LiveMigrationParams
+from novastate.drivers.libvirt.measuring import Measuring
+from novastate.errors import GuestNotFound
+
+MIB = 1 << 20
+
+
+class Driver(Measuring):
+    """Only what measures."""
+
+
+Driver.__abstractmethods__ = frozenset()
+
+
+@pytest.fixture
+def driver(lab):
+    made = []
+
+    def driver(host="alpha", **more):
+        made.append(Driver(lab.uri(host), host, **more))
+        return made[-1]
+
+    yield driver
+    for one in made:
+        one.close()
+
+
+def zero_pages(connect, uuid, memory_mb):
+    """All zero pages of the guest but those of the first MiB, counted one by one."""
+    domain = connect("alpha").lookupByUUIDString(uuid)
+    found = 0
+    for address in range(MIB, memory_mb * MIB, MIB):
+        content = domain.memoryPeek(address, MIB, 2)
+        found += sum(content[at : at + 4096].count(0) == 4096 for at in range(0, MIB, 4096))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "law"),
+    [
+        ("uniform", WriteLaw.uniform(32 * 256, 20 * 256)),
+        ("hotcold", WriteLaw.hotcold(32 * 256, 20 * 256)),
+        ("zipf", WriteLaw.zipf(32 * 256, 20 * 256)),
+    ],
+)
+def test_the_curve_and_the_zero_pages_are_the_guests_own(guest, driver, connect, pattern, law):
+    running = guest(memory_mb=160, options=f"wss_mb=32 rate_mb=20 ro_mb=16 zero_mb=8 pattern={pattern}")
+    began = time.monotonic()
+    measured = driver().measure(running.uuid)
+    assert time.monotonic() - began < 8
+    for tau in (0.1, 0.5, 1.0, 2.0):
+        truth = law.with_background().written(tau) + 16  # the guest's own counters
+        assert measured.curve.pages(tau) == pytest.approx(truth, rel=0.3, abs=100), tau
+    assert measured.curve.spread < 0.35
+    assert measured.zero_pages == pytest.approx(
+        zero_pages(connect, running.uuid, 160), abs=4 * measured.zero_error + 200
+    )
+    assert measured.zero_error < 0.04 * measured.pages
+    assert measured.pages == 160 * 256 + 130, "RAM, firmware and its tables"
+    assert measured.busy < 0.5
+
+
+def test_without_the_monitor_the_domain_is_not_tainted(lab, guest, driver):
+    running = guest(memory_mb=160, options="wss_mb=32 rate_mb=20")
+    measured = driver(allow_monitor=False).measure(running.uuid)
+    law = WriteLaw.uniform(32 * 256, 20 * 256).with_background()
+    for tau in (0.5, 2.0):
+        assert measured.curve.pages(tau) == pytest.approx(law.written(tau), rel=0.4), tau
+    assert "custom-monitor" not in lab.qemu_log("alpha", running.name)
+    driver().measure(running.uuid)
+    assert "custom-monitor" in lab.qemu_log("alpha", running.name)
+
+
+def test_a_paused_guest_is_measured_at_once(lab, guest, driver):
+    running = guest(options="wss_mb=16 rate_mb=20")
+    lab.virsh("alpha", "suspend", running.name)
+    began = time.monotonic()
+    measured = driver().measure(running.uuid)
+    assert time.monotonic() - began < 2.5
+    assert measured.curve.pages(10) == 0
+
+
+def test_a_guest_that_never_idles_is_busy(guest, driver):
+    running = guest(options="wss_mb=16 rate_mb=20 cpu=1")
+    assert driver().measure(running.uuid).busy > 0.5
+
+
+def test_a_guest_that_vanishes_while_it_is_measured_is_not_found(lab, guest, driver):
+    running = guest(options="wss_mb=16 rate_mb=20")
+    measuring = driver()
+    measuring.connection.call("being there", lambda connect: connect.getHostname())
+    import threading
+
+    end = threading.Timer(1.0, lab.kill_qemu, ("alpha", running.uuid))
+    end.start()
+    with pytest.raises(GuestNotFound):
+        measuring.measure(running.uuid)
+    end.join()
+    with pytest.raises(GuestNotFound):
+        measuring.measure(running.uuid)
+
+
+def test_a_measured_guest_goes_on_and_its_memory_is_whole(lab, guest, driver, whole):
+    running = guest(memory_mb=160, options="wss_mb=32 rate_mb=20")
+    before = lab.heartbeats("alpha", running.name)[-1]
+    driver().measure(running.uuid)
+    after = wait_for(
+        "a heartbeat", lambda: [h for h in lab.heartbeats("alpha", running.name) if h["t"] > before["t"] + 4], 10
+    )[-1]
+    rate = (after["writes"] - before["writes"]) / (after["t"] - before["t"])
+    assert rate == pytest.approx(20 * 256, rel=0.2)
+    assert whole(running.name) == "alpha"
+
+
+def test_rules_are_those_of_the_installed_qemu(lab, driver):
+    name = driver().rules(LiveMigrationParams()).name
+    version = lab.virsh("alpha", "version")
+    assert f"hypervisor: QEMU {name.removeprefix('qemu-')}." in version
