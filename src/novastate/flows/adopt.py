@@ -124,7 +124,7 @@ def adopt_host(state: HostState) -> Flow[Outcome]:
         "local_gb": state.disk_gb,
         "cpu_info": state.cpu_model,
     }
-    for _ in range(RETRIES):
+    for attempt in range(1, RETRIES + 1):
         outcome = Outcome.CHANGED
         try:
             node: ComputeNode = yield Load(ComputeNode, state.host)
@@ -137,21 +137,23 @@ def adopt_host(state: HostState) -> Flow[Outcome]:
                 setattr(node, name, value)
         try:
             yield Save((node,))
-        except (StaleState, AlreadyExists) as error:
-            lost = error
+        except (StaleState, AlreadyExists):
+            if attempt == RETRIES:
+                raise
         else:
             return outcome
-    raise lost
+    raise AssertionError("unreachable")
 
 
 def adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     """Brings the records of one guest, or the guest of one record, to what *found* says. Raises StaleState, and may be run again."""
-    for _ in range(RETRIES):
+    for attempt in range(1, RETRIES + 1):
         try:
             return (yield from _adopt(uuid, found))
-        except (StaleState, AlreadyExists) as error:  # somebody else saved meanwhile: look anew
-            lost = error
-    raise lost
+        except (StaleState, AlreadyExists):  # somebody else saved meanwhile: look anew
+            if attempt == RETRIES:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
