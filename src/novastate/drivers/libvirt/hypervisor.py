@@ -12,8 +12,8 @@ from novastate.drivers.base import ComputeDriver
 from novastate.drivers.clock import Clock, RealClock
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.connection import Connection
-from novastate.drivers.libvirt.xml import speakable
 from novastate.drivers.libvirt.migration_job import Jobs
+from novastate.drivers.libvirt.xml import speakable
 from novastate.errors import GuestNotFound, InvalidField
 
 if TYPE_CHECKING:

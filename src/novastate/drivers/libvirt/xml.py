@@ -10,6 +10,8 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from novastate.errors import InvalidField
+
 if TYPE_CHECKING:
     from novastate.objects import Instance
 
@@ -21,6 +23,7 @@ __all__ = [
     "has_kvm",
     "has_root_disk",
     "root_disk_path",
+    "speakable",
     "uuid_of",
 ]
 
@@ -30,6 +33,13 @@ IMAGE_KEY = "novastate:image"
 _UNSPEAKABLE = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Architectures whose machines have an APIC.
 _X86 = frozenset({"i686", "x86_64"})
+
+
+def speakable(field: str, value: str) -> str:
+    """*value*, if XML can hold it. Raises InvalidField: what is a path or a name to others must not be changed."""
+    if _UNSPEAKABLE.search(value):
+        raise InvalidField(field, value, "must have no control character")
+    return value
 
 
 def root_disk_path(uuid: str, instances_path: str) -> str:
@@ -54,6 +64,7 @@ def domain_xml(
 
     *virt_type*: ``kvm`` or ``qemu``; *arch*: the guest's, unless the instance names one; *emulator*: libvirt's choice if empty. It has
     no network: who wants one gives the driver its own *define*, which may begin with this one.
+    Raises InvalidField for what XML cannot hold; in the title such characters are dropped.
 
     >>> from novastate.objects import Flavor, Instance
     >>> small = Flavor(name="m1.small", vcpus=1, memory_mb=2048)
@@ -61,7 +72,8 @@ def domain_xml(
     >>> domain_xml(web)
     '<domain type="kvm"><name>7a1f...<title>&lt;web&gt;</title><memory unit="MiB">2048</memory><vcpu>1</vcpu>...</domain>'
     """
-    arch = instance.architecture or arch
+    arch = speakable("architecture", instance.architecture or arch)
+    instances_path, emulator = speakable("instances_path", instances_path), speakable("emulator", emulator)
     domain = ET.Element("domain", type=virt_type)
     _text(domain, "name", instance.name)
     _text(domain, "uuid", instance.uuid)
