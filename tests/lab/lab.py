@@ -117,12 +117,15 @@ class Lab:
         self._first: dict[str, int] = {}
         self._lay_out()
         # The pipe's only writing end is ours: when this process is gone, the lab goes too.
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", Path(__file__).with_name("keeper.py"), self.directory, *HOSTS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._said = self.directory / "said"
+        with self._said.open("wb") as said:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", Path(__file__).with_name("keeper.py"), self.directory, *HOSTS],
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
         atexit.register(self.down)
 
     @classmethod
@@ -133,11 +136,7 @@ class Lab:
         try:
             for host in HOSTS:
                 place = lab.directory / host / "first"
-                wait_for(
-                    f"the namespaces of {host}",
-                    lambda place=place: place.exists() or lab._keeper.poll() is not None,
-                    10,
-                )
+                wait_for(lambda host=host: f"the namespaces of {host}: {lab._said.read_text()}", place.exists, 10)
                 lab._first[host] = int(place.read_text())
             lab._connect_hosts()
             with ThreadPoolExecutor() as pool:
@@ -420,7 +419,7 @@ class Lab:
             self.run(host, "ip", "link", "set", LINK, "up")
 
     def _inside(self, host: str) -> tuple[str, ...]:
-        return ("nsenter", "-t", str(self._first[host]), "-m", "-u", "-n", "-p", "--")
+        return ("nsenter", "-t", str(self._first[host]), "-m", "-u", "-n", "-p", "-r", "--")
 
     @staticmethod
     def _kill(pid: int) -> None:
