@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.laws import WriteLaw
+    from novastate.convergence.online import Outlook, outlook
     from novastate.convergence.policy import Advice, FixedPolicy, NovaPolicy, Policy, Situation, data_gb
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
@@ -32,6 +33,7 @@ __all__ = [
     "Limits",
     "Link",
     "NovaPolicy",
+    "Outlook",
     "Policy",
     "PreCopySimulation",
     "Recording",
@@ -45,6 +47,7 @@ __all__ = [
     "data_gb",
     "evaluate",
     "forecast",
+    "outlook",
     "simulate",
 ]
 
@@ -53,6 +56,7 @@ _HOMES = {
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
     "laws": ("WriteLaw",),
+    "online": ("Outlook", "outlook"),
     "policy": ("Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
