@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
@@ -95,6 +96,32 @@ def test_a_refusal_is_a_driver_error(connection):
     assert caught.value.code == libvirt.VIR_ERR_NO_NAME
 
 
+def test_no_object_of_libvirt_outlives_its_call(connection):
+    """Freed late, by the garbage collector, it would wipe out the error of whatever call fails just then in that thread."""
+
+    def fail(connect):
+        domain = connect.lookupByName("test")
+        connect.lookupByUUIDString(NOBODY)
+        return domain.name()
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(300):
+            with pytest.raises(GuestNotFound):
+                connection.call("looking", fail)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(GuestNotFound) as caught:
+            connection.call("looking", fail)
+        assert not [found for found in gc.get_objects() if isinstance(found, libvirt.virDomain)], caught
+    finally:
+        gc.enable()
+
+
 def test_other_exceptions_pass(connection):
     with pytest.raises(ZeroDivisionError):
         connection.call("dividing", lambda connect: 1 / 0)
@@ -134,9 +161,9 @@ def test_a_call_that_does_not_return_is_left_at_its_deadline(connection):
 
 def test_after_a_timeout_a_connection_that_answers_is_kept(connection):
     gate = threading.Event()
-    first = connection.call("looking", id)
+    first = connection.call("looking", lambda connect: connect)
     took(lambda: connection.call("sleeping", lambda _: gate.wait(60), timeout=0.1))
-    assert connection.call("looking", id) == first
+    assert connection.call("looking", lambda connect: connect) is first
     gate.set()
 
 
@@ -235,9 +262,9 @@ def test_a_background_call_takes_no_place(connection):
 
 
 def test_a_background_call_has_a_connection_of_its_own(connection):
-    task = connection.background("looking", id)
+    task = connection.background("looking", lambda connect: connect)
     assert task.done.wait(10)
-    assert task.result() != connection.call("looking", id)
+    assert task.result() is not connection.call("looking", lambda connect: connect)
 
 
 def test_a_background_call_tells_its_error(connection):

@@ -23,6 +23,7 @@ import atexit
 import logging
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -98,6 +99,9 @@ class Background(Generic[T]):
         try:
             self._value = self._run()
         except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
+            # What the frames hold of libvirt's must go here and now: freed by the garbage collector, it would wipe out the
+            # error of whatever call fails just then in that thread (virResetLastError in each virDomainFree).
+            traceback.clear_frames(error.__traceback__)
             self._error = error
         finally:
             del self._run

@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-1. A call that leads where the guest is already changes nothing. Between looking and acting the guest may have changed: what libvirt
-   then refuses as not valid (VIR_ERR_OPERATION_INVALID) is looked at once more, and is right if the guest is where it should be.
+1. A call that leads where the guest is already changes nothing. Between looking and acting the guest may have changed: where libvirt
+   refuses, the guest is looked at once more, and all is well if it is where it should be.
 2. A guest that is only arriving is not there yet: GuestNotFound. One whose vCPUs post-copy has handed to another host is never made
    to run here: DriverError.
 3. A transient guest would vanish when it stops: before it is stopped, suspended or asked to shut down it is made persistent.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from novastate.drivers.base import GuestInfo
 from novastate.drivers.libvirt import storage, xml
 from novastate.drivers.libvirt.binding import libvirt
+from novastate.drivers.libvirt.errors import is_lost
 from novastate.drivers.libvirt.hypervisor import Hypervisor
 from novastate.drivers.libvirt.states import info, is_migrating
 from novastate.errors import DriverError, GuestNotFound
@@ -162,10 +163,9 @@ class Guests(Hypervisor):
     def power_off(self, uuid: str) -> None:
         def run(domain: Any) -> None:
             seen = self._resident(domain)
-            if seen.power_state is PowerState.SUSPENDED and not domain.isActive():
-                domain.managedSaveRemove()
             _keep(domain)
             _turn_off(domain)
+            _drop_saved(domain, seen)
 
         self.on_guest("powering off", uuid, run)
 
@@ -176,9 +176,8 @@ class Guests(Hypervisor):
             if hard:
                 _keep(domain)
                 _turn_off(domain)
-                # What was saved is not gone back to.
-                flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT if _is_saved(domain) else 0
-                self._act(domain, lambda: domain.createWithFlags(flags), PowerState.RUNNING)
+                _drop_saved(domain, seen)
+                self._act(domain, domain.create, PowerState.RUNNING)
             elif seen.power_state is PowerState.RUNNING:
                 domain.reboot(0)
             else:
@@ -253,15 +252,18 @@ class Guests(Hypervisor):
         self._check_here(seen)
         if seen.power_state is PowerState.PAUSED:
             self._run_on(domain)
-        elif seen.power_state is PowerState.SUSPENDED and domain.isActive():  # asleep by its own wish
-            self._act(domain, lambda: domain.pMWakeup(0), PowerState.RUNNING)
         elif seen.power_state is not PowerState.RUNNING:
-            if domain.isActive():  # crashed, or going down
+            state = domain.state()[0]
+            if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+                self._act(domain, lambda: domain.pMWakeup(0), PowerState.RUNNING)
+                return
+            if state in {
+                libvirt.VIR_DOMAIN_CRASHED,
+                libvirt.VIR_DOMAIN_SHUTDOWN,
+            }:  # what is left of it stands in the way
                 _keep(domain)
                 _turn_off(domain)
             self._act(domain, domain.create, PowerState.RUNNING)
-            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as it was when its memory was saved
-                self._run_on(domain)
 
     def _run_on(self, domain: Any) -> None:
         """Lets the vCPUs of a paused guest run on, unless a live migration keeps them still."""
@@ -279,7 +281,7 @@ class Guests(Hypervisor):
         try:
             action()
         except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or info(domain).power_state is not wanted:
+            if is_lost(error) or info(domain).power_state is not wanted:
                 raise
 
 
@@ -307,28 +309,30 @@ def _turn_off(domain: Any) -> None:
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or domain.isActive():
+        if is_lost(error) or domain.isActive():
             raise
 
 
 def _undefine(domain: Any) -> None:
-    """Forgets the guest, with its saved memory, NVRAM, and what is known of its snapshots and checkpoints."""
-    most = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-    )
-    try:
-        domain.undefineFlags(most)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}:
-            raise
-        domain.undefine()  # a hypervisor that has none of these
+    """Forgets the guest, with its saved memory, NVRAM and TPM state, and what is known of its snapshots and checkpoints."""
+    common = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    most = common | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    for flags in (most | libvirt.VIR_DOMAIN_UNDEFINE_TPM, most, common):
+        try:
+            domain.undefineFlags(flags)
+        except libvirt.libvirtError as error:
+            # An older daemon, or another hypervisor, does not know all of them.
+            if error.get_error_code() not in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}:
+                raise
+        else:
+            return
+    domain.undefine()
 
 
-def _is_saved(domain: Any) -> bool:
-    return info(domain).power_state is PowerState.SUSPENDED
+def _drop_saved(domain: Any, seen: GuestInfo) -> None:
+    """Forgets the saved memory of a guest that has some."""
+    if seen.power_state is PowerState.SUSPENDED and not domain.isActive():
+        domain.managedSaveRemove()
 
 
 def _abilities(connect: Any) -> tuple[str, bool]:

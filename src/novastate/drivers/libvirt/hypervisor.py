@@ -5,6 +5,7 @@ Rules of this file: a guest is named by its uuid, and looked up in each call: an
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,8 +50,10 @@ class Hypervisor(ComputeDriver):
         if not instances_path.startswith("/"):
             raise InvalidField("instances_path", instances_path, "must be an absolute path on the host")
         speakable("instances_path", instances_path)
-        if stop_delay < 0:
-            raise InvalidField("stop_delay", stop_delay, "must be a number of seconds, 0 or more")
+        if virt_type not in {None, "kvm", "qemu"}:
+            raise InvalidField("virt_type", virt_type, "must be kvm, qemu or None")
+        if not 0 <= stop_delay < threading.TIMEOUT_MAX:
+            raise InvalidField("stop_delay", stop_delay, "must be a finite number of seconds, 0 or more")
         self.connection = Connection(uri, host=host, timeout=timeout, keepalive=keepalive)
         self.timeout = timeout
         self.peers: Mapping[str, str] = dict(peers or {})

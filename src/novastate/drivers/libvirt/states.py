@@ -31,7 +31,7 @@ _POSTCOPY = frozenset({12, 13})
 
 def info(domain: Any) -> GuestInfo:
     """The guest of *domain*, a ``virDomain``; to be called within a call."""
-    state, reason = domain.state()
+    state, reason, saved = _state(domain)
     _, most_memory, _, vcpus, _ = domain.info()
     power = from_libvirt(state)
     incoming = outgoing = False
@@ -42,7 +42,7 @@ def info(domain: Any) -> GuestInfo:
         state == _OFF and not reason and not domain.isPersistent()
     ):  # a transient guest exists only while it is on its way
         incoming = True
-    elif state == _OFF and _saved(domain):
+    elif saved:
         power = PowerState.SUSPENDED
     if incoming:
         power = PowerState.PAUSED
@@ -87,6 +87,17 @@ def _arrives(domain: Any) -> bool:
             return False
         raise
     return False
+
+
+def _state(domain: Any) -> tuple[int, int, bool]:
+    """State, reason, and whether it is off with saved memory: as they were at one time, though a start may use the memory up."""
+    while True:
+        state, reason = domain.state()
+        if state != _OFF:
+            return state, reason, False
+        saved = _saved(domain)
+        if saved or domain.state()[0] == _OFF:
+            return state, reason, saved
 
 
 def _saved(domain: Any) -> bool:
