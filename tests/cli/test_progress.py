@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
 
 from novastate.cli.progress import Progress
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Link, forecast
 from novastate.drivers import JobStats, JobType
 
 MIB = 1 << 20
@@ -40,6 +42,52 @@ def test_plain_output_has_a_line_each_ten_percent():
     lines = play(io.StringIO()).splitlines()
     assert [line.split("%")[0].strip() for line in lines[:3]] == ["0", "12", "60"]
     assert lines[3:] == ["abort: asked for", "completed: 10.0 s, 100 MiB sent, 1 syncs, paused for 20 ms"]
+
+
+def expected(written=2000, rate=5000.0):
+    curve = DirtyCurve((DirtyClass(written, rate),), 25600)
+    guest = Guest(memory=100 * MIB, zero_pages=1000, page_size=4096, curve=curve, busy=0.1)
+    return forecast(guest, Link(64 * MIB))
+
+
+def lines_with(of, *events):
+    out = io.StringIO()
+    with Progress(out) as listener:
+        listener(
+            "live_migration.forecast",
+            {"forecast": of, "destination": "b", "disk_bytes": 0, "disk_s": 0.0, "reason": ""},
+        )
+        for name, more in events:
+            listener(f"live_migration.{name}", more)
+    return out.getvalue().splitlines()
+
+
+def test_each_line_says_when_it_will_be_done_and_with_what_pause():
+    lines = lines_with(expected(), *(("progress", {"stats": stats(at), "downtime_ms": 300}) for at in (5, 50, 90)))
+    found = [
+        re.search(r"  ETA ([0-9.]+) s \(([0-9.]+) to ([0-9.]+)\), pause ([0-9]+) ms$", line) for line in lines[-3:]
+    ]
+    etas = [float(one[1]) for one in found]
+    assert sorted(etas, reverse=True) == etas
+    assert all(float(one[2]) <= float(one[1]) <= float(one[3]) for one in found)
+    assert 0 < int(found[-1][4]) <= 300
+
+
+def test_a_line_says_that_there_will_be_no_end():
+    endless = expected(written=16000, rate=100_000.0)
+    line = lines_with(endless, ("progress", {"stats": stats(50), "downtime_ms": 30}))[-1]
+    assert line.endswith("no ETA: it does not converge")
+
+
+def test_a_guest_that_was_paused_by_force_has_an_end():
+    moving = ("progress", {"stats": stats(50), "downtime_ms": 30})
+    endless = expected(written=16000, rate=100_000.0)
+    assert "ETA " in lines_with(endless, ("force-complete", {"reason": "asked for"}), moving)[-1]
+    assert "no ETA" not in lines_with(endless, ("force-complete", {"reason": "asked for"}), moving)[-1]
+
+
+def test_without_a_forecast_there_is_no_eta():
+    assert "ETA" not in lines_with(None, ("progress", {"stats": stats(50), "downtime_ms": 300}))[-1]
 
 
 def test_a_terminal_has_a_bar_that_ends():

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from novastate.drivers import JobStats, JobType
 
 if TYPE_CHECKING:
-    from novastate.convergence import Forecast
+    from novastate.convergence import Forecast, Outlook
 
-__all__ = ["Progress", "describe", "describe_forecast"]
+__all__ = ["Progress", "describe", "describe_forecast", "describe_outlook"]
 
 _MIB = 1 << 20
 
@@ -26,15 +26,26 @@ _WORTH_A_LINE = frozenset(
 _STEP = 10
 
 
-def describe(stats: JobStats, downtime_ms: int) -> str:
-    """One moment of a migration in one line."""
+def describe(stats: JobStats, downtime_ms: int, ahead: Outlook | None = None) -> str:
+    """One moment of a migration in one line; *ahead*: what is to come."""
     text = (
         f"{stats.progress:3d} %  {stats.elapsed:6.1f} s  {stats.memory_remaining / _MIB:7.1f} MiB left"
         f"  {stats.memory_bps / _MIB:6.1f} MiB/s  {stats.iteration:2d} syncs  pause limit {downtime_ms} ms"
     )
     if stats.throttle:
         text += f"  throttled {stats.throttle:.0%}"
-    return text + ("  post-copy" if stats.post_copy else "")
+    if stats.post_copy:
+        text += "  post-copy"
+    return text if ahead is None else f"{text}  {describe_outlook(ahead)}"
+
+
+def describe_outlook(ahead: Outlook) -> str:
+    """``ETA 3.2 s (2.8 to 4.1), pause 120 ms``, or that there is none."""
+    if ahead.eta is None or ahead.interval is None:
+        return "no ETA: it does not converge"
+    low, high = ahead.interval
+    pause = "" if ahead.downtime is None else f", pause {1000 * ahead.downtime:.0f} ms"
+    return f"ETA {ahead.eta:.1f} s ({low:.1f} to {high:.1f}){pause}"
 
 
 def describe_forecast(expected: Forecast) -> str:
@@ -62,6 +73,7 @@ class Progress:
         self._shown = -_STEP
         self._next = 0.0
         self._bar: Any = None
+        self._forced = False
         self.expected: Forecast | None = None
         self.stats: JobStats | None = None
         self.facts: dict[str, Any] = {"forecast": None, "stats": None}
@@ -92,10 +104,12 @@ class Progress:
         if event == "live_migration.forecast":
             self._forecast(payload)
         elif event == "live_migration.progress":
-            self._move(payload["stats"], describe(payload["stats"], payload["downtime_ms"]))
+            stats, downtime_ms = payload["stats"], payload["downtime_ms"]
+            self._move(stats, describe(stats, downtime_ms, self._ahead(stats, downtime_ms / 1000)))
         elif event == "live_migration.stats":
             self._end(payload["stats"])
         elif event in _WORTH_A_LINE:
+            self._forced |= event == "live_migration.force-complete"
             where = f" {payload['host']}" if "host" in payload else ""
             text = f"{event.partition('.')[2]}{where}: {payload['reason']}"
             self._bar.console.print(text, markup=False) if self._bar else print(text, file=self._out)
@@ -107,6 +121,18 @@ class Progress:
         if expected is not None and payload["disk_bytes"]:
             where += f", after {payload['disk_s']:.1f} s for {payload['disk_bytes'] / _MIB:.0f} MiB of disk"
         print(f"{text}\n{where}", file=self._out, flush=True)
+
+    def _ahead(self, stats: JobStats, downtime: float) -> Outlook | None:
+        """What is to come, where there was a forecast."""
+        expected = self.expected
+        if expected is None:
+            return None
+        from novastate.convergence import DirtyCurve, outlook  # noqa: PLC0415  (loads numpy, as the forecast did)
+
+        if self._forced:  # without post-copy the guest was paused
+            still = DirtyCurve((), expected.guest.curve.page_count)
+            expected = evolve(expected, guest=evolve(expected.guest, curve=still))
+        return outlook(expected, stats, downtime=downtime)
 
     def _move(self, stats: JobStats, line: str) -> None:
         if self._bar is None and self._out.isatty():
