@@ -39,10 +39,13 @@ ADDRESSES = {"alpha": "10.77.0.1", "beta": "10.77.0.2"}
 PORTS = {"alpha": 49200, "beta": 49300}
 LINK = "link0"
 #: Directories that every host has, with contents of its own; SMALL takes 8 MiB.
-IMAGES = "/var/lib/libvirt/images"
-SMALL = "/var/lib/libvirt/small"
-SERIAL = "/var/log/libvirt/serial"
+IMAGES = Path("/var/lib/libvirt/images")
+SMALL = Path("/var/lib/libvirt/small")
+SERIAL = Path("/var/log/libvirt/serial")
 HEARTBEAT = re.compile(r"^HB (seq=\d+ .*)\n", re.MULTILINE)
+
+#: On a machine with much to do, or after a pause, a guest's kernel would complain of the time that it lost.
+QUIET = "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
 
 LIBVIRTD_CONF = """\
 host_uuid = "{uuid}"
@@ -112,7 +115,7 @@ class Lab:
         self.directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="nsl"))  # short: socket paths take 107 bytes
         self.image = image.build()
         self.boot = self.directory / "boot"
-        self.shared_dir = str(self.directory / "shared")
+        self.shared_dir = self.directory / "shared"
         self.up_seconds = 0.0
         self._first: dict[str, int] = {}
         self._lay_out()
@@ -181,11 +184,11 @@ class Lab:
     def other(self, host: str) -> str:
         return HOSTS[1 - HOSTS.index(host)]
 
-    def path(self, host: str, inside: str) -> Path:
-        """Where this process finds what the host knows as *inside*: ``lab.path("beta", lab.images_dir + "/a.qcow2")``."""
+    def path(self, host: str, inside: str | Path) -> Path:
+        """Where this process finds what the host knows as *inside*: ``lab.path("beta", lab.images_dir / "a.qcow2")``."""
         return Path(f"/proc/{self._first[host]}/root{inside}")
 
-    def run(self, host: str, *command: str, timeout: float = 20.0) -> str:
+    def run(self, host: str, *command: str | Path, timeout: float = 20.0) -> str:
         """What a command writes that is run on the host. RuntimeError if it fails."""
         return run(*self._inside(host), *command, timeout=timeout)
 
@@ -219,13 +222,13 @@ class Lab:
         options: str = "",
         *,
         vcpus: int = 1,
-        disks: Iterable[str] = (),
+        disks: Iterable[str | Path] = (),
         vnc: bool = False,
         devices: str = "",
     ) -> str:
         """A domain that boots the lab guest; *options*: see guest/init.c; *disks*: paths, .qcow2 or raw; *devices*: more XML."""
         parts = []
-        for letter, disk in zip("abcdefgh", disks, strict=False):
+        for letter, disk in zip("abcdefgh", map(str, disks), strict=False):
             kind = "qcow2" if disk.endswith(".qcow2") else "raw"
             parts.append(
                 f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'/><source file={quoteattr(disk)}/>"
@@ -242,7 +245,7 @@ class Lab:
   <memory unit='MiB'>{memory_mb}</memory><vcpu>{vcpus}</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type>
     <kernel>{self.boot}/vmlinuz</kernel><initrd>{self.boot}/initramfs.gz</initrd>
-    <cmdline>console=ttyS0 quiet panic=-1 edd=off nokaslr {escape(options)}</cmdline></os>
+    <cmdline>console=ttyS0 quiet panic=-1 edd=off nokaslr {QUIET} {escape(options)}</cmdline></os>
   <features><acpi/></features>
   <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
@@ -362,7 +365,7 @@ class Lab:
     # --- between two tests
 
     def reset(self) -> None:
-        """Link and daemons as they were at the beginning, and no guest on either host, whatever state it is in."""
+        """Link, daemons and directories as they were at the beginning, and no guest on either host, whatever state it is in."""
         self.mend_link()
         self.line_rate(None)
         for host in HOSTS:
@@ -372,18 +375,28 @@ class Lab:
                     self._kill(pid)
             try:
                 self.start_daemon(host)
-                self._forget_guests(host)
+                self._forget(host)
             except RuntimeError:  # a daemon that hangs is of no use to the next test
                 self.restart_daemon(host)
-                self._forget_guests(host)
+                self._forget(host)
+            for inside in (IMAGES, SMALL, SERIAL, self.shared_dir):
+                for path in self.path(host, inside).iterdir():
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    def _forget_guests(self, host: str) -> None:
-        for guest in self.virsh(host, "list", "--all", "--uuid").split():
-            for words in (("destroy", guest), ("undefine", guest, "--managed-save", "--snapshots-metadata")):
-                with contextlib.suppress(RuntimeError):  # gone already, or never defined
-                    self.virsh(host, *words)
-        if left := self.virsh(host, "list", "--all", "--name").split():
-            raise RuntimeError(f"{host} does not let go of {', '.join(left)}")
+    def _forget(self, host: str) -> None:
+        """No guest and no pool that the daemon knows of. RuntimeError: it does not let go of one."""
+        until = time.monotonic() + 10
+        while guests := self.virsh(host, "list", "--all", "--uuid").split():
+            if time.monotonic() > until:
+                raise RuntimeError(f"{host} does not let go of {', '.join(guests)}")
+            for guest in guests:
+                for words in (("destroy", guest), ("undefine", guest, "--managed-save", "--snapshots-metadata")):
+                    with contextlib.suppress(RuntimeError):  # gone already, or never defined
+                        self.virsh(host, *words)
+        for pool in self.virsh(host, "pool-list", "--all", "--uuid").split():
+            for word in ("pool-destroy", "pool-undefine"):
+                with contextlib.suppress(RuntimeError):  # not active, or never defined
+                    self.virsh(host, word, pool)
 
     # --- inner parts
 
@@ -393,7 +406,7 @@ class Lab:
         self.boot.mkdir()
         shutil.copyfile(self.image.kernel, self.boot / "vmlinuz")
         shutil.copyfile(self.image.initramfs, self.boot / "initramfs.gz")
-        Path(self.shared_dir).mkdir()
+        self.shared_dir.mkdir()
         names = "".join(f"{ADDRESSES[host]} {host}\n" for host in HOSTS)
         (self.directory / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{names}")
         for host in HOSTS:

@@ -38,7 +38,7 @@ def test_two_daemons_are_two_hosts(lab, connect):
     assert len(uuids) == 2
     for host in lab.hosts:
         lab.run(lab.other(host), "virsh", "-c", lab.peer_uri(host), "hostname")
-        (Path(lab.path(host, lab.images_dir)) / "whose").write_text(host)
+        lab.path(host, lab.images_dir / "whose").write_text(host)
     assert [lab.run(host, "cat", f"{lab.images_dir}/whose") for host in lab.hosts] == list(lab.hosts)
 
 
@@ -128,6 +128,18 @@ def reaches(lab, host):
     return True
 
 
+def test_a_guest_that_runs_twice_is_noticed(lab, guest, whole):
+    one = guest()
+    path = lab.directory / "twin.xml"
+    path.write_text(one.xml)
+    lab.virsh("beta", "create", str(path))
+    watch.ready(lab, "beta", one.name)
+    with pytest.raises(AssertionError, match="runs on alpha and on beta"):
+        whole(one.name)
+    lab.virsh("beta", "suspend", one.name)
+    assert whole(one.name) == "alpha"
+
+
 def test_a_cut_link_swallows_and_a_broken_one_refuses_and_both_mend(hosts):
     assert reaches(hosts, "beta") is True
     hosts.cut_link()
@@ -164,12 +176,16 @@ def test_a_daemon_can_be_killed_stopped_and_started_and_its_guest_goes_on(lab, g
     assert whole(one.name) == "alpha"
 
 
-def test_a_reset_leaves_no_guest_and_both_daemons_up(lab, guest):
+def test_a_reset_leaves_nothing_behind_and_both_daemons_up(lab, guest):
     one = guest(persistent=True)
+    lab.run("alpha", "dd", "if=/dev/zero", f"of={lab.small_dir}/full", "bs=1M", "count=8")
+    lab.run("beta", "mkdir", "-p", f"{lab.images_dir}/of/one")
     lab.stop_daemon("alpha")
     lab.kill_daemon("beta")
     lab.reset()
     assert lab.qemu_pids(one.uuid) == {}
+    assert lab.run("alpha", "ls", lab.small_dir) == lab.run("beta", "ls", lab.images_dir) == ""
+    assert lab.serial("alpha", one.name) == ""
     assert [lab.virsh(host, "list", "--all", "--name").split() for host in lab.hosts] == [[], []]
 
 
