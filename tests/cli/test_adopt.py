@@ -82,7 +82,7 @@ def row(run, name="web"):
 def test_guests_are_adopted_and_every_command_acts_on_them(world, web, run):
     status, out, err = run("adopt", *HOSTS)
     assert (status, err) == (0, "")
-    assert "adopted  web: active on a (power RUNNING), 1 vCPUs, 256 MiB" in out
+    assert "adopted  web: active on a (power RUNNING), 1 vCPU, 256 MiB" in out
     assert [node["servers"] for node in json.loads(run("hosts", "--json")[1])] == [1, 0]
 
     status, out, err = run("forecast", "web", "b", "--bandwidth", "64")

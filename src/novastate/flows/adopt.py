@@ -222,7 +222,8 @@ def _migrates(host: str, uuid: str) -> Flow[bool]:
 
 
 def _described(instance: Instance) -> str:
-    return f"{instance.vm_state} on {instance.host} (power {instance.power_state}), {instance.vcpus} vCPUs, {instance.memory_mb} MiB"
+    size = f"{instance.vcpus} vCPU{'' if instance.vcpus == 1 else 's'}, {instance.memory_mb} MiB"
+    return f"{instance.vm_state} on {instance.host} (power {instance.power_state}), {size}"
 
 
 def _absent(instance: Instance, found: Survey) -> Flow[tuple[Outcome, str]]:
