@@ -264,6 +264,8 @@ class Guests(Hypervisor):
                 _keep(domain)
                 _turn_off(domain)
             self._act(domain, domain.create, PowerState.RUNNING)
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as it was when its memory was saved
+                self._run_on(domain)
 
     def _run_on(self, domain: Any) -> None:
         """Lets the vCPUs of a paused guest run on, unless a live migration keeps them still."""
