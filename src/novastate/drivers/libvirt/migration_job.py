@@ -303,13 +303,14 @@ class Job:
             raise DriverError(f"guest {self.uuid}: how its live migration has ended cannot be told here{reason}")
         if kind is JobType.UNBOUNDED and found.seen is not AtSource.GONE:
             broken = found.seen is AtSource.BROKEN and attempt is not Attempt.RUNS
-            self.last = statistics(found.raw, kind, post_copy=self.post_copy, broken=broken)
+            self.last = statistics(found.raw, kind, post_copy=found.post_copy, broken=broken)
             return self.last
         if kind is JobType.COMPLETED and self.final is not None:
             return statistics(self.final, kind, post_copy=self.post_copy)
-        last = self.last or JobStats(kind)
-        failed = kind in {JobType.FAILED, JobType.CANCELLED}
-        return evolve(last, type=kind, broken=False, error=error.text if failed and error is not None else "")
+        last, error_text = self.last or JobStats(kind), error.text if error is not None else ""
+        if kind in {JobType.FAILED, JobType.CANCELLED}:  # the guest is here: a switch that was asked for was not made
+            return evolve(last, type=kind, broken=False, error=error_text)
+        return evolve(last, type=kind, post_copy=self.post_copy, broken=False, error="")
 
 
 class Jobs:

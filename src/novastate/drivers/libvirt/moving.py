@@ -64,6 +64,8 @@ class Moving(Checking):
         if found.seen is AtSource.BROKEN and (job is None or job.attempt is not Attempt.RUNS):
             self._resume(uuid, dest, data, params)
             return
+        if job is None and found.seen is AtSource.GONE:
+            raise DriverError(f"guest {uuid} does not run and cannot be migrated live", host=self.host)
         if job is not None or found.seen is not AtSource.HERE:
             return
         self._launch(instance, dest, data, params)
