@@ -111,6 +111,8 @@ class Guests(Hypervisor):
                     f"guest {uuid} is {domain.power_state}: only a hard reboot restarts it", host=self.host
                 )
             return
+        if domain.outgoing:
+            raise DriverError(f"guest {uuid}: post-copy has handed it to another host", host=self.host)
         self.break_job_of(uuid, now, "the guest was rebooted")
         if domain.runs:
             self.world.move(domain, PowerState.SHUTDOWN, Lifecycle.STOPPED, now)
