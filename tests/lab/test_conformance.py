@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,7 +24,7 @@ def new_instance():
         uuid=name,
         display_name=name,
         flavor=FLAVOR,
-        metadata={"guest": "wss_mb=8 rate_mb=4", "disks": root_disk_path(name, IMAGES)},
+        metadata={"guest": "wss_mb=8 rate_mb=4 disk=1 disk_mb=8", "disks": root_disk_path(name, IMAGES)},
     )
 
 
@@ -49,14 +50,23 @@ def kit(lab):
         time.sleep(0.7)
         return beats != [len(lab.heartbeats(host, instance.name)) for host in lab.hosts]
 
+    @contextmanager
+    def cut_link():
+        lab.break_link()
+        try:
+            yield
+        finally:
+            lab.mend_link()
+
     fleet = Fleet(
         drivers,
         new_instance,
         patience=30,
         poll=0.05,
         params=LiveMigrationParams(bandwidth=64 * MIB),
-        slow=LiveMigrationParams(bandwidth=6 * MIB),
+        slow=LiveMigrationParams(bandwidth=12 * MIB),
         is_up=is_up,
+        cut_link=cut_link,
     )
     kit = DriverConformance(fleet)
     yield kit

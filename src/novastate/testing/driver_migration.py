@@ -127,6 +127,7 @@ class MigrationChecks(Bench):
         assert 0 <= stats.memory_remaining <= max(stats.memory_total, stats.memory_remaining), stats
         assert 0 <= stats.progress <= 100, stats
         assert 0 <= stats.throttle <= 0.99, stats
+        assert not stats.broken or self.able("supports_post_copy_recovery"), stats
         return None if stats.type in {JobType.NONE, JobType.UNBOUNDED} else stats
 
     def _under_way(self, move: _Move) -> JobStats:
@@ -360,12 +361,9 @@ class MigrationChecks(Bench):
             return
         move = self._prepared()
         ears = self.listen(move.here)
-        move.start(params)
-        self._under_way(move)
-        _twice(partial(move.here.live_migration_post_copy, move.uuid))
+        self._in_post_copy(move)
         self.hear("post-copy to be told", lambda: Lifecycle.POSTCOPY_STARTED in ears.told(move.uuid))
-        stats = move.job()
-        if stats.type is JobType.UNBOUNDED and stats.post_copy:
+        if move.job().type is JobType.UNBOUNDED:
             try:
                 move.here.live_migration_abort(move.uuid)
             except DriverError:
@@ -376,6 +374,42 @@ class MigrationChecks(Bench):
         assert ears.told(move.uuid).count(Lifecycle.POSTCOPY_STARTED) == 1
         assert Lifecycle.RESUMED not in ears.told(move.uuid), "it never ran on the source again"
         self.wait("the guest to run on", lambda: self.fleet.is_up(move.instance))
+
+    @_live
+    def driver_recovers_post_copy_or_says_that_it_cannot(self) -> None:
+        """supports_post_copy_recovery: a link that is lost breaks it, and a second start goes on over a new one."""
+        if not self.able("supports_post_copy_recovery"):
+            return  # that no job is ever broken is asserted at every look
+        assert self.fleet.cut_link is not None, "supports_post_copy_recovery is declared: the fleet must give cut_link"
+        move = self._prepared()
+        self._in_post_copy(move)
+        with self.fleet.cut_link():
+            self.wait("post-copy to be broken", lambda: move.job().broken)
+            refused(DriverError, partial(move.here.unpause, move.uuid))
+            refused(DriverError, partial(move.here.live_migration_abort, move.uuid))
+        self._in_post_copy_again(move)
+        assert self._arrived(move).post_copy
+        self.wait("the guest to run on", lambda: self.fleet.is_up(move.instance))
+
+    def _in_post_copy(self, move: _Move) -> None:
+        move.start(evolve(self.fleet.slow, post_copy=True))
+        self._under_way(move)
+        _twice(partial(move.here.live_migration_post_copy, move.uuid))
+        self.wait("post-copy", lambda: move.job().post_copy)
+        left = listed(move.here).get(move.uuid)
+        if left is not None:
+            assert (left.power_state, left.outgoing) == (_P, True), f"post-copy is told, and at the source it is {left}"
+            for call in (move.here.unpause, move.here.power_on, partial(move.here.reboot, hard=True)):
+                refused(DriverError, partial(call, move.uuid))
+
+    def _in_post_copy_again(self, move: _Move) -> None:
+        """Starts it again until it goes on: hosts that have lost each other may take a moment to meet."""
+
+        def goes_on() -> bool:
+            move.start(evolve(self.fleet.slow, post_copy=True))
+            return not move.job().broken
+
+        self.wait("post-copy to go on", goes_on)
 
     @_live
     def driver_throttles_or_says_that_it_cannot(self) -> None:

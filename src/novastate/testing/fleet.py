@@ -13,7 +13,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
@@ -55,7 +55,8 @@ class Fleet:
     instance, each time another, that the first two can spawn, that shuts down when it is asked to, and writes memory no faster
     than *params* carries it; *clock*: the time that the drivers live in; *patience*: seconds after which a boot, a shutdown, a
     migration counts as stuck; *poll*: seconds between two looks; *params*: by which a migration ends well; *slow*: by which one
-    goes on for 5 s at least; *is_up*: whether the guest of an instance has booted, and hears (default: at once).
+    goes on for 5 s at least; *is_up*: whether the guest of an instance has booted, and hears (default: at once); *cut_link*: gives a
+    context within which the hosts do not reach each other, needed where ``supports_post_copy_recovery`` is declared.
     """
 
     drivers: Sequence[ComputeDriver]
@@ -66,6 +67,7 @@ class Fleet:
     params: LiveMigrationParams = Factory(LiveMigrationParams)
     slow: LiveMigrationParams = Factory(lambda: LiveMigrationParams(bandwidth=4 * _MIB))
     is_up: Callable[[Instance], bool] = _always
+    cut_link: Callable[[], AbstractContextManager[object]] | None = None
 
     def __attrs_post_init__(self) -> None:
         if len(self.drivers) < 2:
