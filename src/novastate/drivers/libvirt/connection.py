@@ -26,6 +26,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -56,11 +57,13 @@ _CLOSING = 0.5
 class _Link:
     """One open ``virConnect`` and what is known of it."""
 
-    __slots__ = ("__weakref__", "connect", "lost", "places", "suspect")
+    __slots__ = ("__weakref__", "connect", "events", "lost", "places", "suspect")
 
     def __init__(self, connect: Any) -> None:
         self.connect = connect
         self.places = threading.BoundedSemaphore(MOST_CALLS)
+        #: What was registered with libvirt; each keeps the connection open.
+        self.events = list[int]()
         self.lost = False
         self.suspect = False
 
@@ -72,12 +75,12 @@ class _Link:
         thread.join(_CLOSING)
 
     def _close(self) -> None:
-        try:
-            if self.connect.isAlive():
-                self.connect.unregisterCloseCallback()
-            self.connect.close()
-        except libvirt.libvirtError:
-            logger.debug("closing a connection", exc_info=True)
+        steps = [partial(self.connect.domainEventDeregisterAny, event) for event in self.events]
+        for step in (*steps, self.connect.unregisterCloseCallback, self.connect.close):
+            try:
+                step()
+            except libvirt.libvirtError:  # it is broken, or none was registered
+                logger.debug("closing a connection", exc_info=True)
 
 
 class _Stale(Exception):
@@ -321,8 +324,8 @@ class Connection:
                 connection._lose(gone)  # noqa: SLF001  (itself)
 
         def told(event: HypervisorEvent) -> None:
-            connection = itself()
-            if connection is not None:
+            current, connection = weak(), itself()
+            if current is not None and not current.lost and connection is not None:
                 connection._tell(connection._ears(), event)  # noqa: SLF001  (itself)
 
         try:
@@ -330,7 +333,7 @@ class Connection:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
-        register(link.connect, told)
+        link.events = register(link.connect, told)
 
     def _lose(self, link: _Link) -> None:
         with self._changed:

@@ -48,8 +48,11 @@ class HypervisorEvent:
     at: float = Factory(time.monotonic)
 
 
-def register(connect: Any, tell: Callable[[HypervisorEvent], None]) -> None:
-    """Has libvirt call *tell* on its event loop's thread for each event of *connect* that there is a kind of."""
+def register(connect: Any, tell: Callable[[HypervisorEvent], None]) -> list[int]:
+    """Has libvirt call *tell* on its event loop's thread for each event of *connect* that there is a kind of.
+
+    Returns what ends that (``domainEventDeregisterAny``): until then libvirt keeps the connection open.
+    """
 
     def lifecycle(_connect: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
         tell(HypervisorEvent(EventKind.LIFECYCLE, domain.UUIDString(), event, detail, domain.ID()))
@@ -60,13 +63,15 @@ def register(connect: Any, tell: Callable[[HypervisorEvent], None]) -> None:
     def completed(_connect: Any, domain: Any, statistics: Mapping[str, Any], _opaque: object) -> None:
         tell(HypervisorEvent(EventKind.JOB_COMPLETED, domain.UUIDString(), statistics=dict(statistics)))
 
+    registered = list[int]()
     for number, callback in (
         (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
         (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, iteration),
         (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, completed),
     ):
         try:
-            connect.domainEventRegisterAny(None, number, callback, None)
+            registered.append(connect.domainEventRegisterAny(None, number, callback, None))
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # a hypervisor without events
                 raise
+    return registered
