@@ -190,7 +190,7 @@ class Moving(Checking):
         job = self.jobs.get(uuid)
         if job is not None and job.attempt in {Attempt.RETURNED, Attempt.RAISED}:
             found = self._look(uuid)
-            if found is None or found.seen is not AtSource.JOB:
+            if found is None or found.seen not in {AtSource.JOB, AtSource.BROKEN}:
                 return
         try:
             if self._abort(uuid, job) or job is None or job.attempt is not Attempt.RUNS:
