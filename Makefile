@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
 KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
-.PHONY: demo test bench lab docs lint system-deps clean setup build
+.PHONY: demo test bench bench-lab lab docs lint system-deps clean setup build
 
 # The main job: a simulated cloud, one live migration from request to completion.
 demo: $(VENV)/.built
@@ -29,6 +29,10 @@ lab: setup
 bench: setup
 	$(PIP) install --group bench
 	$(BIN)/python benchmarks/run.py
+
+# Forecasts against real migrations of guests drawn at random (root; some eight minutes): make bench-lab BENCH_LAB='--guests 3'
+bench-lab: setup
+	$(BIN)/python benchmarks/bench_lab.py --write $(BENCH_LAB)
 
 # libvirt-python is built against libvirt's own files, so it comes as soon as they are there; without it all but libvirt works.
 setup: $(VENV)/.ready

@@ -2,7 +2,8 @@
 
 A benchmark is a script ``bench_*.py`` or ``accuracy*.py`` beside this one with a function ``main() -> str`` that
 returns Markdown. Its first docstring line is the heading. Each runs in a process of its own, so that none warms,
-or is slowed by, what another has loaded.
+or is slowed by, what another has loaded. What needs more than this machine's CPU (APART) has a target of its own, and its section of
+RESULTS.md stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +20,12 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 #: Seconds that one script may take.
 DEADLINE = 600
+#: Scripts with a target of their own, and that target.
+APART = {"bench_lab": "make bench-lab"}
 
 
 def scripts(names: list[str]) -> list[Path]:
-    found = sorted([*HERE.glob("bench_*.py"), *HERE.glob("accuracy*.py")])
+    found = sorted(path for path in [*HERE.glob("bench_*.py"), *HERE.glob("accuracy*.py")] if path.stem not in APART)
     unknown = set(names) - {path.stem for path in found}
     if unknown:
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(p.stem for p in found)}")
@@ -55,19 +59,39 @@ def run(script: Path) -> str:
     return done.stdout.strip()
 
 
+def heading(script: Path) -> str:
+    doc = ast.get_docstring(ast.parse(script.read_text())) or script.stem
+    return doc.partition("\n")[0].rstrip(".")
+
+
+def kept() -> dict[str, str]:
+    """The sections of RESULTS.md that are written apart, with their marks, by script."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    found = {name: re.search(rf"<!-- {name} -->\n.*?<!-- /{name} -->\n", text, re.DOTALL) for name in APART}
+    return {name: one[0] for name, one in found.items() if one}
+
+
+def keep(script: Path, body: str) -> None:
+    """Writes the section of *script*, one of APART, into RESULTS.md, and leaves the others as they are."""
+    name = script.stem
+    text = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
+    old = kept().get(name)
+    when = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}."
+    new = f"<!-- {name} -->\n## {heading(script)}\n\n`{APART[name]}`: {when}\n\n{body.strip()}\n<!-- /{name} -->\n"
+    RESULTS.write_text(text.replace(old, new) if old else f"{text.rstrip()}\n\n{new}")
+
+
 def main(names: list[str]) -> int:
     parts, failed = [], 0
     for script in scripts(names):
         print(f"{script.stem} ...", flush=True)
-        doc = ast.get_docstring(ast.parse(script.read_text())) or script.stem
-        heading = doc.partition("\n")[0].rstrip(".")
         try:
             body = run(script)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             failed += 1
             body = f"**Failed**: {type(error).__name__}"
         print(body, flush=True)
-        parts.append(f"## {heading}\n\n`python benchmarks/run.py {script.stem}`\n\n{body}\n")
+        parts.append(f"## {heading(script)}\n\n`python benchmarks/run.py {script.stem}`\n\n{body}\n")
     if names:
         return 1 if failed else 0  # a part of the figures is printed, not kept
     head = (
@@ -76,7 +100,7 @@ def main(names: list[str]) -> int:
         "same run.\n\n"
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}.\n"
     )
-    RESULTS.write_text("\n".join([head, *parts]))
+    RESULTS.write_text("\n".join([head, *parts, *kept().values()]))
     print(f"wrote {RESULTS}" + (f"; {failed} failed" if failed else ""))
     return 1 if failed else 0
 
