@@ -15,7 +15,8 @@ ETC=${SYSTEM_DEPS_ETC:-/etc} # the tests have one of their own
 BASE=(python3 python3-venv python3-dev gcc libc6-dev make git ca-certificates)
 LAB=(pkg-config iproute2 iptables util-linux linux-image-cloud-amd64)
 VIRT=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-dev)
-APT=(timeout 900 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30)
+APT=(timeout 900 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3
+  -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30)
 export DEBIAN_FRONTEND=noninteractive
 
 say() { echo "system-deps: $*"; }
@@ -60,9 +61,11 @@ add_backports() {
       }')
     [ -z "$stanza" ] || { echo "$stanza" >"$to.sources" && echo "$to.sources"; return; }
   done
+  local b='[[:blank:]]+' # deb [OPTIONS] ADDRESS SUITE COMPONENT ...
   for file in "$ETC/apt/sources.list" "$ETC"/apt/sources.list.d/*.list; do
     [ -e "$file" ] || continue
-    stanza=$(sed -nE 's/^deb[[:blank:]]+(\[[^]]*\][[:blank:]]+)?([^[:blank:]]+)[[:blank:]]+bookworm[[:blank:]]+(.*)$/deb \1\2 bookworm-backports \3/p' "$file" | head -n 1)
+    stanza=$(sed -nE "s/^deb$b(\[[^]]*\]$b)?([^[:blank:]]+)${b}bookworm$b(.*)\$/deb \1\2 bookworm-backports \3/p" "$file")
+    stanza=${stanza%%$'\n'*}
     [ -z "$stanza" ] || { echo "$stanza" >"$to.list" && echo "$to.list"; return; }
   done
   return 1
@@ -80,7 +83,7 @@ if [ -z "${base[*]}${lab[*]}${virt[*]}" ]; then
 fi
 [ "$(. "$ETC/os-release" && echo "${VERSION_CODENAME-}")" = bookworm ] && backports=1 || backports=
 if [ "$(id -u)" != 0 ]; then
-  say "not root; to be installed as root: ${base[*]} ${lab[*]} ${virt[*]}${backports:+ (the last ${#virt[@]} from bookworm-backports)}"
+  say "not root; to be installed as root: ${base[*]} ${lab[*]} ${virt[*]}${backports:+ (qemu, libvirt: of bookworm-backports)}"
   exit 0
 fi
 
@@ -106,6 +109,7 @@ install() { # what for, packages and options
   failed=1
 }
 [ -z "${base[*]}" ] || install "needed by novastate and its tests" "${base[@]}"
-[ -z "${lab[*]}" ] || install "needed by the lab; without it make test leaves the lab out and says so" "${lab[@]}"
-[ -z "${virt[*]}" ] || install "needed by the lab; without it make test leaves the lab out and says so" ${backports:+-t bookworm-backports} "${virt[@]}"
+for_lab="needed by the lab; without it make test leaves the lab out and says so"
+[ -z "${lab[*]}" ] || install "$for_lab" "${lab[@]}"
+[ -z "${virt[*]}" ] || install "$for_lab" ${backports:+-t bookworm-backports} "${virt[@]}"
 exit "$failed"

@@ -75,23 +75,27 @@ shared_filesystems = ["{shared}"]
 
 def run(*command: str | Path, timeout: float = 20.0) -> str:
     """What a command writes. Raises RuntimeError with its own words if it fails or takes too long."""
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"no end within {timeout} s: {' '.join(map(str, command))}") from None
-    if done.returncode:
-        raise RuntimeError(
-            f"{' '.join(map(str, command))}: status {done.returncode}: {(done.stderr + done.stdout).strip()}"
-        )
-    return done.stdout
+    words = [str(part) for part in command]
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # to end what the command started as well: it would hold the pipes open
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise RuntimeError(f"no end within {timeout} s: {' '.join(words)}") from None
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(words)}: status {process.returncode}: {(err + out).strip()}")
+    return out
 
 
 def wait_for(what: str, condition, timeout: float, every: float = 0.05):
@@ -112,8 +116,8 @@ class Lab:
     small_dir = SMALL
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="nsl"))  # short: socket paths take 107 bytes
         self.image = image.build()
+        self.directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="nsl"))  # short: socket paths take 107 bytes
         self.boot = self.directory / "boot"
         self.shared_dir = self.directory / "shared"
         self.up_seconds = 0.0

@@ -140,6 +140,14 @@ def test_a_guest_that_runs_twice_is_noticed(lab, guest, whole):
     assert whole(one.name) == "alpha"
 
 
+def test_a_command_on_a_host_ends_at_its_deadline(lab):
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"no end within 0\.5 s"):
+        lab.run("alpha", "sh", "-c", "sleep 54321 & sleep 54321", timeout=0.5)
+    assert time.monotonic() - began < 20
+    wait_for("it is gone", lambda: not any("54321" in words for words in lab.processes("alpha").values()), 10)
+
+
 def test_a_cut_link_swallows_and_a_broken_one_refuses_and_both_mend(hosts):
     assert reaches(hosts, "beta") is True
     hosts.cut_link()

@@ -1,16 +1,17 @@
 // The lab guest's /init: it writes memory (and a disk) at a given rate, and keeps checking all that it wrote.
 //
 // Rules of this file:
-// - Contents follow from a counter. Write number c of a page (c = 1, 2, ...) sets its word c % 512 to value(page, c); before
-//   the first write, word k holds what write number k - 512 would have set (k = 0: write 0). So the page and its number of writes, kept apart in
-//   another part of memory, say what each of its 512 words must be. A lost write, or a page that came from another moment, shows.
-// - A sweep goes over every page; `bad` counts the pages that were not what they must be, and the first ones are printed.
-// - One line every half second, whatever else happens: HB seq=4 t=2.01 writes=900 checked=5000 bad=0 sweeps=1 [disk_...]
+// - Contents follow from a counter. Write number c of a page (c = 1, 2, ...) sets its word c % 512 to value(page, c);
+//   before the first write, word k holds what write number k - 512 would have set (k = 0: write 0). So the page and its
+//   number of writes, kept apart in another part of memory, say what each of its 512 words must be. A lost write, or a
+//   page that came from another moment, shows.
+// - A sweep goes over every page; `bad` counts the pages that were not what they must be; the first ones are printed.
+// - One line every half second: HB seq=4 t=2.01 writes=900 checked=5000 bad=0 sweeps=1 [disk_...]
 //
 // Options, on the kernel's command line (defaults in parentheses):
 //   wss_mb (16) rate_mb (8)   memory that is written, MiB, and how many MiB of pages a second are written
-//   pattern (uniform)         uniform; seq: one page after the other; hotcold: hot_w (90) percent of the writes go to hot_pct (10)
-//                             percent of the pages; zipf: with exponent zipf_s / 100 (99)
+//   pattern (uniform)         uniform; seq: one page after the other; hotcold: hot_w (90) percent of the writes go to
+//                             hot_pct (10) percent of the pages; zipf: with exponent zipf_s / 100 (99)
 //   write (word)              word: eight bytes of the page; page: all of it
 //   ro_mb (0) zero_mb (0)     memory filled once and never written again; memory touched and left zero
 //   cpu (0)                   1: never idle; the rate is then only what an undisturbed processor reaches
@@ -83,7 +84,9 @@ static inline uint64_t value(uint64_t page, int64_t c) { // what write number c 
   return x ^ x >> 29;
 }
 
-static inline int64_t last(int64_t count, int word) { return count - ((count - word) & (WORDS - 1)); } // write that set it
+static inline int64_t last(int64_t count, int word) { // the write that set this word
+  return count - ((count - word) & (WORDS - 1));
+}
 
 static void fill(uint64_t *at, uint64_t page, int64_t count) {
   for (int k = 0; k < WORDS; k++) at[k] = value(page, last(count, k));
@@ -95,7 +98,8 @@ static int differs(const char *what, const uint64_t *at, uint64_t page, int64_t 
     uint64_t want = zero ? 0 : value(page, last(count, k));
     if (at[k] == want) continue;
     if (__atomic_fetch_add(&shown, 1, __ATOMIC_RELAXED) < SHOWN)
-      printf("BAD %s page=%lu word=%d writes=%ld want=%016lx got=%016lx\n", what, page & (DISK - 1), k, count, want, at[k]);
+      printf("BAD %s page=%lu word=%d writes=%ld want=%016lx got=%016lx\n", what, page & (DISK - 1), k, count, want,
+             at[k]);
     return 1;
   }
   return 0;
@@ -109,7 +113,7 @@ static int disk_on;
 static void *disk_thread(void *unused) {
   int fd = -1;
   for (int i = 0; i < 100 && fd < 0; i++, sleep_ms(50))
-    if ((fd = open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC)) < 0) fd = open("/dev/sda", O_RDWR | O_DIRECT | O_CLOEXEC);
+    fd = open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC);
   uint64_t size = 0, state = 0x2545F4914F6CDD1DULL, *block = aligned_alloc(PAGE, PAGE);
   if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) || size < PAGE) stop("no disk");
   uint64_t blocks = (uint64_t)number("disk_mb", 8) << 8, next = 0;
@@ -218,7 +222,9 @@ static inline uint64_t next_page(void) {
   uint64_t x = draw(&state), low = 0, high = n_written - 1;
   switch (kind) {
   case SEQ: return step++ % n_written;
-  case HOTCOLD: return scattered[x >> 32 < hot_share || n_hot >= n_written ? draw(&state) % n_hot : n_hot + draw(&state) % (n_written - n_hot)];
+  case HOTCOLD:
+    if (x >> 32 < hot_share || n_hot >= n_written) return scattered[draw(&state) % n_hot];
+    return scattered[n_hot + draw(&state) % (n_written - n_hot)];
   case ZIPF:
     while (low < high) {
       uint64_t mid = (low + high) / 2;
@@ -242,9 +248,10 @@ int main(void) {
 
   double began = now();
   n_written = (uint64_t)number("wss_mb", 16) << 8;
-  uint64_t n_kept = (uint64_t)number("ro_mb", 0) << 8, n_zero = (uint64_t)number("zero_mb", 0) << 8, n_all = n_written + n_kept + n_zero;
+  uint64_t n_kept = (uint64_t)number("ro_mb", 0) << 8, n_zero = (uint64_t)number("zero_mb", 0) << 8;
+  uint64_t n_all = n_written + n_kept + n_zero;
   struct sysinfo info;
-  if (sysinfo(&info) || n_all * PAGE + n_written * 16 + (6 << 20) > info.freeram) stop("not enough memory for what was asked");
+  if (sysinfo(&info) || n_all * PAGE + n_written * 16 + (6 << 20) > info.freeram) stop("not enough memory");
   uint64_t *memory = grab(n_all);
   int64_t *count = (int64_t *)grab(n_written * sizeof *count / PAGE + 1);
   for (uint64_t i = 0; i < n_written + n_kept; i++) fill(memory + i * WORDS, i, 0);
@@ -283,17 +290,21 @@ int main(void) {
     }
     double until = now() + 0.004; // a sweep never holds up the writes for long
     for (double left = n_all / sweep_s * passed + 1; left >= 1 && n_all && now() < until; left--) {
-      bad += differs("memory", memory + at * WORDS, at, at < n_written ? count[at] : 0, at >= n_written + n_kept), checked++;
+      int64_t writes_of = at < n_written ? count[at] : 0;
+      bad += differs("memory", memory + at * WORDS, at, writes_of, at >= n_written + n_kept), checked++;
       if (++at < n_all) continue;
       int64_t sum = 0; // the counters themselves
       for (uint64_t i = 0; i < n_written; i++) sum += count[i];
-      if (sum != (int64_t)writes * (whole_pages ? WORDS : 1)) bad++, printf("BAD counters sum=%ld writes=%lu\n", sum, writes);
+      if (sum != (int64_t)writes * (whole_pages ? WORDS : 1))
+        bad++, printf("BAD counters sum=%ld writes=%lu\n", sum, writes);
       at = 0, sweeps++;
     }
     look_at_keys();
     if (t >= beat) {
       printf("HB seq=%lu t=%.2f writes=%lu checked=%lu bad=%lu sweeps=%lu", ++seq, t, writes, checked, bad, sweeps);
-      if (has_disk) printf(" disk_writes=%lu disk_checked=%lu disk_bad=%lu disk_sweeps=%lu disk_errors=%lu", disk_writes, disk_checked, disk_bad, disk_sweeps, disk_errors);
+      if (has_disk)
+        printf(" disk_writes=%lu disk_checked=%lu disk_bad=%lu disk_sweeps=%lu disk_errors=%lu", disk_writes,
+               disk_checked, disk_bad, disk_sweeps, disk_errors);
       printf("\n");
       beat = t > beat + 0.5 ? t + 0.5 : beat + 0.5;
     }
