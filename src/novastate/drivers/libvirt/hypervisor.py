@@ -5,6 +5,7 @@ Rules of this file: a guest is named by its uuid, and looked up in each call: an
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +37,7 @@ class Hypervisor(ComputeDriver):
         timeout: float = 30.0,
         address: str | None = None,
         peers: Mapping[str, str] | None = None,
-        instances_path: str = "/var/lib/libvirt/images",
+        instances_path: str | os.PathLike[str] = "/var/lib/libvirt/images",
         line_rate: float | None = None,
         define: Callable[[Instance], str] | None = None,
         clock: Clock | None = None,
@@ -47,6 +48,7 @@ class Hypervisor(ComputeDriver):
     ) -> None:
         if host is not None and not host:
             raise InvalidField("host", host, "must be a name, and not be empty")
+        instances_path = os.fspath(instances_path)
         if not instances_path.startswith("/"):
             raise InvalidField("instances_path", instances_path, "must be an absolute path on the host")
         speakable("instances_path", instances_path)
