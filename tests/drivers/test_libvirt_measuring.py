@@ -356,14 +356,18 @@ def test_memory_modules_are_no_part_of_the_ram():
 def test_rules_are_those_of_the_hypervisors_version():
     from novastate.drivers import LiveMigrationParams
 
-    answers = [("QEMU", 10_000_002), ("QEMU", 8_002_001), ("LXC", 1)]
+    answers = [("QEMU", 10_000_002), ("QEMU", 10_000_002), ("QEMU", 8_002_001), ("LXC", 1)]
     connection = SimpleNamespace(
         call=lambda what, function: function(
             SimpleNamespace(getType=lambda: answers[0][0], getVersion=lambda: answers.pop(0)[1])
         )
     )
     driver = Driver(None)
-    driver.connection = connection
+    driver.connection, driver.begins = connection, []
+    assert driver.rules(LiveMigrationParams()).begin == 0.305
+    driver.begins = [0.9, 0.5, 0.6]
+    assert driver.rules(LiveMigrationParams()).begin == 0.6, "learnt"
+    answers.insert(0, ("QEMU", 10_000_002))
     assert re.fullmatch(r"qemu-10\.0", driver.rules(LiveMigrationParams()).name)
     rules = driver.rules(LiveMigrationParams(auto_converge=True))
     assert (rules.name, rules.auto_converge) == ("qemu-8.2", True)

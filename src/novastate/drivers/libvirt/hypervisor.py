@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,6 +67,8 @@ class Hypervisor(ComputeDriver):
         self.stop_delay = stop_delay
         self.allow_monitor = allow_monitor
         self.jobs = Jobs()
+        #: What the daemons took before and after QEMU in this process's last migrations from here, s.
+        self.begins: deque[float] = deque(maxlen=5)
         self._host = host
         self._address = address
         self._hostname: str | None = None

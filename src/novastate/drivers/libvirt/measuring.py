@@ -21,12 +21,13 @@ import heapq
 import json
 import logging
 import re
+import statistics
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from novastate.drivers.base import LiveMigrationParams, qemu_rules
 from novastate.drivers.libvirt.binding import libvirt, libvirt_qemu
@@ -151,7 +152,10 @@ class Measuring(Hypervisor):
         return observed.guest()
 
     def rules(self, params: LiveMigrationParams) -> Rules:
-        """The rules of this host's QEMU in its version. Raises NotSupported for another hypervisor; ConvergenceError for one too old."""
+        """The rules of this host's QEMU in its version; what the daemons take besides is learnt from the last migrations from here.
+
+        Raises NotSupported for another hypervisor; ConvergenceError for one too old.
+        """
 
         def version(connect: Any) -> tuple[str, int]:
             return str(connect.getType()), int(connect.getVersion())
@@ -159,7 +163,8 @@ class Measuring(Hypervisor):
         kind, number = self.connection.call("asking for the hypervisor's version", version)
         if kind.upper() != "QEMU":
             raise NotSupported(f"a forecast for {kind}", host=self.host)
-        return qemu_rules(f"{number // 1_000_000}.{number // 1000 % 1000}", params)
+        rules = qemu_rules(f"{number // 1_000_000}.{number // 1000 % 1000}", params)
+        return evolve(rules, begin=statistics.median(self.begins)) if self.begins else rules
 
     def _observe(self, domain: Any, uuid: str, window: float) -> Observation:
         from novastate.convergence.sources import Observation  # noqa: PLC0415  (loads numpy)

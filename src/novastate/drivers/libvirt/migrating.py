@@ -29,6 +29,8 @@ __all__ = ["Migrating"]
 
 #: Bytes a second of a line that nobody has measured: 10 Gbit/s, the estimator's own default.
 _LINE_RATE = 1.25e9
+#: The daemons never need as long as this, s: what does is something else.
+_LONGEST_BEGIN = 10.0
 
 
 class Migrating(Moving):
@@ -119,13 +121,22 @@ class Migrating(Moving):
         return Link(limit=params.bandwidth or None, line_rate=self.line_rate or self.jobs.rates.get(dest) or _LINE_RATE)
 
     def _learn(self, uuid: str) -> None:
-        """Keeps what the line to its destination has carried, if nothing held it back."""
+        """Keeps what the line to its destination has carried, if nothing held it back; and what the daemons took besides QEMU.
+
+        The rate of a completed job is bytes / QEMU's own time (migration/migration.c: migration_calculate_complete).
+        """
         job = self.jobs.get(uuid)
-        if job is None or job.attempt is not Attempt.RETURNED or job.params is None or job.params.bandwidth:
+        if job is None or job.params is None:
             return
-        rate = float((job.final or {}).get("memory_bps", 0))
-        if rate > 0:
+        final = job.final or {}
+        rate = float(final.get("memory_bps", 0))
+        if rate <= 0:
+            return
+        if not job.params.bandwidth:
             self.jobs.rates[job.dest] = rate
+        besides = float(final.get("time_elapsed", 0)) / 1000 - float(final.get("memory_processed", 0)) / rate
+        if 0 < besides < _LONGEST_BEGIN and not final.get("disk_total"):
+            self.begins.append(besides)
 
 
 def _should_run(instance: Instance) -> bool:
