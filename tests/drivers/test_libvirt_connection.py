@@ -15,7 +15,7 @@ libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed
 
 from novastate.drivers.libvirt import Connection  # noqa: E402
 from novastate.drivers.libvirt import connection as module  # noqa: E402
-from novastate.drivers.libvirt.connection import MOST_CALLS, quiet, shown  # noqa: E402
+from novastate.drivers.libvirt.connection import MOST_CALLS, check_wanted, quiet, shown  # noqa: E402
 from novastate.drivers.libvirt.errors import CODES, translate  # noqa: E402
 from novastate.drivers.libvirt.raw_events import EventKind  # noqa: E402
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, NotSupported  # noqa: E402
@@ -159,6 +159,27 @@ def test_a_call_that_does_not_return_is_left_at_its_deadline(connection):
     gate.set()
 
 
+def test_a_call_that_was_left_takes_no_further_step(connection):
+    gate, ended, steps = threading.Event(), threading.Event(), []
+
+    def run(connect):
+        check_wanted()
+        steps.append("first")
+        gate.wait(60)
+        try:
+            check_wanted()
+            steps.append("second")
+        finally:
+            ended.set()
+
+    with pytest.raises(DriverTimeout):
+        connection.call("sleeping", run, timeout=0.1)
+    gate.set()
+    assert ended.wait(10)
+    assert steps == ["first"]
+    check_wanted()  # outside of a call everything is
+
+
 def test_after_a_timeout_a_connection_that_answers_is_kept(connection):
     gate = threading.Event()
     first = connection.call("looking", lambda connect: connect)
@@ -225,6 +246,27 @@ except DriverTimeout:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     assert (run.stdout, run.stderr) == ("left\n", "")
+
+
+def test_an_application_may_run_the_event_loop_itself():
+    code = """
+import threading
+import libvirt
+from novastate.drivers.libvirt import Connection, own_event_loop
+own_event_loop()
+libvirt.virEventRegisterDefaultImpl()
+def run():
+    while True:
+        libvirt.virEventRunDefaultImpl()
+threading.Thread(target=run, name="mine", daemon=True).start()
+heard = threading.Event()
+connection = Connection("test:///default")
+connection.on_event(lambda event: event.uuid and heard.set())
+connection.call("pausing", lambda connect: connect.lookupByName("test").suspend())
+print(heard.wait(10), "libvirt events" in {thread.name for thread in threading.enumerate()})
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout == "True False\n"
 
 
 def test_a_daemon_that_is_not_there_is_no_timeout(tmp_path):

@@ -14,9 +14,9 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
 from novastate.drivers import LibvirtDriver, Lifecycle  # noqa: E402
-from novastate.drivers.libvirt import states  # noqa: E402
+from novastate.drivers.libvirt import guests, states  # noqa: E402
 from novastate.drivers.libvirt.host import numa_cells  # noqa: E402
-from novastate.errors import DriverError, GuestNotFound, InvalidField  # noqa: E402
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField  # noqa: E402
 from novastate.machines import PowerState  # noqa: E402
 from novastate.objects import Flavor, Instance  # noqa: E402
 
@@ -190,6 +190,28 @@ def test_a_call_made_by_many_at_once_is_made_once(driver, instance, calls):
             thread.join(60)
         assert failures == []
     assert driver.get_info(instance.uuid).power_state is R
+
+
+def test_a_reboot_that_was_given_up_does_not_start_the_guest_later(driver, instance, monkeypatch):
+    """By then it may run elsewhere."""
+    driver.spawn(instance)
+    gate, off, turn_off = threading.Event(), threading.Event(), guests._turn_off
+
+    def slowly(domain):
+        turn_off(domain)
+        off.set()
+        gate.wait(60)
+
+    monkeypatch.setattr(guests, "_turn_off", slowly)
+    driver.connection.timeout = 0.3
+    with pytest.raises(DriverTimeout):
+        driver.reboot(instance.uuid, hard=True)
+    driver.connection.timeout = 10.0
+    assert off.wait(10)
+    before = threading.active_count()
+    gate.set()
+    wait_for("the call to end", lambda: threading.active_count() < before)
+    assert driver.get_info(instance.uuid).power_state is X
 
 
 # --- spawning

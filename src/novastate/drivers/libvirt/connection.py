@@ -13,6 +13,9 @@ Rules of this file:
 5. While somebody listens to events, a lost connection is opened anew in the background. A listener then gets CONNECTED, and has to
    compare what it knows with what is there.
 
+6. A call that was left at its deadline takes no further step: before each that changes something its function asks `check_wanted`. So
+   a guest that was given up here is not started here later.
+
 The function of a call runs on the call's thread: it returns plain values, never an object of libvirt, and calls nothing of this
 connection (it holds one of its places).
 """
@@ -36,7 +39,7 @@ from novastate.drivers.libvirt.event_loop import start_event_loop
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent, register
 from novastate.errors import DriverError, DriverTimeout, InvalidField, NotSupported
 
-__all__ = ["MOST_CALLS", "MOST_OPENINGS", "OPENING_LIMIT", "Background", "Connection"]
+__all__ = ["MOST_CALLS", "MOST_OPENINGS", "OPENING_LIMIT", "Background", "Connection", "check_wanted"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +70,12 @@ class _Link:
         self.lost = False
         self.suspect = False
 
-    def dispose(self) -> None:
-        """Closes it, on a thread that nobody waits for long: a stopped daemon lets no client go."""
+    def dispose(self, seconds: float = _CLOSING) -> None:
+        """Closes it, on a thread that is waited for so long: a stopped daemon lets no client go."""
         self.lost = True
         thread = threading.Thread(target=self._close, name="libvirt close", daemon=True)
         thread.start()
-        thread.join(_CLOSING)
+        thread.join(seconds)
 
     def _close(self) -> None:
         steps = [partial(self.connect.domainEventDeregisterAny, event) for event in self.events]
@@ -92,6 +95,8 @@ class Background(Generic[T]):
 
     def __init__(self, run: Callable[[], T], name: str, release: Callable[[], None] | None = None) -> None:
         self.done = threading.Event()
+        #: Set by whoever no longer waits for it.
+        self.abandoned = False
         self._run = run
         self._release = release
         self._value: T
@@ -99,6 +104,7 @@ class Background(Generic[T]):
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
+        _running.task = self
         try:
             self._value = self._run()
         except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
@@ -117,6 +123,16 @@ class Background(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value
+
+
+def check_wanted() -> None:
+    """To be called within a call: raises DriverTimeout if nobody waits for it any more (rule 6)."""
+    task: Background[Any] | None = getattr(_running, "task", None)
+    if task is not None and task.abandoned:
+        raise DriverTimeout("nobody waits for this call any more")
+
+
+_running = threading.local()
 
 
 class _Attempt:
@@ -186,7 +202,7 @@ class Connection:
             task = self._start(link, what, function)
             if not task.done.wait(max(0.0, deadline - time.monotonic())):
                 with self._changed:
-                    link.suspect = True
+                    link.suspect = task.abandoned = True
                     self._changed.notify_all()
                 about = f"guest {uuid}: {what}" if uuid else what
                 raise DriverTimeout(f"{about}: no reply in time", host=self.host)
@@ -401,15 +417,18 @@ class Connection:
 
     # --- the end
 
-    def close(self) -> None:
-        """Ends everything, at once; calls that wait raise DriverError. A second call does nothing."""
+    def close(self, seconds: float = _CLOSING) -> None:
+        """Ends everything; calls that wait raise DriverError. A second call does nothing.
+
+        The daemon is given *seconds* to take note; what takes longer goes on behind.
+        """
         with self._changed:
             self._closed = True
             link, self._link = self._link, None
             self._listeners.clear()
             self._changed.notify_all()
         if link is not None:
-            link.dispose()
+            link.dispose(seconds)
 
 
 def quiet(uri: str) -> str:
@@ -445,5 +464,6 @@ _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 @atexit.register
 def _close_all() -> None:
     """No thread of libvirt's may hold up, or outlive, the interpreter."""
+    end = time.monotonic() + _CLOSING
     for connection in list(_connections):
-        connection.close()
+        connection.close(max(0.0, end - time.monotonic()))

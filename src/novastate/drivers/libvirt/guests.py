@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from novastate.drivers.base import GuestInfo
 from novastate.drivers.libvirt import storage, xml
 from novastate.drivers.libvirt.binding import libvirt
+from novastate.drivers.libvirt.connection import check_wanted
 from novastate.drivers.libvirt.errors import is_lost
 from novastate.drivers.libvirt.hypervisor import Hypervisor
 from novastate.drivers.libvirt.states import info, is_migrating
@@ -96,6 +97,7 @@ class Guests(Hypervisor):
 
     def _define_guest(self, connect: Any, instance: Instance, text: str) -> Any:
         """Defines a new guest. The root disk is made if the domain has it where novastate puts it."""
+        check_wanted()
         path = xml.root_disk_path(instance.uuid, self.instances_path)
         made = False
         if xml.has_root_disk(instance) and path in xml.disk_files(text):
@@ -137,9 +139,11 @@ class Guests(Hypervisor):
                     _turn_off(domain)
             if destroy_disks:
                 for path in sorted(files):
+                    check_wanted()
                     storage.delete(connect, path)
             with _gone_is_fine():
                 if domain is not None and domain.isPersistent():
+                    check_wanted()
                     _undefine(domain)
 
         self.connection.call("destroying", run, uuid=uuid)
@@ -280,6 +284,7 @@ class Guests(Hypervisor):
 
     def _act(self, domain: Any, action: Callable[[], Any], wanted: PowerState) -> None:
         """Does it; a refusal is right if the guest is where it should be (rule 1)."""
+        check_wanted()
         try:
             action()
         except libvirt.libvirtError as error:
@@ -308,6 +313,7 @@ def _turn_off(domain: Any) -> None:
     """Stops it at once; a guest that does not run is left as it is."""
     if not domain.isActive():
         return
+    check_wanted()
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
@@ -334,6 +340,7 @@ def _undefine(domain: Any) -> None:
 def _drop_saved(domain: Any, seen: GuestInfo) -> None:
     """Forgets the saved memory of a guest that has some."""
     if seen.power_state is PowerState.SUSPENDED and not domain.isActive():
+        check_wanted()
         domain.managedSaveRemove()
 
 
