@@ -37,8 +37,13 @@ from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSuppo
 if TYPE_CHECKING:
     from novastate.objects import Instance, LibvirtLiveMigrateData
 
-__all__ = ["Moving"]
+__all__ = ["CRASHES", "Moving"]
 
+#: Versions of libvirt whose daemon crashes at the destination when it is asked to go on with post-copy that has lost its link
+#: (VIR_MIGRATE_POSTCOPY_RESUME; ``qemuProcessIncomingDefNew`` reads a file descriptor through a null pointer).
+CRASHES = frozenset({11_003_000})
+
+_ENDED = frozenset({Attempt.RETURNED, Attempt.RAISED})
 #: Seconds that JOB_COMPLETED may come after the call has returned.
 _LATE = 2.0
 #: Seconds between two tries to abort what does not show yet.
@@ -66,8 +71,13 @@ class Moving(Checking):
             return
         if job is None and found.seen is AtSource.GONE:
             raise DriverError(f"guest {uuid} does not run and cannot be migrated live", host=self.host)
-        if job is not None or found.seen is not AtSource.HERE:
+        if job is not None or found.seen is AtSource.JOB:
             return
+        if dest == self.host:
+            raise DriverError(f"guest {uuid} is there already", host=self.host)
+        if found.seen is not AtSource.HERE:
+            how = "does not run" if found.seen is AtSource.GONE else "stands still for another migration"
+            raise DriverError(f"guest {uuid} {how}, and cannot be migrated live", host=self.host)
         self._launch(instance, dest, data, params)
 
     def _launch(self, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams) -> None:
@@ -105,9 +115,23 @@ class Moving(Checking):
             self._begin(job, peer, flags, asked, downtime=params.downtime)
 
     def _resume(self, uuid: str, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams) -> None:
-        """Goes on with post-copy over a new connection; libvirt holds the rest of what was asked for."""
+        """Goes on with post-copy over a new connection; libvirt holds the rest of what was asked for.
+
+        Raises NotSupported where that would end the destination's daemon (see :data:`CRASHES`); this host's is asked, and taken to be
+        like it.
+        """
+        version, persistent = self.connection.call(
+            "looking at its migration",
+            lambda connect: (int(connect.getLibVersion()), bool(self.lookup(connect, uuid).isPersistent())),
+            uuid=uuid,
+        )
+        if version in CRASHES:
+            raise NotSupported(
+                f"guest {uuid}: libvirt {version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000} crashes where it is to go "
+                "on with post-copy",
+                host=self.host,
+            )
         job = self._remember(Job(uuid, dest, params=params))
-        persistent = self.on_guest("looking", uuid, lambda domain: bool(domain.isPersistent()))
         flags = flags_of(params, persistent=persistent, block=False, resume=True)
         address = data.target_connect_addr
         asked = parameters(address, LiveMigrationParams()) if address and isinstance(address, str) else {}
@@ -182,13 +206,16 @@ class Moving(Checking):
     def live_migration_downtime(self, uuid: str, downtime: int) -> None:
         if type(downtime) is not int or not 0 < downtime <= MOST_DOWNTIME:
             raise DriverError(f"guest {uuid}: a downtime limit of {downtime} ms cannot be set", host=self.host)
-        if self.jobs.get(uuid) is None and self.on_guest("looking", uuid, look).seen is not AtSource.JOB:
+        job = self.jobs.get(uuid)
+        if job is not None and job.attempt in _ENDED:
+            return
+        if job is None and self.on_guest("looking", uuid, look).seen is not AtSource.JOB:
             raise DriverError(f"guest {uuid} is not being migrated", host=self.host)
         self.on_guest("setting the downtime limit", uuid, lambda domain: domain.migrateSetMaxDowntime(downtime, 0))
 
     def live_migration_abort(self, uuid: str) -> None:
         job = self.jobs.get(uuid)
-        if job is not None and job.attempt in {Attempt.RETURNED, Attempt.RAISED}:
+        if job is not None and job.attempt in _ENDED:
             found = self._look(uuid)
             if found is None or found.seen not in {AtSource.JOB, AtSource.BROKEN}:
                 return
