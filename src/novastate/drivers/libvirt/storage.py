@@ -19,22 +19,28 @@ __all__ = ["create", "delete", "exists", "look", "pool", "space"]
 
 def pool(connect: Any, directory: str, *, build: bool = False) -> Any | None:
     """The active pool of *directory*, made if there is none; None if there is no such directory, which *build* makes."""
-    directory = posixpath.normpath(directory)
+    directory = _plain(directory)
     name = f"novastate-{hashlib.sha256(directory.encode()).hexdigest()[:16]}"
     root = ET.Element("pool", type="dir")
     ET.SubElement(root, "name").text = name
     ET.SubElement(ET.SubElement(root, "target"), "path").text = directory
     flags = libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if build else 0
     for last in (False, True):
-        for found in connect.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-            if _target(found) == directory:
-                return found
         try:
+            for found in connect.listAllStoragePools():
+                if _target(found) == directory:
+                    if not found.isActive():
+                        found.create(flags)
+                    return found
             return connect.storagePoolCreateXML(ET.tostring(root, encoding="unicode"), flags)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == 2:  # ENOENT
                 return None
-            if last or error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:  # another made it meanwhile
+            # Another made or started it meanwhile.
+            if last or error.get_error_code() not in {
+                libvirt.VIR_ERR_OPERATION_FAILED,
+                libvirt.VIR_ERR_OPERATION_INVALID,
+            }:
                 raise
     return None
 
@@ -131,4 +137,9 @@ def _target(found: Any) -> str:
         path = ET.fromstring(found.XMLDesc(0)).findtext("target/path")  # noqa: S314  (libvirt's own words)
     except libvirt.libvirtError:  # it has just ended
         return ""
-    return posixpath.normpath(path) if path else ""
+    return _plain(path) if path else ""
+
+
+def _plain(path: str) -> str:
+    """An absolute *path* as it is written once; posixpath would keep two slashes at its beginning."""
+    return posixpath.normpath("/" + path.lstrip("/"))
