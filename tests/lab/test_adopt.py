@@ -159,6 +159,7 @@ def test_a_migration_whose_command_was_killed_goes_on_and_is_recovered(hosts, gu
     assert adopt()[g.name]["outcome"] == "left"
     status, out, err = novastate("recover", g.name, "--now")
     assert status == 0, err
+    assert "\ncompleted: " in out, "what goes on is shown as it would have been"
     assert "its live migration is completed" in out
     assert (rows(novastate)[g.name]["task"], rows(novastate)[g.name]["host"]) == ("idle", "beta")
     assert whole(g.name) == "beta"

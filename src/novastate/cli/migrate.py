@@ -143,7 +143,7 @@ def _request(args: Namespace) -> int:
 
 
 def _recover(args: Namespace) -> int:
-    with open_cloud(args.cloud) as cloud:
+    with Progress(quiet=args.json) as progress, open_cloud(args.cloud, listeners=(progress,)) as cloud:
         servers = (
             [find_server(cloud.store, args.server)]
             if args.server
