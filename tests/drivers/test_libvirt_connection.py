@@ -15,7 +15,8 @@ libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed
 
 from novastate.drivers.libvirt import Connection  # noqa: E402
 from novastate.drivers.libvirt import connection as module  # noqa: E402
-from novastate.drivers.libvirt.connection import MOST_CALLS, check_wanted, quiet, shown  # noqa: E402
+from novastate.drivers.libvirt.background import check_wanted  # noqa: E402
+from novastate.drivers.libvirt.connection import MOST_CALLS, quiet, shown  # noqa: E402
 from novastate.drivers.libvirt.errors import CODES, translate  # noqa: E402
 from novastate.drivers.libvirt.raw_events import EventKind  # noqa: E402
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, NotSupported  # noqa: E402

@@ -13,7 +13,8 @@ Rules of this file:
 5. While somebody listens to events, a lost connection is opened anew in the background. A listener then gets CONNECTED, and has to
    compare what it knows with what is there.
 
-6. A call that was left at its deadline takes no further step: before each that changes something its function asks `check_wanted`. So
+6. A call that was left at its deadline takes no further step: before each that changes something its function asks
+   :func:`~novastate.drivers.libvirt.background.check_wanted`. So
    a guest that was given up here is not started here later.
 
 The function of a call runs on the call's thread: it returns plain values, never an object of libvirt, and calls nothing of this
@@ -26,20 +27,20 @@ import atexit
 import logging
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from novastate.drivers.libvirt.background import Background
 from novastate.drivers.libvirt.binding import MISSING, libvirt
 from novastate.drivers.libvirt.errors import is_lost, translate
 from novastate.drivers.libvirt.event_loop import start_event_loop
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent, register
 from novastate.errors import DriverError, DriverTimeout, InvalidField, NotSupported
 
-__all__ = ["MOST_CALLS", "MOST_OPENINGS", "OPENING_LIMIT", "Background", "Connection", "check_wanted"]
+__all__ = ["MOST_CALLS", "MOST_OPENINGS", "OPENING_LIMIT", "Connection"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,51 +89,6 @@ class _Link:
 
 class _Stale(Exception):
     """The connection was found dead before the call was made."""
-
-
-class Background(Generic[T]):
-    """A call that takes its time: `done` is set when it has ended; `result` gives what it returned, or raises what it raised."""
-
-    def __init__(self, run: Callable[[], T], name: str, release: Callable[[], None] | None = None) -> None:
-        self.done = threading.Event()
-        #: Set by whoever no longer waits for it.
-        self.abandoned = False
-        self._run = run
-        self._release = release
-        self._value: T
-        self._error: BaseException | None = None
-        threading.Thread(target=self._work, name=name, daemon=True).start()
-
-    def _work(self) -> None:
-        _running.task = self
-        try:
-            self._value = self._run()
-        except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
-            # What the frames hold of libvirt's must go here and now: freed by the garbage collector, it would wipe out the
-            # error of whatever call fails just then in that thread (virResetLastError in each virDomainFree).
-            traceback.clear_frames(error.__traceback__)
-            self._error = error
-        finally:
-            del self._run
-            if self._release is not None:
-                self._release()
-            self.done.set()
-
-    def result(self) -> T:
-        """What it returned; raises what it raised. To be asked when it is `done`."""
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
-def check_wanted() -> None:
-    """To be called within a call: raises DriverTimeout if nobody waits for it any more (rule 6)."""
-    task: Background[Any] | None = getattr(_running, "task", None)
-    if task is not None and task.abandoned:
-        raise DriverTimeout("nobody waits for this call any more")
-
-
-_running = threading.local()
 
 
 class _Attempt:

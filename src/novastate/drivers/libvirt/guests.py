@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from novastate.drivers.base import GuestInfo
 from novastate.drivers.libvirt import storage, xml
+from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
-from novastate.drivers.libvirt.connection import check_wanted
 from novastate.drivers.libvirt.errors import is_lost
 from novastate.drivers.libvirt.hypervisor import Hypervisor
 from novastate.drivers.libvirt.states import info, is_migrating

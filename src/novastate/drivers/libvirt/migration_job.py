@@ -23,7 +23,7 @@ from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.errors import DriverError, DriverTimeout, NotSupported
 
 if TYPE_CHECKING:
-    from novastate.drivers.libvirt.connection import Background
+    from novastate.drivers.libvirt.background import Background
 
 __all__ = [
     "ENDS",
