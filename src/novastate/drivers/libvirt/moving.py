@@ -83,7 +83,7 @@ class Moving(Checking):
     def _launch(self, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams) -> None:
         uuid, peer = instance.uuid, self._peer(dest)
         address = data.target_connect_addr
-        if not address or not isinstance(address, str):
+        if not address:
             raise DriverError(f"guest {uuid}: the address of {dest} is not known", host=self.host)
         block = data.block_migration is True
         notes = self.notes(uuid)
@@ -134,7 +134,7 @@ class Moving(Checking):
         job = self._remember(Job(uuid, dest, params=params))
         flags = flags_of(params, persistent=persistent, block=False, resume=True)
         address = data.target_connect_addr
-        asked = parameters(address, LiveMigrationParams()) if address and isinstance(address, str) else {}
+        asked = parameters(address, LiveMigrationParams()) if address else {}
         job.begins = True
         self._begin(job, self._peer(dest), flags, asked)
 
