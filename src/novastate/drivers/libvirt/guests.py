@@ -14,6 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.errors import is_lost
 from novastate.drivers.libvirt.hypervisor import Hypervisor
 from novastate.drivers.libvirt.states import info, is_migrating
-from novastate.errors import DriverError, GuestNotFound
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound
 from novastate.machines import PowerState
 
 if TYPE_CHECKING:
@@ -123,20 +124,23 @@ class Guests(Hypervisor):
         return storage.create(connect, path, max(size, least), backing=image, backing_kind=kind)
 
     def destroy(self, uuid: str, *, destroy_disks: bool = True) -> None:
+        began = time.monotonic()
+        files = self._disks(uuid) if destroy_disks else set[str]()
+
         def run(connect: Any) -> None:
-            files = set[str]()
             if _UUID.fullmatch(uuid):  # a path is made of it
-                files |= {xml.root_disk_path(uuid, self.instances_path), xml.console_path(uuid, self.instances_path)}
+                files.update(
+                    {xml.root_disk_path(uuid, self.instances_path), xml.console_path(uuid, self.instances_path)}
+                )
             try:
                 domain = self.lookup(connect, uuid)
             except GuestNotFound:
                 domain = None
             with _gone_is_fine():
                 if domain is not None:
-                    files.update(xml.disk_files(domain.XMLDesc()))
+                    _turn_off(domain)
                     if domain.isPersistent():
                         files.update(xml.disk_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
-                    _turn_off(domain)
             if destroy_disks:
                 for path in sorted(files):
                     check_wanted()
@@ -146,7 +150,23 @@ class Guests(Hypervisor):
                     check_wanted()
                     _undefine(domain)
 
-        self.connection.call("destroying", run, uuid=uuid)
+        self.connection.call("destroying", run, uuid=uuid, timeout=self.timeout - (time.monotonic() - began))
+
+    def _disks(self, uuid: str) -> set[str]:
+        """The files of a guest's disks; none if it is not there.
+
+        None either if it does not say: while a guest waits for the rest of a post-copy that was cut off, libvirt describes it to
+        nobody (a migration holds its job), but ends it.
+        """
+        try:
+            return self.on_guest(
+                "looking at its disks",
+                uuid,
+                lambda domain: set(xml.disk_files(domain.XMLDesc())),
+                timeout=self.timeout / 3,
+            )
+        except (GuestNotFound, DriverTimeout):
+            return set()
 
     # --- power
 
