@@ -38,6 +38,7 @@ def make_fleet(storage="", drivers=None, **fields):
         "new_instance": lambda: make_instance(str(uuid.UUID(int=next(numbers))), **{"novastate:disk_used_gb": "0.05"}),
         "clock": cloud.clock,
         "slow": LiveMigrationParams(bandwidth=16 * MIB),
+        "cut_link": cloud.cut_link,
     }
     return Fleet(**wanted | fields)
 

@@ -24,7 +24,7 @@ def new_instance():
         uuid=name,
         display_name=name,
         flavor=FLAVOR,
-        metadata={"guest": "wss_mb=8 rate_mb=4 disk=1 disk_mb=8", "disks": root_disk_path(name, IMAGES)},
+        metadata={"guest": "wss_mb=8 rate_mb=4 disk=1 disk_mb=8", "disks": root_disk_path(name, str(IMAGES))},
     )
 
 
@@ -37,7 +37,7 @@ def kit(lab):
             address=lab.address(host),
             peers=lab.peers,
             define=lab.define,
-            instances_path=IMAGES,
+            instances_path=str(IMAGES),
             line_rate=1e9,
             stop_delay=0.3,
         )

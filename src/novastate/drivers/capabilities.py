@@ -45,7 +45,7 @@ CAPABILITIES: Mapping[str, Capability] = MappingProxyType(
         ),
         "supports_post_copy_recovery": Capability(
             "post-copy that has lost its link goes on over a new one; without it, its loss is the guest's end",
-            "nothing: the job is then failed, and never broken",
+            "live_migration, called again while JobStats.broken",
         ),
         "supports_auto_converge": Capability(
             "a guest that writes too fast for the link is throttled", "live_migration(auto_converge=True)"

@@ -127,7 +127,7 @@ class MigrationChecks(Bench):
         assert 0 <= stats.memory_remaining <= max(stats.memory_total, stats.memory_remaining), stats
         assert 0 <= stats.progress <= 100, stats
         assert 0 <= stats.throttle <= 0.99, stats
-        assert not stats.broken or self.able("supports_post_copy_recovery"), stats
+        assert not stats.broken, f"no link was cut: {stats}"
         return None if stats.type in {JobType.NONE, JobType.UNBOUNDED} else stats
 
     def _under_way(self, move: _Move) -> JobStats:
@@ -377,19 +377,47 @@ class MigrationChecks(Bench):
 
     @_live
     def driver_recovers_post_copy_or_says_that_it_cannot(self) -> None:
-        """supports_post_copy_recovery: a link that is lost breaks it, and a second start goes on over a new one."""
-        if not self.able("supports_post_copy_recovery"):
-            return  # that no job is ever broken is asserted at every look
-        assert self.fleet.cut_link is not None, "supports_post_copy_recovery is declared: the fleet must give cut_link"
+        """supports_post_copy_recovery: post-copy that lost its link goes on over a new one; else the guest runs nowhere."""
+        if not self.able("supports_post_copy"):
+            self._not_started(evolve(self.fleet.slow, post_copy=True))
+            return
+        assert self.fleet.cut_link is not None, "supports_post_copy is declared: the fleet must give cut_link"
         move = self._prepared()
         self._in_post_copy(move)
+        self.wait("the guest to run at its destination", lambda: self.power(move.there, move.uuid) is _R)
         with self.fleet.cut_link():
-            self.wait("post-copy to be broken", lambda: move.job().broken)
-            refused(DriverError, partial(move.here.unpause, move.uuid))
-            refused(DriverError, partial(move.here.live_migration_abort, move.uuid))
-        self._in_post_copy_again(move)
-        assert self._arrived(move).post_copy
-        self.wait("the guest to run on", lambda: self.fleet.is_up(move.instance))
+            broken = self.wait("the loss of the link to be seen", partial(self._cut_off, move)).broken
+            self._never_runs_on(move)
+        if self.able("supports_post_copy_recovery"):
+            assert broken, "the guest is lost"
+            self.wait("post-copy to go on", partial(self._goes_on, move))
+            assert self._arrived(move).post_copy
+            self.wait("the guest to run on", lambda: self.fleet.is_up(move.instance))
+            return
+        if broken:
+            refused(NotSupported, partial(move.start, evolve(self.fleet.slow, post_copy=True)))
+        self._never_runs_on(move)
+        for home in (move.here, move.there):
+            home.destroy(move.uuid)
+            _twice(partial(home.rollback_live_migration_at_source, move.instance, move.data))
+            assert move.uuid not in listed(home)
+
+    def _cut_off(self, move: _Move) -> JobStats | None:
+        stats = move.job()
+        assert stats.type is not JobType.COMPLETED, "the link was cut too late: make Fleet.slow slower"
+        return stats if stats.broken or stats.type is JobType.FAILED else None
+
+    def _never_runs_on(self, move: _Move) -> None:
+        """What is left of it at the source is never let run, for the destination has run meanwhile."""
+        left = listed(move.here).get(move.uuid)
+        if left is not None:
+            assert left.power_state is not _R, left
+            for call in (move.here.unpause, move.here.power_on, move.here.live_migration_abort):
+                refused(DriverError, partial(call, move.uuid))
+
+    def _goes_on(self, move: _Move) -> bool:
+        move.start(evolve(self.fleet.slow, post_copy=True))  # hosts that have lost each other may take a moment to meet
+        return not move.job().broken
 
     def _in_post_copy(self, move: _Move) -> None:
         move.start(evolve(self.fleet.slow, post_copy=True))
@@ -401,15 +429,6 @@ class MigrationChecks(Bench):
             assert (left.power_state, left.outgoing) == (_P, True), f"post-copy is told, and at the source it is {left}"
             for call in (move.here.unpause, move.here.power_on, partial(move.here.reboot, hard=True)):
                 refused(DriverError, partial(call, move.uuid))
-
-    def _in_post_copy_again(self, move: _Move) -> None:
-        """Starts it again until it goes on: hosts that have lost each other may take a moment to meet."""
-
-        def goes_on() -> bool:
-            move.start(evolve(self.fleet.slow, post_copy=True))
-            return not move.job().broken
-
-        self.wait("post-copy to go on", goes_on)
 
     @_live
     def driver_throttles_or_says_that_it_cannot(self) -> None:

@@ -56,7 +56,7 @@ class Fleet:
     than *params* carries it; *clock*: the time that the drivers live in; *patience*: seconds after which a boot, a shutdown, a
     migration counts as stuck; *poll*: seconds between two looks; *params*: by which a migration ends well; *slow*: by which one
     goes on for 5 s at least; *is_up*: whether the guest of an instance has booted, and hears (default: at once); *cut_link*: gives a
-    context within which the hosts do not reach each other, needed where ``supports_post_copy_recovery`` is declared.
+    context within which the hosts do not reach each other, needed where ``supports_post_copy`` is declared.
     """
 
     drivers: Sequence[ComputeDriver]

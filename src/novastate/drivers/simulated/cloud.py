@@ -181,6 +181,14 @@ class SimulatedCloud:
                 self.world.down.discard(host)
                 self.world.changed = True
 
+    @contextmanager
+    def cut_link(self) -> Generator[None]:
+        """The link between the hosts fails for a moment: every migration that goes on is broken, by post-copy for good."""
+        with self.at_work() as now:
+            for job in [job for job in self.jobs.values() if job.active]:
+                self.break_job(job, now, "the link was cut")
+        yield
+
     def set_law(self, uuid: str, law: WriteLaw | str, *, zero_pages: int | None = None) -> None:
         """From now on the guest writes by *law*; a migration that goes on keeps its own. Pages of 4096 bytes.
 
