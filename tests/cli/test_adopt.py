@@ -181,7 +181,9 @@ def test_a_guest_that_runs_twice_is_refused_loudly(world, web, run, monkeypatch)
     status, out, err = run("adopt", *HOSTS)
     assert status == 1
     assert "refused  web: it is on in a and in b" in out
-    assert err == "novastate: web: refused: it is on in a and in b: stop all but one\n"
+    assert (
+        err == "novastate: web: refused: it is on in a and in b: stop all but one (or is it one host by two names?)\n"
+    )
     assert json.loads(run("servers", "--json")[1]) == []
 
 
@@ -240,6 +242,10 @@ def test_each_driver_is_told_how_the_others_daemons_reach_it(monkeypatch):
         ([*HOSTS, "--migrate-address", "bb=1.2.3.4"], "no host 'bb'"),
         ([*HOSTS, "--line-rate", "nan"], "--line-rate"),
         ([*HOSTS, "--line-rate", "b=-1"], "--line-rate"),
+        ([*HOSTS, "--line-rate", "c=5"], "no host 'c'"),
+        ([*HOSTS, "--overcommit", "0"], "--overcommit"),
+        ([*HOSTS, "--migrate-address", "a=qemu+ssh://b/system"], "host name or an IP address"),
+        ([*HOSTS, "--forget", "c"], "no host 'c'"),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_nothing_is_kept(world, run, argv, words):
@@ -260,6 +266,40 @@ def test_no_password_is_taken_or_shown(world, run, option, file):
     with pytest.raises(InvalidField, match="is no URI") as caught:
         LibvirtHost("qemu+ssh://user:geheim@[::1/system")
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["--host", "--migrate-uri", "--migrate-address"])
+@pytest.mark.parametrize(
+    "uri", ["qemu+ssh://u:geheim@a/system", "qemu+ssh://u:geheim@a/system?a=qemu:///x", "a=//u:geheim@a"]
+)
+def test_a_uri_in_the_wrong_place_is_not_shown(world, run, option, uri):
+    status, out, err = run("adopt", *HOSTS, option, uri)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "geheim" not in err
+
+
+def test_what_a_host_may_be_overcommitted_by_decides_what_moves_there(world, web, run):
+    guest(world, "big", "b", memory_mb=4000)
+    run("adopt", *HOSTS)
+    status, _, err = run("live-migration", "web", "b")
+    assert (status, "MEMORY_MB" in err) == (1, True)
+    run("adopt", "--overcommit", "b=1.5")
+    free = {node["host"]: node["memory_mb_free"] for node in json.loads(run("hosts", "--json")[1])}
+    assert free == {"a": 4096 - 256, "b": 6144 - 4000}
+    run("adopt")
+    assert {node["host"]: node["memory_mb_free"] for node in json.loads(run("hosts", "--json")[1])} == free
+
+
+def test_a_host_without_servers_is_forgotten(world, web, run):
+    run("adopt", *HOSTS)
+    status, _, err = run("adopt", "--forget", "a")
+    assert (status, "has servers" in err) == (2, True)
+    status, out, _ = run("adopt", "--forget", "b")
+    assert (status, "known    web" in out) == (0, True)
+    assert [node["host"] for node in json.loads(run("hosts", "--json")[1])] == ["a"]
+    assert run("live-migration", "web", "b")[0] == 2
+    assert run("adopt", *HOSTS)[0] == 0
+    assert run("forecast", "web", "b")[0] == 0
 
 
 def test_no_parameter_of_a_uri_is_printed(world, web, run, caplog):

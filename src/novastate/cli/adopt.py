@@ -5,10 +5,12 @@ What is decided about each guest is in :mod:`novastate.flows.adopt`.
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -17,16 +19,17 @@ from novastate.cli.cloud import LIBVIRT, cloud_argument, every, kind_of_hosts, l
 from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, read, write
 from novastate.cli.view import as_json, columns
 from novastate.drivers import ComputeDriver, HostState, RealClock
-from novastate.errors import InvalidField, StoreError, UnknownName
+from novastate.errors import InvalidField, NotFound, StoreError, UnknownName
 from novastate.flows import Adopted, Outcome, adopt, adopt_host, survey
 from novastate.machines import VMState
-from novastate.objects import Instance
+from novastate.objects import Allocation, ComputeNode, Instance
 from novastate.runners import LocalRunner
-from novastate.store import Store
+from novastate.store import Drop, Store
 
 __all__ = ["register", "version"]
 
 _MIB = 1 << 20
+_NAME = re.compile(r"[\w.-]+")
 
 
 def register(subparsers: Any) -> None:
@@ -67,6 +70,16 @@ def register(subparsers: Any) -> None:
         metavar="[NAME=]MIB_S",
         help="what its network can carry in MiB/s, for forecasts; without NAME, of all hosts",
     )
+    parser.add_argument(
+        "--overcommit",
+        action="append",
+        default=[],
+        metavar="[NAME=]RATIO",
+        help="how many times its memory and disk may be given to guests, default: 1; without NAME, of all hosts",
+    )
+    parser.add_argument(
+        "--forget", action="append", default=[], metavar="NAME", help="ask the host no more; it must have no servers"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -80,11 +93,14 @@ def _adopt(args: Namespace) -> int:
             )
         revision, known = read(store, args.cloud)
         hosts = _hosts(args, known)
+        ratios = _numbers("--overcommit", args.overcommit, hosts)
+        for name in args.forget:
+            _forget(store, hosts, name)
         drivers = drivers_of(hosts, clock)
         if not kind:
             revision = write(store, 0, {})
         try:
-            rows, guests = _take(store, drivers, clock, hosts, known, revision)
+            rows, guests = _take(store, drivers, clock, hosts, known, revision, ratios)
         finally:
             close(drivers)
     _show(args, rows, guests)
@@ -102,6 +118,7 @@ def _take(
     hosts: Mapping[str, LibvirtHost],
     known: Mapping[str, LibvirtHost],
     revision: int,
+    ratios: Mapping[str, float],
 ) -> tuple[list[dict[str, Any]], list[Adopted]]:
     """Asks the hosts, and records them and their guests; what came of each host, and of each guest."""
     runner = LocalRunner(store, drivers, clock)
@@ -116,7 +133,7 @@ def _take(
         if state is None:
             rows.append({"host": name, "outcome": "silent", "what": found.silent[name], "uri": host.shown})
             continue
-        outcome = runner.run(adopt_host(state))
+        outcome = runner.run(adopt_host(state, overcommit=ratios.get(name)))
         if outcome is Outcome.KNOWN and known.get(name) != host:
             outcome = Outcome.CHANGED
         rows.append({"host": name, "outcome": str(outcome), "what": _resources(state), "uri": host.shown})
@@ -172,10 +189,8 @@ def _hosts(args: Namespace, known: Mapping[str, LibvirtHost]) -> dict[str, Libvi
         hosts[name] = attrs.evolve(_of(hosts, name), address=address)
     for name, uri in _pairs("--migrate-uri", args.migrate_uri):
         hosts[name] = attrs.evolve(_of(hosts, name), migrate_uri=uri)
-    for given in args.line_rate:
-        name, _, value = given.rpartition("=")
-        for each in [name] if name else list(hosts):
-            hosts[each] = attrs.evolve(_of(hosts, each), line_rate=_rate(value))
+    for name, rate in _numbers("--line-rate", args.line_rate, hosts).items():
+        hosts[name] = attrs.evolve(hosts[name], line_rate=rate * _MIB)
     uris: dict[str, str] = {}
     for name, host in hosts.items():
         other = uris.setdefault(host.uri, name)
@@ -190,19 +205,36 @@ def _of(hosts: Mapping[str, LibvirtHost], name: str) -> LibvirtHost:
     return hosts[name]
 
 
+def _forget(store: Store, hosts: dict[str, LibvirtHost], name: str) -> None:
+    """Drops a host from *hosts*, and its record. Raises UnknownName, InvalidField."""
+    _of(hosts, name)
+    if store.find(Allocation, limit=1, host=name):
+        raise InvalidField("--forget", name, "has servers ('novastate servers'): move or delete them first")
+    with suppress(NotFound):
+        store.commit(Drop(store.load(ComputeNode, name)))
+    del hosts[name]
+
+
 def _pairs(option: str, given: Iterable[str]) -> Iterable[tuple[str, str]]:
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or not name.isprintable() or not name.strip():
-            raise InvalidField(option, name, "must be NAME=VALUE")
+        if not equals or not _NAME.fullmatch(name):  # and it may be a URI with a password: it is not shown
+            raise InvalidField(option, "…", "must be NAME=VALUE, the name of letters, digits, '.', '_' and '-'")
         yield name, value
 
 
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 < rate < 1e9:
-        raise InvalidField("--line-rate", text, "must be a number of MiB/s above 0")
-    return rate * _MIB
+def _numbers(option: str, given: Iterable[str], hosts: Mapping[str, LibvirtHost]) -> dict[str, float]:
+    """The numbers of ``[NAME=]NUMBER`` by host. Raises UnknownName, InvalidField."""
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < 1e9:
+            raise InvalidField(option, value, "must be a number above 0")
+        if name:
+            _of(hosts, name)
+        found |= dict.fromkeys([name] if name else hosts, number)
+    return found

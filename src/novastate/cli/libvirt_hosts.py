@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,11 @@ def _uri(_: object, attribute: Any, value: Any) -> None:
         raise InvalidField(attribute.name, shown(value), "must be a libvirt URI, like qemu+ssh://host/system")
 
 
+def _address(_: object, attribute: Any, value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.:%\[\]-]*", value):
+        raise InvalidField(attribute.name, None, "must be a host name or an IP address")
+
+
 @frozen
 class LibvirtHost:
     """How one host is reached.
@@ -52,7 +58,7 @@ class LibvirtHost:
 
     uri: str = field(validator=_uri, repr=shown)
     migrate_uri: str = field(default="", validator=_uri, repr=shown)
-    address: str = field(default="", validator=checks.text)
+    address: str = field(default="", validator=_address)
     line_rate: float = field(default=0.0, validator=checks.number(0))
 
     @property

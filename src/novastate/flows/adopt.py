@@ -113,8 +113,11 @@ def survey(hosts: Iterable[str]) -> Flow[Survey]:
     return Survey(states, guests, silent)
 
 
-def adopt_host(state: HostState) -> Flow[Outcome]:
-    """Records what the host has: ADOPTED, KNOWN or CHANGED. What is claimed there stays. Raises StaleState."""
+def adopt_host(state: HostState, *, overcommit: float | None = None) -> Flow[Outcome]:
+    """Records what the host has: ADOPTED, KNOWN or CHANGED. What is claimed there stays. Raises StaleState.
+
+    *overcommit*: how many times its memory and disk may be claimed; None: as it is, or once.
+    """
     facts: dict[str, Any] = {
         "hypervisor_hostname": state.host,
         "hypervisor_type": state.hypervisor_type,
@@ -124,6 +127,8 @@ def adopt_host(state: HostState) -> Flow[Outcome]:
         "local_gb": state.disk_gb,
         "cpu_info": state.cpu_model,
     }
+    if overcommit is not None:
+        facts |= {"ram_allocation_ratio": overcommit, "disk_allocation_ratio": overcommit}
     for attempt in range(1, RETRIES + 1):
         outcome = Outcome.CHANGED
         try:
@@ -179,7 +184,9 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     if moving:
         return result(Outcome.LEFT, f"it is being migrated ({' and '.join(sorted(seen))})")
     if len(on) > 1:
-        return result(Outcome.REFUSED, f"it is on in {' and in '.join(on)}: stop all but one")
+        return result(
+            Outcome.REFUSED, f"it is on in {' and in '.join(on)}: stop all but one (or is it one host by two names?)"
+        )
     if not seen:
         assert instance is not None, "a uuid is of a record or of a guest"
         return result(*(yield from _absent(instance, found)))
