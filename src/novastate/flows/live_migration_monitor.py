@@ -109,7 +109,8 @@ def monitor(
         if stats.broken:
             silent += options.poll
             if silent >= SILENCE:
-                raise DriverError(f"guest {uuid}: post-copy has lost its link", host=source)
+                text = f"post-copy has lost its link; half of its memory is here, half on {migration.dest_compute}"
+                raise DriverError(f"guest {uuid}: {text}", host=source)
             yield from tell(source, "live_migration", instance, migration.dest_compute, data, options.params)
             continue
         silent = 0.0

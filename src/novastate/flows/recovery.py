@@ -136,7 +136,7 @@ def _live_migration(
         return (yield from call_off(instance, migration, dest, MigrationStatus.FAILED, _LOST))
     try:
         stats: JobStats = yield from call(source, "live_migration_job", instance.uuid)
-        running = stats.type is JobType.UNBOUNDED
+        running = stats.type is JobType.UNBOUNDED and not (give_up and stats.broken)
     except DriverError:
         running = False
     watched = None
