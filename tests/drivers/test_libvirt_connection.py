@@ -189,6 +189,20 @@ def test_after_a_timeout_a_connection_that_answers_is_kept(connection):
     gate.set()
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_after_a_timeout_the_daemon_is_asked_once_before_the_next_calls(connection, monkeypatch, answers):
+    """One that does not answer is connected to anew."""
+    asked, gate = [], threading.Event()
+    monkeypatch.setattr(module, "_answers", lambda link: asked.append(link) or answers)
+    first = connection.call("looking", lambda connect: connect)
+    assert asked == []
+    took(lambda: connection.call("sleeping", lambda _: gate.wait(60), timeout=0.1))
+    for _ in range(3):
+        assert (connection.call("looking", lambda connect: connect) is first) is answers
+    assert len(asked) == 1
+    gate.set()
+
+
 def test_calls_left_behind_are_bounded(connection, monkeypatch):
     """Others wait for a place, and their deadline counts from when they asked."""
     monkeypatch.setattr(module, "_answers", lambda link: True)  # as if the daemon did answer a probe

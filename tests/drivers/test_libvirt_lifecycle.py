@@ -125,9 +125,9 @@ def test_the_story_begins_with_the_first_comparison():
         (Known(SUSPENDED), Known(STOPPED), [STOPPED]),
         (Known(STOPPED), RUNNING, [STARTED]),
         (None, RUNNING, [STARTED]),
-        (None, STILL, [PAUSED]),
+        (None, STILL, [STARTED, PAUSED]),
         (RUNNING, Known(RESUMED, 2), [STARTED]),  # stopped and started
-        (STILL, Known(PAUSED, 2), [PAUSED]),
+        (STILL, Known(PAUSED, 2), [STARTED, PAUSED]),
         (RUNNING, RUNNING, []),
         (Known(STOPPED), None, []),
         (None, Known(STOPPED), []),
@@ -152,6 +152,15 @@ def test_an_event_on_its_way_during_the_comparison_is_not_told_again():
     assert names(told.compare({UUID: STILL}, 100.0)) == [PAUSED]
     assert told.take(raw(3, at=100.1), 100.1) == []
     assert names(told.take(raw(4, at=100.2), 100.2)) == [RESUMED]
+
+
+def test_the_rest_of_a_start_that_was_found_is_not_told():
+    """Libvirt says RESUMED and STARTED of a start; found by the comparison, it is told as STARTED."""
+    told = story()
+    assert names(told.compare({UUID: RUNNING}, 100.0)) == [STARTED]
+    assert told.take(raw(4, at=100.1), 100.1) == []
+    assert told.take(raw(2, at=100.1), 100.1) == []
+    assert names(told.take(raw(3, at=100.2), 100.2)) == [PAUSED]
 
 
 def test_a_suspended_guest_that_is_undefined_is_forgotten():

@@ -137,10 +137,10 @@ class Story:
         for uuid in sorted(before.keys() | found.keys()):
             was, seen = before.get(uuid, _OFF), found.get(uuid, _OFF)
             missed = _missed(was, seen)
-            if missed is not None:
-                told += self._tell(uuid, missed, now)
-            if missed is not None or uuid in found:
-                self._guests[uuid] = evolve(seen, told=missed or was.told, compared=now)
+            for transition in missed:
+                told += self._tell(uuid, transition, now)
+            if missed or uuid in found:
+                self._guests[uuid] = evolve(seen, told=missed[-1] if missed else was.told, compared=now)
         return told
 
     def _tell(self, uuid: str, transition: Lifecycle, now: float) -> list[LifecycleEvent]:
@@ -153,8 +153,8 @@ class Story:
         return [event]
 
 
-def _missed(was: Known, seen: Known) -> Lifecycle | None:
-    """The event that leads from what was known to what is there, if there is one."""
+def _missed(was: Known, seen: Known) -> tuple[Lifecycle, ...]:
+    """The events that lead from what was known to what is there."""
     if seen.state in _RUNS and (was.state not in _RUNS or was.domain_id != seen.domain_id):
-        return Lifecycle.STARTED if seen.state is Lifecycle.RESUMED else seen.state
-    return None if seen.state is was.state else seen.state
+        return (Lifecycle.STARTED,) if seen.state is Lifecycle.RESUMED else (Lifecycle.STARTED, seen.state)
+    return () if seen.state is was.state else (seen.state,)
