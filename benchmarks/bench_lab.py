@@ -143,9 +143,14 @@ class Bench:
         done = final is not None and final.type is JobType.COMPLETED
         outcome = Outcome(
             done, final.elapsed if done else None, final.downtime if done else None,
-            float(final.memory_processed) if done else None, None,
+            float(final.memory_processed) if done else None, self.besides(final) if done else None,
         )  # fmt: skip
         return Comparison(name, not guest.params.auto_converge, self.forecast, outcome, closed_form(self.forecast))
+
+    @staticmethod
+    def besides(final):
+        """What the daemons took: QEMU's own time is the bytes by their rate (migration.c: migration_calculate_complete)."""
+        return final.elapsed - final.memory_processed / final.memory_bps if final.memory_bps else None
 
     def eta_errors(self) -> list[float]:
         """Of each look at the job: how far the ETA was off, as a share of the whole."""

@@ -221,3 +221,13 @@ def test_an_interval_without_an_end_says_never_and_one_with_an_end_nothing():
 def test_the_reason_counts_syncs_as_the_table_does():
     result = forecast(guest(), SLOW, Limits(0.3))
     assert f"after {result.syncs} bitmap syncs" in result.reason
+
+
+def test_what_the_daemons_take_widens_the_interval_as_it_varies():
+    curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
+    guest = Guest(memory=384 * 2**20, zero_pages=32079, page_size=4096, curve=curve)
+    steady = forecast(guest, Link(limit=64 * 2**20), rules=Rules.qemu("10.0", begin=0.5))
+    varied = forecast(guest, Link(limit=64 * 2**20), rules=Rules.qemu("10.0", begin=0.5, begin_error=0.4))
+    assert varied.total == steady.total
+    assert varied.total_interval[0] == pytest.approx(steady.total_interval[0] + 0.03 - 0.66)
+    assert varied.total_interval[1] == pytest.approx(steady.total_interval[1] - 0.16 + 0.66)

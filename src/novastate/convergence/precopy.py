@@ -179,10 +179,11 @@ class Forecast:
         # What no guest decides: the management layer's start varies, and a slot begins late now and then. What a
         # throttle takes is known within some 8 %, the rate of a line without a limit within 6 %.
         slack = 0.08 if self.throttle else 0.004 if self.link.limit else 0.06
-        late = high + 0.16 + max(0.006, slack) * high
+        begin = 1.65 * self.rules.begin_error
+        late = high + max(0.16, begin) + max(0.006, slack) * high
         if self.limits.timeout is not None:
             late = min(late, max(self.limits.timeout, self.total))
-        return (max(0.0, low - 0.03 - slack * low), late)
+        return (max(0.0, low - max(0.03, begin) - slack * low), late)
 
     @property
     def otherwise(self) -> str | None:

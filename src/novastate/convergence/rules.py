@@ -45,8 +45,8 @@ class Rules:
     *post_copy_after* bitmaps were synced and the guest has not converged); *xbzrle_cache* (bytes; 0: off)
     and *xbzrle_delta* (bytes a cached page takes); *multifd* channels (0: off); *switchover_bandwidth*
     (bytes/s; None: as measured). The host's constants: *begin*, what the management layer takes before the
-    hypervisor starts; *device*, the pause besides the pages; *first_touch*, *rewrite* and *blank*, the
-    time of a page that the destination touches first, has already, or gets as zero.
+    hypervisor starts, and *begin_error*, one standard deviation of that; *device*, the pause besides the pages;
+    *first_touch*, *rewrite* and *blank*, the time of a page that the destination touches first, has already, or gets as zero.
     Raises `ConvergenceError` for a field out of bounds: `most` is at most 0.99, `multifd` 255, sizes 2**52, times a year.
     """
 
@@ -63,6 +63,7 @@ class Rules:
     multifd: int = 0
     switchover_bandwidth: float | None = None
     begin: float = 0.305
+    begin_error: float = 0.0
     device: float = 0.011
     first_touch: float = 10.5e-6
     rewrite: float = 1.7e-6
@@ -72,7 +73,7 @@ class Rules:
         """Checks every field."""
         for field in ("initial", "increment", "most", "trigger"):
             bounds.number(field, getattr(self, field), 0, 0.99 if field == "most" else 1.0, above=True)
-        for field in ("begin", "device", "first_touch", "rewrite", "blank"):
+        for field in ("begin", "begin_error", "device", "first_touch", "rewrite", "blank"):
             bounds.number(field, getattr(self, field), 0, bounds.LONGEST)
         for field in ("xbzrle_cache", "xbzrle_delta"):
             bounds.number(field, getattr(self, field), 0, bounds.MOST_BYTES)

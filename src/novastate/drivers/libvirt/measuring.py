@@ -63,6 +63,8 @@ _GIB, _PAGE = 1 << 30, 4096
 _FIRMWARE_PAGES = 130
 #: Above this the RAM of a PC may lie elsewhere (hw/i386/pc.c: the HyperTransport hole just below 1 TiB).
 _MOST_PEEKED = 960 * _GIB
+#: By how much of itself what the daemons take varies, where it was seen once.
+_BEGIN_VARIES = 0.2
 _STEP = 0.6180339887498949
 
 
@@ -164,7 +166,11 @@ class Measuring(Hypervisor):
         if kind.upper() != "QEMU":
             raise NotSupported(f"a forecast for {kind}", host=self.host)
         rules = qemu_rules(f"{number // 1_000_000}.{number // 1000 % 1000}", params)
-        return evolve(rules, begin=statistics.median(self.begins)) if self.begins else rules
+        begins = list(self.begins)
+        if not begins:
+            return rules
+        error = statistics.stdev(begins) if len(begins) > 1 else _BEGIN_VARIES * begins[0]
+        return evolve(rules, begin=statistics.median(begins), begin_error=error)
 
     def _observe(self, domain: Any, uuid: str, window: float) -> Observation:
         from novastate.convergence.sources import Observation  # noqa: PLC0415  (loads numpy)
