@@ -301,6 +301,13 @@ def test_a_migration_is_seen_on_both_sides(guest, power, incoming, outgoing):
     assert (seen.power_state, seen.incoming, seen.outgoing) == (power, incoming, outgoing)
 
 
+def test_a_guest_that_is_started_while_it_is_looked_at_is_not_off():
+    """Its saved memory is used up between two questions."""
+    guest, answers = Domain(5, 0), iter([(5, 0), (3, 11), (1, 1)])
+    guest.state = lambda: next(answers)
+    assert states.info(guest).power_state is R
+
+
 @pytest.mark.parametrize(
     ("call", "wanted"),
     [(call, DriverError) for call in ("power_on", "reboot", "unpause", "suspend")]
