@@ -129,7 +129,7 @@ def test_nothing_is_done_to_a_guest_by_adopting_it(world, web, run, monkeypatch)
     asked.clear()
     run("adopt")
     assert asked
-    assert set(asked) <= {"host_state", "list_guests", "live_migration_job", "live_migration_source"}
+    assert set(asked) <= {"host_state", "list_guests", "get_info", "live_migration_job", "live_migration_source"}
 
 
 def test_the_second_time_what_is_new_and_what_changed_is_told_line_by_line(world, web, run):
@@ -176,7 +176,12 @@ def test_two_of_one_name_are_told_apart_by_their_uuids(world, web, run):
 
 def test_a_guest_that_runs_twice_is_refused_loudly(world, web, run, monkeypatch):
     info = world.drivers["a"].get_info(web)
-    twice = type("Twice", (), {"list_guests": lambda _: [info], "host_state": world.drivers["b"].host_state})()
+    methods = {
+        "list_guests": lambda _: [info],
+        "get_info": lambda *_: info,
+        "host_state": world.drivers["b"].host_state,
+    }
+    twice = type("Twice", (), methods)()
     monkeypatch.setattr(libvirt_hosts, "_driver", lambda name, *_: {"a": world.drivers["a"], "b": twice}[name])
     status, out, err = run("adopt", *HOSTS)
     assert status == 1

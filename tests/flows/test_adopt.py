@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 
 from novastate.drivers import DiskInfo, GuestInfo, HostState, JobStats, JobType, LiveMigrationSource, VirtualClock
 from novastate.errors import DriverError, GuestNotFound, NotFound
@@ -36,8 +37,6 @@ GIB = 1 << 30
 class Host:
     """A hypervisor that only answers questions: any other call fails the test."""
 
-    asked = frozenset({"host_state", "list_guests", "live_migration_job", "live_migration_source"})
-
     def __init__(self, name):
         self.name, self.guests, self.jobs, self.disks, self.down = name, {}, {}, {}, False
         self.state = HostState(host=name, vcpus=8, memory_mb=4096, disk_gb=100, hypervisor_type="QEMU")
@@ -56,6 +55,12 @@ class Host:
     def list_guests(self):
         self._up()
         return list(self.guests.values())
+
+    def get_info(self, uuid):
+        self._up()
+        if uuid not in self.guests:
+            raise GuestNotFound("gone", host=self.name)
+        return self.guests[uuid]
 
     def live_migration_job(self, uuid):
         self._up()
@@ -196,6 +201,23 @@ def test_a_guest_that_is_being_migrated_is_left_for_the_next_time(world, a, b, h
 def test_a_guest_of_no_state_is_left(world, a):
     a.put(PowerState.NOSTATE)
     assert world.adopt().outcome is Outcome.LEFT
+
+
+def test_a_guest_that_moved_while_the_hosts_were_asked_is_looked_for_again(world, a, b):
+    a.put()
+    found = world.survey()
+    a.guests.clear()
+    b.put()
+    done = world.runner.run(
+        adopt(UUID, evolve(found, guests={UUID: {**found.guests[UUID], **world.survey().guests[UUID]}}))
+    )
+    assert (done.outcome, done.host) == (Outcome.ADOPTED, "b"), "it was on in both, one after the other"
+    done = world.runner.run(adopt(UUID, evolve(found, guests={})))
+    assert (done.outcome, done.host) == (Outcome.KNOWN, "b"), "it was on in none, one after the other"
+    b.guests.clear()
+    other = UUID.replace("1", "2")
+    twice = {"a": GuestInfo(other, "x", PowerState.RUNNING, 1, 1), "b": GuestInfo(other, "x", PowerState.RUNNING, 1, 1)}
+    assert world.runner.run(adopt(other, evolve(found, guests={other: twice}))).outcome is Outcome.LEFT
 
 
 # --- the second time

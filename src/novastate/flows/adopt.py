@@ -26,7 +26,7 @@ from attrs import frozen
 
 from novastate import scheduling
 from novastate.drivers import GuestInfo, HostState, JobStats, JobType, LiveMigrationSource
-from novastate.errors import AlreadyExists, DriverError, NotFound, StaleState
+from novastate.errors import AlreadyExists, DriverError, GuestNotFound, NotFound, StaleState
 from novastate.flows.effects import Call, Find, Flow, Load, Now, Release, Save
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import RETRIES
@@ -173,7 +173,11 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     def result(outcome: Outcome, what: str) -> Adopted:
         return Adopted(uuid, name, instance.host if instance else None, outcome, what)
 
-    on = sorted(host for host, info in seen.items() if info.power_state in _ON)
+    on = _on(seen)
+    if len(on) > 1 or (instance is not None and not seen):
+        # It may have moved while the hosts were asked one after the other.
+        seen = yield from _look(uuid, found)
+        on = _on(seen)
     moving = [host for host, info in seen.items() if info.incoming or info.outgoing]
     if instance is not None:
         if instance.vm_state is VMState.DELETED:
@@ -188,7 +192,8 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
             Outcome.REFUSED, f"it is on in {' and in '.join(on)}: stop all but one (or is it one host by two names?)"
         )
     if not seen:
-        assert instance is not None, "a uuid is of a record or of a guest"
+        if instance is None:
+            return result(Outcome.LEFT, "it has just gone")
         return result(*(yield from _absent(instance, found)))
     home = _home(instance, seen, on)
     info = seen[home]
@@ -208,6 +213,21 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     if not changes:
         return result(Outcome.KNOWN, f"{_described(instance)}{also}")
     return result(Outcome.CHANGED, f"{'; '.join(changes)}; {_described(instance)}{also}")
+
+
+def _on(seen: Mapping[str, GuestInfo]) -> list[str]:
+    return sorted(host for host, info in seen.items() if info.power_state in _ON)
+
+
+def _look(uuid: str, found: Survey) -> Flow[dict[str, GuestInfo]]:
+    """The guest on every host that answers, asked anew."""
+    seen: dict[str, GuestInfo] = {}
+    for host in found.states:
+        try:
+            seen[host] = yield Call(host, "get_info", (uuid,))
+        except GuestNotFound:
+            continue
+    return seen
 
 
 def _home(instance: Instance | None, seen: Mapping[str, GuestInfo], on: list[str]) -> str:
