@@ -48,13 +48,14 @@ class Domain:
     """A running guest: page n of block n // 64 is zero where n // 64 is even, else it changes every second."""
 
     def __init__(self, clock, *, ram=256 * MIB, state=1, machine="pc-q35-10.0", most_peek=1 << 22, look=0.003):
-        self.clock, self.ram, self.state, self.machine = clock, ram, state, machine
+        self.clock, self.ram, self.state_now, self.machine = clock, ram, state, machine
         self.most_peek, self.look = most_peek, look
         self.peeks, self.commands, self.asked = [], [], []
         self.refuses = set()
         self.calc = None
         self.gone_at = float("inf")
         self.active = True
+        self.why = 1
 
     def check(self, what):
         if self.clock.now >= self.gone_at:
@@ -62,9 +63,28 @@ class Domain:
         if what in self.refuses:
             raise LibvirtError(3)
 
+    def state(self):
+        self.check("info")
+        return [self.state_now, self.why]
+
+    def name(self):
+        return "a"
+
+    def UUIDString(self):  # noqa: N802
+        return UUID
+
+    def isPersistent(self):  # noqa: N802
+        return True
+
+    def hasManagedSaveImage(self):  # noqa: N802
+        return False
+
+    def jobStats(self):  # noqa: N802
+        return {}
+
     def info(self):
         self.check("info")
-        return [self.state, self.ram >> 10, self.ram >> 10, 1, 0]
+        return [self.state_now, self.ram >> 10, self.ram >> 10, 1, 0]
 
     def isActive(self):  # noqa: N802
         self.check("isActive")
@@ -164,8 +184,7 @@ Driver.__abstractmethods__ = frozenset()
 def clock(monkeypatch):
     clock = Clock()
     fake = SimpleNamespace(
-        libvirtError=LibvirtError, VIR_DOMAIN_RUNNING=1, VIR_DOMAIN_BLOCKED=2, VIR_DOMAIN_PAUSED=3, VIR_DOMAIN_PMSUSPENDED=7,
-        VIR_MEMORY_PHYSICAL=2, VIR_DOMAIN_STATS_VCPU=8, VIR_DOMAIN_STATS_CPU_TOTAL=2, VIR_DOMAIN_STATS_DIRTYRATE=256,
+        libvirtError=LibvirtError, VIR_MEMORY_PHYSICAL=2, VIR_DOMAIN_STATS_VCPU=8, VIR_DOMAIN_STATS_CPU_TOTAL=2, VIR_DOMAIN_STATS_DIRTYRATE=256,
         VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING=0, VIR_DOMAIN_DIRTYRATE_MEASURED=2,
     )  # fmt: skip
     monkeypatch.setattr(measuring, "libvirt", fake)
@@ -246,6 +265,14 @@ def test_a_paused_guest_is_measured_at_once_and_writes_nothing(clock):
 def test_a_guest_that_is_off_cannot_be_measured(clock, state):
     with pytest.raises(DriverError, match="is off"):
         Driver(Domain(clock, state=state)).measure(UUID)
+
+
+def test_a_guest_that_post_copy_has_taken_away_cannot_be_measured(clock):
+    domain = Domain(clock, state=3)
+    domain.why = 12
+    with pytest.raises(DriverError, match="has gone"):
+        Driver(domain).measure(UUID)
+    assert not domain.peeks
 
 
 def test_the_monitor_is_not_asked_where_it_is_not_allowed(clock):

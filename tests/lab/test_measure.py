@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import pytest
 
 from lab.lab import wait_for
-from novastate.convergence import WriteLaw
-from novastate.drivers import LiveMigrationParams
+from novastate.convergence import WriteLaw, outlook
+from novastate.drivers import JobType, LiveMigrationParams
+from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.measuring import Measuring
 from novastate.errors import GuestNotFound
+from novastate.objects import Flavor, Instance
 
 MIB = 1 << 20
 
@@ -126,3 +129,43 @@ def test_rules_are_those_of_the_installed_qemu(lab, driver):
     name = driver().rules(LiveMigrationParams()).name
     version = lab.virsh("alpha", "version")
     assert f"hypervisor: QEMU {name.removeprefix('qemu-')}." in version
+
+
+def test_the_outlook_of_a_real_migration_comes_true(lab, guest):
+    """Measured, forecast, migrated; the ETA told on the way is right about the end, and ever more so."""
+    running = guest(memory_mb=160, options="wss_mb=32 rate_mb=8 ro_mb=24")
+    drivers = {
+        host: LibvirtDriver(lab.uri(host), host, address=lab.address(host), peers=lab.peers, define=lab.define)
+        for host in lab.hosts
+    }
+    source = drivers["alpha"]
+    params = LiveMigrationParams(bandwidth=24 * MIB, downtime=300)
+    try:
+        expected = source.forecast(running.uuid, "beta", params)
+        flavor = Flavor(id=1, flavorid="1", name="lab", vcpus=1, memory_mb=160, root_gb=0)
+        instance = Instance(
+            uuid=running.uuid, display_name=running.name, flavor=flavor, memory_mb=160, vcpus=1, host="alpha"
+        )
+        data = drivers["beta"].check_can_live_migrate_destination(instance, source.live_migration_source(running.uuid))
+        data = source.check_can_live_migrate_source(instance, data)
+        data = drivers["beta"].pre_live_migration(instance, data, ())
+        source.live_migration(instance, "beta", data, params)
+        told = []
+        until = time.monotonic() + 60
+        while (stats := source.live_migration_job(running.uuid)).type not in {JobType.COMPLETED, JobType.FAILED}:
+            assert time.monotonic() < until
+            if stats.iteration:
+                told.append((stats.elapsed, outlook(expected, stats)))
+            time.sleep(0.1)
+        assert stats.type is JobType.COMPLETED
+        source.post_live_migration_at_source(instance, data)
+        drivers["beta"].post_live_migration_at_destination(instance, data)
+    finally:
+        for driver in drivers.values():
+            driver.close()
+    assert len(told) > 10
+    off = [abs(ahead.eta - (stats.elapsed - at)) for at, ahead in told if ahead.eta is not None]
+    assert len(off) == len(told), "it was never thought to be endless"
+    assert statistics.median(off) < 0.15 * stats.elapsed
+    assert statistics.mean(off[-5:]) < max(0.3, statistics.mean(off[:5]))
+    assert abs(expected.transferred / stats.memory_processed - 1) < 0.15

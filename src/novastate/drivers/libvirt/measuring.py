@@ -32,7 +32,9 @@ from attrs import define, evolve, field, frozen
 from novastate.drivers.base import LiveMigrationParams, qemu_rules
 from novastate.drivers.libvirt.binding import libvirt, libvirt_qemu
 from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.states import info
 from novastate.errors import DriverError, GuestNotFound, NotSupported
+from novastate.machines import PowerState
 
 if TYPE_CHECKING:
     from novastate.convergence import Guest, Rules
@@ -140,7 +142,7 @@ class Measuring(Hypervisor):
         """The guest as the forecast sees it, after some four seconds; at once where it does not run.
 
         With ``allow_monitor`` (the default) QEMU's monitor is asked for dirty rates and RAM blocks, which taints the domain.
-        Raises GuestNotFound; DriverError where the guest is off; NotSupported where nothing of it can be seen.
+        Raises GuestNotFound; DriverError where the guest does not run here; NotSupported where nothing of it can be seen.
         """
         window = min(WINDOW, 0.5 * self.timeout)
         try:
@@ -175,10 +177,12 @@ class Measuring(Hypervisor):
     def _observe(self, domain: Any, uuid: str, window: float) -> Observation:
         from novastate.convergence.sources import Observation  # noqa: PLC0415  (loads numpy)
 
-        state = domain.info()[0]
-        running = state in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED}
-        if not running and state not in {libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED}:
-            raise DriverError(f"guest {uuid}: measuring: it is off", host=self._host)
+        seen = info(domain)
+        if seen.incoming:
+            raise GuestNotFound(f"guest {uuid} is only arriving", host=self._host)
+        if seen.outgoing or seen.power_state not in {PowerState.RUNNING, PowerState.PAUSED}:
+            raise DriverError(f"guest {uuid}: measuring: it is off, or has gone", host=self._host)
+        running = seen.power_state is PowerState.RUNNING
         machine = read_machine(domain.XMLDesc(0))
         monitor = _Monitor(domain) if self.allow_monitor else None
         devices, zero = _device_pages(machine, monitor)
