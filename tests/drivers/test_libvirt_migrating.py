@@ -10,6 +10,7 @@ import libvirt
 import pytest
 
 from novastate.drivers import JobType, LiveMigrationParams
+from novastate.drivers.libvirt import migration_job
 from novastate.drivers.libvirt.migration_job import (
     ENDS,
     MIGRATION_OUT,
@@ -231,6 +232,22 @@ def test_an_error_with_a_guest_that_is_not_here_is_no_end(seen):
     job = Job("u", call=call(DriverError("lost")))
     with pytest.raises(DriverError, match="cannot be told here: lost"):
         job.stats(Look(seen))
+
+
+@pytest.mark.parametrize("seen", [AtSource.GONE, AtSource.HELD])
+def test_the_end_of_another_processs_job_is_waited_for_and_not_for_ever(seen, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(migration_job.time, "monotonic", lambda: now[0])
+    job = Job("u")
+    job.stats(Look(AtSource.JOB, raw={"memory_total": 100, "memory_remaining": 40}))
+    for now[0] in (100.0, 101.9):
+        stats = job.stats(Look(seen))
+        assert (stats.type, stats.memory_remaining) == (JobType.UNBOUNDED, 40)
+    now[0] = 102.0
+    with pytest.raises(DriverError, match="cannot be told here"):
+        job.stats(Look(seen))
+    job.final = {"memory_total": 100}
+    assert job.stats(Look(seen)).type is JobType.COMPLETED
 
 
 def test_what_no_one_expected_is_no_success():

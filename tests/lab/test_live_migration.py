@@ -149,8 +149,15 @@ def under_way(stats):
 def test_a_guest_moves_whole_within_its_bandwidth_and_its_statistics_are_kept(fleet, guest, whole, tidy):
     it = guest(options=QUIET, persistent=True)
     fleet.take(it)
+    limits = []
+    fleet.intervene = (
+        under_way,
+        lambda: limits.append(int(fleet.lab.virsh("alpha", "migrate-getmaxdowntime", it.name))),
+    )
     migration = fleet.migrate(it, bandwidth=40 * MIB)
     assert migration.status is MigrationStatus.COMPLETED
+    # The policy's first step, in place of the 300 ms that the job began with.
+    assert limits == [fleet.told("live_migration.progress")[-1]["downtime_ms"]] == [50]
     record = fleet.record(it)
     assert (record.host, record.vm_state, record.task_state, record.power_state) == (
         "beta",
@@ -366,6 +373,10 @@ def test_a_shared_disk_stays_where_it_is_and_is_never_copied_onto_itself(fleet, 
     with pytest.raises(InvalidLocalStorage):
         fleet.migrate(it, block=True)
     tidy(it, "alpha")
+    beta = fleet.drivers["beta"]
+    # What an earlier migration noted and nobody cleared does not speak of the disk that the guest has now.
+    for kind in (Kind.LEAVES, Kind.MADE):
+        beta.connection.call("noting", lambda connect, kind=kind: beta.notes(it.uuid).write(connect, kind, [path]))
     assert fleet.migrate(it, block=False).status is MigrationStatus.COMPLETED
     assert whole(it.name) == "beta"
     tidy(it, "beta")

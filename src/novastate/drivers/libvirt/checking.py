@@ -201,9 +201,13 @@ class Checking(Hypervisor):
     def pre_live_migration(
         self, instance: Instance, data: LibvirtLiveMigrateData, disks: tuple[DiskInfo, ...]
     ) -> LibvirtLiveMigrateData:
-        if data.block_migration is not True or not disks:
-            return data
         notes = self.notes(instance.uuid)
+        if data.block_migration is not True or not disks:
+            # What an earlier migration noted does not speak of disks that both hosts see.
+            self.connection.call(
+                "preparing", lambda connect: notes.drop(connect, Kind.MADE, Kind.LEAVES), uuid=instance.uuid
+            )
+            return data
 
         def there(disk: DiskInfo) -> DriverError:
             return DriverError(f"guest {instance.uuid}: {disk.path} is there already", host=self.host)

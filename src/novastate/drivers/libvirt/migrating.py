@@ -46,8 +46,8 @@ class Migrating(Moving):
             seen = info(self.lookup(connect, instance.uuid))
             if seen.incoming:
                 raise DriverError(f"guest {instance.uuid} is only arriving", host=self.host)
-            notes.clear(connect, Kind.PROBES, Kind.LEAVES)
-            notes.drop(connect, Kind.MADE)
+            notes.clear(connect, Kind.PROBES)
+            notes.drop(connect, Kind.MADE, Kind.LEAVES)
 
         self.connection.call("settling it", run, uuid=instance.uuid)
 

@@ -12,6 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import MappingProxyType
@@ -47,6 +48,8 @@ _POSTCOPY, _POSTCOPY_FAILED = 12, 13  # VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_P
 _NO_JOB = frozenset({55, 84, 3})  # VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_NO_SUPPORT
 _ABORTED = 78  # VIR_ERR_OPERATION_ABORTED
 _MIB = 1 << 20
+#: Seconds that JOB_COMPLETED may come after all else that ends a job.
+LATE = 2.0
 
 # virDomainMigrateFlags
 _LIVE = 1 << 0
@@ -264,6 +267,8 @@ class Job:
     aborting: bool = False
     post_copy: bool = False
     last: JobStats | None = None
+    #: Since when its end could not be told, on the machine's monotonic clock; 0: it could.
+    untold: float = 0.0
     #: The statistics that came with JOB_COMPLETED.
     final: Mapping[str, Any] | None = None
     told: threading.Event = field(factory=threading.Event)
@@ -298,9 +303,15 @@ class Job:
         aborted = self.aborting or (error is not None and error.code == _ABORTED)
         kind = ended(attempt, found.seen, told=self.final is not None, aborted=aborted)
         self.post_copy |= found.post_copy
+        if kind is None and attempt is Attempt.NONE:
+            # The guest goes before the event comes.
+            self.untold = self.untold or time.monotonic()
+            if time.monotonic() - self.untold < LATE:
+                return evolve(self.last or JobStats(JobType.UNBOUNDED), post_copy=self.post_copy)
         if kind is None:
             reason = f": {error.text}" if error is not None else ""
             raise DriverError(f"guest {self.uuid}: how its live migration has ended cannot be told here{reason}")
+        self.untold = 0.0
         if kind is JobType.UNBOUNDED and found.seen is not AtSource.GONE:
             broken = found.seen is AtSource.BROKEN and attempt is not Attempt.RUNS
             self.last = statistics(found.raw, kind, post_copy=found.post_copy, broken=broken)

@@ -19,6 +19,7 @@ from novastate.drivers.base import MOST_DOWNTIME, JobStats, JobType, LiveMigrati
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.checking import Checking, addresses
 from novastate.drivers.libvirt.migration_job import (
+    LATE,
     MIGRATION_OUT,
     AtSource,
     Attempt,
@@ -44,8 +45,6 @@ __all__ = ["CRASHES", "Moving"]
 CRASHES = frozenset({11_003_000})
 
 _ENDED = frozenset({Attempt.RETURNED, Attempt.RAISED})
-#: Seconds that JOB_COMPLETED may come after the call has returned.
-_LATE = 2.0
 #: Seconds between two tries to abort what does not show yet.
 _AGAIN = 0.1
 
@@ -171,7 +170,7 @@ class Moving(Checking):
             if job.aborting:
                 raise DriverError(f"guest {job.uuid}: aborted before it began", host=self.host)
             domain.migrateToURI3(peer, asked, flags)
-            job.told.wait(_LATE)
+            job.told.wait(LATE)
 
         try:
             job.call = self.connection.background("migrating", run)
