@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from novastate.convergence.sources import DirtyRate
-from novastate.drivers.libvirt import measuring
-from novastate.drivers.libvirt.measuring import WINDOW, Measuring, ram_ranges, read_machine
+from novastate.drivers.libvirt import instruments, measuring
+from novastate.drivers.libvirt.measuring import WINDOW, Measuring
+from novastate.drivers.libvirt.memory_layout import ram_ranges, read_machine
 from novastate.errors import DriverError, GuestNotFound, NotSupported
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -187,11 +188,14 @@ def clock(monkeypatch):
         libvirtError=LibvirtError, VIR_MEMORY_PHYSICAL=2, VIR_DOMAIN_STATS_VCPU=8, VIR_DOMAIN_STATS_CPU_TOTAL=2, VIR_DOMAIN_STATS_DIRTYRATE=256,
         VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING=0, VIR_DOMAIN_DIRTYRATE_MEASURED=2,
     )  # fmt: skip
-    monkeypatch.setattr(measuring, "libvirt", fake)
+    for module in (measuring, instruments):
+        monkeypatch.setattr(module, "libvirt", fake)
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(
-        measuring, "libvirt_qemu", SimpleNamespace(qemuMonitorCommand=lambda domain, text, flags: domain.monitor(text))
+        instruments,
+        "libvirt_qemu",
+        SimpleNamespace(qemuMonitorCommand=lambda domain, text, flags: domain.monitor(text)),
     )
-    monkeypatch.setattr(measuring, "time", clock)
     return clock
 
 
