@@ -22,6 +22,7 @@ from novastate.drivers.base import (
     LiveMigrationSource,
     NumaCell,
 )
+from novastate.drivers.capabilities import CAPABILITIES, Capability, supports
 from novastate.drivers.clock import Clock, RealClock, VirtualClock
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from novastate.drivers.simulated import Fault, SimulatedCloud, SimulatedDriver, SimulatedHost
 
 __all__ = [
+    "CAPABILITIES",
+    "Capability",
     "Clock",
     "ComputeDriver",
     "DiskInfo",
@@ -49,6 +52,7 @@ __all__ = [
     "SimulatedDriver",
     "SimulatedHost",
     "VirtualClock",
+    "supports",
 ]
 
 _LAZY = {
