@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
@@ -23,14 +23,13 @@ from novastate.convergence.laws import WriteLaw
 from novastate.drivers.base import JobType, Lifecycle, LifecycleEvent, LiveMigrationParams
 from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job, Step, What
-from novastate.drivers.simulated.spec import Fault, SimulatedHost
+from novastate.drivers.simulated.spec import Fault, SimulatedHost, specs_of
 from novastate.drivers.simulated.world import Disk, Domain, World, pages_of
 from novastate.errors import (
     AlreadyExists,
     ConvergenceError,
     DriverError,
     DriverTimeout,
-    InvalidField,
     NovastateError,
     UnknownName,
 )
@@ -65,18 +64,6 @@ class Memory:
         return min(self.zero_pages, pages)
 
 
-def _specs(hosts: object) -> list[SimulatedHost]:
-    """The hosts that the cloud is made of."""
-    if isinstance(hosts, str | bytes) or not isinstance(hosts, Iterable):
-        raise InvalidField("hosts", hosts, "must be several, each a name or a SimulatedHost")
-    specs = list[SimulatedHost]()
-    for spec in cast("Iterable[object]", hosts):
-        if not isinstance(spec, str | SimulatedHost):
-            raise InvalidField("hosts", spec, "must be a name or a SimulatedHost")
-        specs.append(SimulatedHost(spec) if isinstance(spec, str) else spec)
-    return specs
-
-
 def _check_memory(memory: Memory, pages: int) -> None:
     if memory.law.pages > pages:
         raise ConvergenceError("law", str(memory.law), f"must write at most the {pages} pages that the guest has")
@@ -108,7 +95,7 @@ class SimulatedCloud:
     ) -> None:
         from novastate.drivers.simulated.driver import SimulatedDriver  # noqa: PLC0415  (each needs the other)
 
-        specs = _specs(hosts)
+        specs = specs_of(hosts)
         self.clock: Clock = clock if clock is not None else VirtualClock()
         self.seed = seed
         self.on_change = on_change

@@ -6,8 +6,8 @@ failing run can be written down and run again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, cast
 
 from attrs import NOTHING, AttrsInstance, asdict, field, fields, frozen
 
@@ -15,7 +15,7 @@ from novastate.drivers import checks
 from novastate.drivers.base import ComputeDriver
 from novastate.errors import InvalidField, UnknownName
 
-__all__ = ["Fault", "SimulatedHost", "plain", "read"]
+__all__ = ["Fault", "SimulatedHost", "plain", "read", "specs_of"]
 
 T = TypeVar("T", bound=AttrsInstance)
 
@@ -60,6 +60,20 @@ class SimulatedHost:
 
 
 FaultKind = Literal["error", "timeout", "lose_reply", "ignore", "crash_host", "fail", "cut", "stall", "link_slow"]
+
+
+def specs_of(hosts: object) -> list[SimulatedHost]:
+    """The hosts that a cloud is made of, from names and hosts. Raises InvalidField."""
+    if isinstance(hosts, str | bytes) or not isinstance(hosts, Iterable):
+        raise InvalidField("hosts", hosts, "must be several, each a name or a SimulatedHost")
+    specs = list[SimulatedHost]()
+    for spec in cast("Iterable[object]", hosts):
+        if not isinstance(spec, str | SimulatedHost):
+            raise InvalidField("hosts", spec, "must be a name or a SimulatedHost")
+        specs.append(SimulatedHost(spec) if isinstance(spec, str) else spec)
+    return specs
+
+
 #: What may go wrong with a call, and with a running live migration.
 CALL_KINDS = ("error", "timeout", "lose_reply", "ignore", "crash_host")
 JOB_KINDS = ("fail", "cut", "stall", "link_slow", "crash_host")
