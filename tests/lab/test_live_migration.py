@@ -17,6 +17,7 @@ import pytest
 from attrs import evolve
 
 from lab.lab import wait_for
+from novastate.convergence import Link
 from novastate.drivers import JobType, LiveMigrationParams
 from novastate.drivers.clock import RealClock
 from novastate.drivers.libvirt.driver import LibvirtDriver
@@ -503,23 +504,46 @@ def ended(stats):
     return None if stats.type in {JobType.UNBOUNDED, JobType.NONE} else stats
 
 
-def test_an_abort_that_comes_before_the_job_is_heard(fleet, guest, whole, tidy):
+def test_an_abort_is_heard_before_the_job_shows_and_what_another_process_ended_is_no_hindrance(
+    fleet, guest, whole, tidy
+):
     it = guest(options=QUIET)
     instance = fleet.take(it)
     alpha, beta = fleet.drivers["alpha"], fleet.drivers["beta"]
-    data = beta.check_can_live_migrate_destination(instance, alpha.live_migration_source(it.uuid))
-    data = alpha.check_can_live_migrate_source(instance, data)
-    beta.cleanup_live_migration_destination_check(data)
-    alpha.live_migration(instance, "beta", data, LiveMigrationParams(bandwidth=MIB))
+
+    def start(bandwidth):
+        data = beta.check_can_live_migrate_destination(instance, alpha.live_migration_source(it.uuid))
+        data = alpha.check_can_live_migrate_source(instance, data)
+        beta.cleanup_live_migration_destination_check(data)
+        beta.pre_live_migration(instance, data, ())
+        alpha.live_migration(instance, "beta", data, LiveMigrationParams(bandwidth=bandwidth))
+        return data
+
+    data = start(MIB)
+    with pytest.raises(MigrationPreCheckError, match="is being migrated already"):
+        alpha.check_can_live_migrate_source(instance, data)
     alpha.live_migration_abort(it.uuid)
     stats = wait_for("its end", lambda: ended(alpha.live_migration_job(it.uuid)), 20)
     assert stats.type is JobType.CANCELLED
     alpha.live_migration_abort(it.uuid)
-    alpha.rollback_live_migration_at_source(instance, data)
-    beta.rollback_live_migration_at_destination(instance, data)
-    assert alpha.live_migration_job(it.uuid).type is JobType.NONE
-    assert whole(it.name) == "alpha"
+    other = Fleet(fleet.lab).drivers
+    other["alpha"].rollback_live_migration_at_source(instance, data)
+    other["beta"].rollback_live_migration_at_destination(instance, data)
+    assert other["alpha"].live_migration_job(it.uuid).type is JobType.NONE
+    assert alpha.live_migration_job(it.uuid).type is JobType.CANCELLED
     tidy(it, "alpha")
+
+    alpha.line_rate = None
+    assert alpha.link("beta", LiveMigrationParams(bandwidth=MIB)) == Link(limit=MIB, line_rate=1.25e9)
+    data = start(0)
+    stats = wait_for("its end", lambda: ended(alpha.live_migration_job(it.uuid)), 30)
+    assert stats.type is JobType.COMPLETED
+    beta.post_live_migration_at_destination(instance, data)
+    alpha.post_live_migration_at_source(instance, data)
+    learnt = alpha.link("beta", LiveMigrationParams())
+    assert learnt == Link(limit=None, line_rate=float(stats.memory_bps))
+    assert whole(it.name) == "beta"
+    tidy(it, "beta")
 
 
 def test_post_copy_that_lost_its_link_keeps_both_halves_of_the_guest(fleet, guest, connect):

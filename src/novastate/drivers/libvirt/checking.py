@@ -21,6 +21,7 @@ from novastate.drivers.base import DiskInfo, LiveMigrationSource
 from novastate.drivers.libvirt import storage
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
 from novastate.drivers.libvirt.migration_xml import cpu_of, file_disks, host_addresses, read_cpu
 from novastate.drivers.libvirt.notes import Kind, Notes
 from novastate.drivers.libvirt.states import info
@@ -157,6 +158,11 @@ class Checking(Hypervisor):
 
         def run(connect: Any) -> tuple[tuple[DiskInfo, ...], dict[str, bool], dict[str, set[str]]]:
             domain = self.lookup(connect, uuid)
+            job = self.jobs.get(uuid)
+            if look(domain).seen in {AtSource.JOB, AtSource.BROKEN} or (job and job.attempt is Attempt.RUNS):
+                raise MigrationPreCheckError(f"{self.host}: guest {uuid} is being migrated already")
+            # An earlier job, that another process has brought to its end.
+            self.jobs.forget(uuid)
             text = domain.XMLDesc()
             disks = _disks(domain, text)
             directories = _directories(disks) or [self.instances_path]

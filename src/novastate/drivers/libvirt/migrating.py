@@ -88,7 +88,7 @@ class Migrating(Moving):
             notes.drop(connect, Kind.LEAVES)
             # A half that post-copy left behind is never resumed: it has no memory of what came after.
             if ran and found.paused and not found.post_copy:
-                domain.resume()
+                _resume(domain)
 
         self.connection.call("letting it stay", run, uuid=uuid)
         self.jobs.forget(uuid)
@@ -142,6 +142,15 @@ class Migrating(Moving):
 def _should_run(instance: Instance) -> bool:
     """Whether the record says that the guest runs."""
     return instance.vm_state is VMState.ACTIVE and instance.power_state is PowerState.RUNNING
+
+
+def _resume(domain: Any) -> None:
+    """Lets the guest run on; the daemon may have done so itself meanwhile."""
+    try:
+        domain.resume()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or look(domain).paused:
+            raise
 
 
 def _remove(domain: Any, uuid: str, host: str) -> None:
