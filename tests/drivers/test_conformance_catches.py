@@ -124,6 +124,18 @@ class ClaimsToMeasureNothing(SimulatedDriver):
     capabilities = SimulatedDriver.capabilities | {"supports_measure": False}
 
 
+class ClaimsToRecover(SimulatedDriver):
+    capabilities = SimulatedDriver.capabilities | {"supports_post_copy_recovery": True}
+
+
+class LetsTheOldHalfRun(SimulatedDriver):
+    """Of a guest that post-copy has handed over."""
+
+    def unpause(self, uuid):
+        if not self.get_info(uuid).outgoing:
+            super().unpause(uuid)
+
+
 class ClaimsNoMigration(SimulatedDriver):
     capabilities = SimulatedDriver.capabilities | {"supports_live_migration": False}
 
@@ -228,6 +240,8 @@ WRONG = {
     ClaimsTooMuch: "driver_sends_in_parallel_or_says_that_it_cannot",
     ClaimsTooLittle: "driver_switches_to_post_copy_or_says_that_it_cannot",
     ClaimsToMeasureNothing: "driver_measures_or_says_that_it_cannot",
+    ClaimsToRecover: "driver_recovers_post_copy_or_says_that_it_cannot",
+    LetsTheOldHalfRun: "driver_switches_to_post_copy_or_says_that_it_cannot",
     ClaimsNoMigration: "driver_migrates_a_guest",
     MigratesToItself: "driver_refuses_a_migration_that_cannot_be",
     StartsAMigrationAnew: "driver_shows_a_job_that_goes_on",
