@@ -30,9 +30,9 @@ from novastate.store import SqlStore
 
 NOVASTATE = str(Path(sys.executable).parent / "novastate")
 
-#: Dirty enough that rounds follow one another: about six seconds at this bandwidth.
-BUSY = "wss_mb=24 rate_mb=12"
-SLOWLY = ("--bandwidth", "12", "--timeout", "60")
+#: Dirty enough that rounds follow one another: some seven seconds at this bandwidth.
+BUSY = "wss_mb=24 rate_mb=6"
+SLOWLY = ("--bandwidth", "16", "--timeout", "60")
 #: Never converges at this bandwidth: what comes of it is decided by somebody.
 HOPELESS = "wss_mb=40 rate_mb=200"
 
