@@ -235,6 +235,21 @@ def test_each_driver_is_told_how_the_others_daemons_reach_it(monkeypatch):
     assert (a["address"], a["line_rate"], a["peers"]) == (None, None, {"b": "qemu+ssh://b/system"})
 
 
+def test_a_local_uri_is_nobody_elses(world, run, monkeypatch):
+    """qemu:///system would lead the other host's daemon to itself."""
+    _, out, _ = run("adopt", "--host", "a=qemu:///system", *HOSTS[2:])
+    assert "before migrations to it, give --migrate-uri a=URI" in out
+    assert "--migrate-uri b" not in out
+    _, out, _ = run("adopt", "--migrate-uri", "a=qemu+ssh://a/system")
+    assert "--migrate-uri" not in out
+    made = []
+    monkeypatch.undo()
+    monkeypatch.setattr(libvirt_hosts, "LibvirtDriver", lambda _, host, **more: made.append((host, more["peers"])))
+    hosts = {"a": LibvirtHost("qemu+unix:///system?socket=/x"), "b": LibvirtHost("qemu+ssh://b/system")}
+    libvirt_hosts.drivers_of(hosts, RealClock())
+    assert made == [("a", {"b": "qemu+ssh://b/system"}), ("b", {})]
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

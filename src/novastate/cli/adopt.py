@@ -61,7 +61,7 @@ def register(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=URI",
-        help="how the other hosts' daemons reach its daemon; default: the URI of --host",
+        help="how the other hosts' daemons reach its daemon; default: the URI of --host, unless that is local",
     )
     parser.add_argument(
         "--line-rate",
@@ -136,7 +136,10 @@ def _take(
         outcome = runner.run(adopt_host(state, overcommit=ratios.get(name)))
         if outcome is Outcome.KNOWN and known.get(name) != host:
             outcome = Outcome.CHANGED
-        rows.append({"host": name, "outcome": str(outcome), "what": _resources(state), "uri": host.shown})
+        what = _resources(state)
+        if not host.peer and len(hosts) > 1:
+            what += f"; before migrations to it, give --migrate-uri {name}=URI"
+        rows.append({"host": name, "outcome": str(outcome), "what": what, "uri": host.shown})
     recorded = {server.uuid for server in every(store, Instance) if server.vm_state is not VMState.DELETED}
     guests = [runner.run(adopt(uuid, found)) for uuid in sorted({*found.guests, *recorded})]
     return rows, sorted(guests, key=lambda guest: (guest.name, guest.uuid))

@@ -62,6 +62,11 @@ class LibvirtHost:
     line_rate: float = field(default=0.0, validator=checks.number(0))
 
     @property
+    def peer(self) -> str:
+        """The URI for the other hosts' daemons; empty where *uri* is that of the machine that this runs on, and no other is given."""
+        return self.migrate_uri or (self.uri if urlsplit(self.uri).hostname else "")
+
+    @property
     def shown(self) -> str:
         """The URI as it may be printed."""
         return shown(self.uri)
@@ -88,7 +93,7 @@ def drivers_of(hosts: Mapping[str, LibvirtHost], clock: Clock) -> dict[str, Comp
         name: _driver(
             name,
             host,
-            {other: it.migrate_uri or it.uri for other, it in hosts.items() if other != name},
+            {other: it.peer for other, it in hosts.items() if other != name and it.peer},
             clock,
         )
         for name, host in hosts.items()
