@@ -95,7 +95,8 @@ SUITES = [
         [tool("sphinx-build", "-q", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build/html")],
     ),
     Suite("database", [pytest("tests/database")], missing=no_database),
-    Suite("lab", [pytest("tests/lab")], missing=no_lab, deadline=1800),
+    # Two labs at once, a file of tests each in turn: most of their time is waiting.
+    Suite("lab", [pytest("tests/lab", "-n", "2", "--dist", "loadfile")], missing=no_lab, deadline=1800),
 ]
 
 
