@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lab.fleet import Fleet
 from lab.lab import Lab
 from lab.needs import no_lab
 from lab.watch import ready, whole
@@ -103,3 +104,43 @@ def guest(hosts):
 def _whole(lab):
     """``whole(name)``: see watch.whole."""
     return lambda name, **more: whole(lab, name, **more)
+
+
+@pytest.fixture
+def fleet(hosts):
+    made = Fleet(hosts)
+    yield made
+    for driver in made.drivers.values():
+        driver.close()
+
+
+@pytest.fixture
+def tidy(hosts):
+    """``tidy(guest, host)``: the guest is known on that host alone, and nothing of novastate's is left on either."""
+
+    def tidy(guest, host):
+        assert list(hosts.qemu_pids(guest.uuid)) == [host]
+        assert guest.uuid not in hosts.virsh(hosts.other(host), "list", "--all", "--uuid").split()
+        for place in hosts.hosts:
+            left = hosts.run(place, "find", "/var/lib/libvirt/images", hosts.shared_dir, "-name", "novastate-*")
+            assert left == ""
+
+    return tidy
+
+
+@pytest.fixture
+def disk(hosts):
+    """``disk(path, host="alpha", *options)``: makes a disk there; it is deleted from both hosts after the test."""
+    made = []
+
+    def disk(path, host="alpha", size="16M", *options):
+        hosts.run(
+            host, "qemu-img", "create", "-q", "-f", "qcow2" if path.endswith("qcow2") else "raw", *options, path, size
+        )
+        made.append(path)
+        return path
+
+    yield disk
+    for path in made:
+        for host in hosts.hosts:
+            hosts.run(host, "rm", "-f", path)

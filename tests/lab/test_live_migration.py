@@ -2,147 +2,29 @@
 
 Rules of this file:
 
-- The flow runs as in any application: LocalRunner, a store, the clock of the machine. What is asked of the driver directly is asked of
-  the same driver.
+- The flow runs as in any application (lab/fleet.py). What is asked of the driver directly is asked of the same driver.
 - The guest is the witness (`whole`); what is left behind is looked for in the hosts' own directories and daemons (`tidy`).
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-
 import libvirt_qemu
 import pytest
-from attrs import evolve
 
+from lab.fleet import HOPELESS, MIB, QUIET, WRITES_DISK, Fleet, ended, there, under_way
 from lab.lab import wait_for
 from novastate.convergence import Link
 from novastate.drivers import JobType, LiveMigrationParams
-from novastate.drivers.clock import RealClock
-from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.moving import CRASHES
-from novastate.drivers.libvirt.notes import Kind
 from novastate.errors import (
     DriverError,
-    InvalidLocalStorage,
-    InvalidSharedStorage,
     MigrationPreCheckError,
     NotSupported,
-    UnableToMigrateToSelf,
 )
-from novastate.flows import LiveMigrationOptions, abort_live_migration, force_complete_live_migration, live_migrate
+from novastate.flows import abort_live_migration, force_complete_live_migration
 from novastate.flows.live_migration_monitor import kept
 from novastate.machines import MigrationStatus, PowerState, TaskState, VMState
-from novastate.objects import ComputeNode, Flavor, Instance, LibvirtLiveMigrateData, RequestSpec
-from novastate.runners import LocalRunner
-from novastate.scheduling import hold
-from novastate.store import MemoryStore, Put
-
-MIB = 1 << 20
-QUIET = "wss_mb=16 rate_mb=2 sweep_ms=500"
-#: Never converges by itself.
-HOPELESS = "wss_mb=40 rate_mb=200 sweep_ms=500"
-
-
-class Fleet:
-    """Two drivers, a store that knows both hosts, and what the flows told."""
-
-    def __init__(self, lab):
-        self.lab = lab
-        self.drivers = {
-            host: LibvirtDriver(
-                lab.uri(host), host, address=lab.address(host), peers=lab.peers, define=lab.define, line_rate=1e9
-            )
-            for host in lab.hosts
-        }
-        self.store = MemoryStore()
-        self.events = []
-        #: What is to be done while a job goes on, once: when(stats), do().
-        self.intervene = None
-        self.runner = LocalRunner(self.store, self.drivers, RealClock(), (self._listen,))
-        for host, driver in self.drivers.items():
-            state = driver.host_state()
-            node = ComputeNode(
-                host=host, vcpus=64, memory_mb=state.memory_mb, local_gb=1000, hypervisor_type=state.hypervisor_type
-            )
-            self.store.commit(Put(node))
-
-    def _listen(self, event, payload):
-        self.events.append((event, dict(payload)))
-        if event == "live_migration.progress" and self.intervene is not None:
-            when, do = self.intervene
-            if when(payload["stats"]):
-                self.intervene = None
-                do()
-
-    def told(self, event):
-        return [payload for name, payload in self.events if name == event]
-
-    def take(self, guest, *, memory_mb=128, paused=False):
-        """The record of a guest that runs already."""
-        flavor = Flavor(id=1, flavorid="1", name="lab", vcpus=1, memory_mb=memory_mb, root_gb=0)
-        power = PowerState.PAUSED if paused else PowerState.RUNNING
-        instance = Instance(
-            uuid=guest.uuid,
-            display_name=guest.name,
-            flavor=flavor,
-            memory_mb=memory_mb,
-            vcpus=1,
-            host=guest.host,
-            node=guest.host,
-            vm_state=VMState.PAUSED if paused else VMState.ACTIVE,
-            power_state=power,
-            launched_at=datetime(2026, 1, 1, tzinfo=UTC),
-        )
-        spec = RequestSpec(instance_uuid=guest.uuid, flavor=flavor)
-        node = self.store.load(ComputeNode, guest.host)
-        claim = hold(node, guest.uuid, spec)
-        self.store.commit(Put(instance), Put(spec), Put(node), Put(claim))
-        return instance
-
-    def migrate(self, guest, dest="beta", *, block=None, **params):
-        """The migration's final record."""
-        options = LiveMigrationOptions(params=LiveMigrationParams(**params), poll=0.1, save_every=0.5)
-        return self.runner.run(live_migrate(guest.uuid, dest, block_migration=block, options=options))
-
-    def record(self, guest):
-        return self.store.load(Instance, guest.uuid)
-
-    def ask(self, request, guest):
-        """What asks for an abort or a forced completion."""
-        return lambda: self.runner.run(request(guest.uuid))
-
-    def stats(self):
-        """How the last job has ended."""
-        return self.told("live_migration.stats")[-1]["stats"]
-
-
-@pytest.fixture
-def fleet(hosts):
-    made = Fleet(hosts)
-    yield made
-    for driver in made.drivers.values():
-        driver.close()
-
-
-@pytest.fixture
-def tidy(hosts):
-    """``tidy(guest, host)``: the guest is known on that host alone, and nothing of novastate's is left on either."""
-
-    def tidy(guest, host):
-        assert list(hosts.qemu_pids(guest.uuid)) == [host]
-        assert guest.uuid not in hosts.virsh(hosts.other(host), "list", "--all", "--uuid").split()
-        for place in hosts.hosts:
-            left = hosts.run(place, "find", "/var/lib/libvirt/images", hosts.shared_dir, "-name", "novastate-*")
-            assert left == ""
-
-    return tidy
-
-
-def under_way(stats):
-    return stats.iteration >= 1 and stats.memory_processed > 4 * MIB
-
+from novastate.objects import LibvirtLiveMigrateData
 
 # --- memory alone
 
@@ -268,205 +150,7 @@ def test_memory_goes_over_several_connections(fleet, guest, whole, tidy):
     tidy(it, "beta")
 
 
-# --- disks
-
-
-@pytest.fixture
-def disk(hosts):
-    """``disk(path, host="alpha", *options)``: makes a disk there; it is deleted from both hosts after the test."""
-    made = []
-
-    def disk(path, host="alpha", size="16M", *options):
-        hosts.run(
-            host, "qemu-img", "create", "-q", "-f", "qcow2" if path.endswith("qcow2") else "raw", *options, path, size
-        )
-        made.append(path)
-        return path
-
-    yield disk
-    for path in made:
-        for host in hosts.hosts:
-            hosts.run(host, "rm", "-f", path)
-
-
-def there(lab, path):
-    """The hosts that have a file of that path."""
-    return [host for host in lab.hosts if lab.path(host, path).exists()]
-
-
-WRITES_DISK = "wss_mb=16 rate_mb=2 sweep_ms=500 disk=1 disk_mb=2 disk_rate=150"
-
-
-def test_a_local_disk_is_copied_and_the_sources_copy_deleted(fleet, guest, whole, tidy, disk):
-    system = disk(f"{fleet.lab.images_dir}/moves.qcow2")
-    data = disk(f"{fleet.lab.images_dir}/moves.raw", "alpha", "8M")
-    it = guest(options=WRITES_DISK, disks=[system, data], persistent=True)
-    fleet.take(it)
-    told = fleet.drivers["alpha"].live_migration_source(it.uuid).disks
-    assert [(disk.device, disk.path, disk.format, disk.size) for disk in told] == [
-        ("vda", system, "qcow2", 16 * MIB),
-        ("vdb", data, "raw", 8 * MIB),
-    ]
-    migration = fleet.migrate(it, bandwidth=60 * MIB)
-    assert migration.status is MigrationStatus.COMPLETED
-    assert whole(it.name) == "beta"
-    tidy(it, "beta")
-    assert there(fleet.lab, system) == there(fleet.lab, data) == ["beta"]
-    assert fleet.told("live_migration.forecast")[0]["disk_bytes"] > 2 * MIB
-    assert fleet.stats().disk_total > 8 * MIB
-    assert fleet.stats().disk_remaining == 0
-
-
-def test_an_overlay_moves_onto_the_backing_file_that_is_there_and_is_refused_where_there_is_none(
-    fleet, guest, whole, tidy, disk
-):
-    base = disk(f"{fleet.lab.images_dir}/base.qcow2", "alpha")
-    top = disk(f"{fleet.lab.images_dir}/top.qcow2", "alpha", "16M", "-b", base, "-F", "qcow2")
-    it = guest(options=WRITES_DISK, disks=[top])
-    fleet.take(it)
-    with pytest.raises(DriverError, match=r"an overlay of .*, which is not here"):
-        fleet.migrate(it)
-    tidy(it, "alpha")
-    assert there(fleet.lab, top) == ["alpha"]
-    disk(base, "beta")
-    assert fleet.migrate(it).status is MigrationStatus.COMPLETED
-    assert whole(it.name) == "beta"
-    tidy(it, "beta")
-    assert there(fleet.lab, top) == ["beta"]
-    assert there(fleet.lab, base) == ["alpha", "beta"]
-    assert base in fleet.lab.run("beta", "qemu-img", "info", "-U", top)
-
-
-def test_an_aborted_copy_leaves_no_disk_at_the_destination(fleet, guest, whole, tidy, disk):
-    path = disk(f"{fleet.lab.images_dir}/stays.raw", "alpha", "24M")
-    it = guest(options=WRITES_DISK, disks=[path])
-    fleet.lab.run("alpha", "dd", "if=/dev/urandom", "of=/dev/null", "bs=1M", "count=1")
-    fleet.take(it)
-    seen = []
-    fleet.intervene = (
-        lambda stats: stats.elapsed > 0,
-        lambda: (seen.append(there(fleet.lab, path)), fleet.ask(abort_live_migration, it)()),
-    )
-    assert fleet.migrate(it, bandwidth=1 * MIB).status is MigrationStatus.CANCELLED
-    assert seen == [["alpha", "beta"]]
-    assert whole(it.name) == "alpha"
-    tidy(it, "alpha")
-    assert there(fleet.lab, path) == ["alpha"]
-
-
-def test_a_file_that_is_there_is_never_written_to(fleet, guest, tidy, disk):
-    path = disk(f"{fleet.lab.images_dir}/mine.raw", "alpha")
-    theirs = fleet.lab.path("beta", disk(path, "beta"))
-    theirs.write_bytes(b"somebody's")
-    it = guest(options=QUIET, disks=[path])
-    fleet.take(it)
-    with pytest.raises(DriverError, match="is there already"):
-        fleet.migrate(it)
-    assert theirs.read_bytes() == b"somebody's"
-    tidy(it, "alpha")
-    assert fleet.record(it).task_state is TaskState.IDLE
-
-
-def test_a_shared_disk_stays_where_it_is_and_is_never_copied_onto_itself(fleet, guest, whole, tidy, disk):
-    path = disk(f"{fleet.lab.shared_dir}/both.qcow2")
-    it = guest(options=WRITES_DISK, disks=[path])
-    fleet.take(it)
-    with pytest.raises(InvalidLocalStorage):
-        fleet.migrate(it, block=True)
-    tidy(it, "alpha")
-    beta = fleet.drivers["beta"]
-    # What an earlier migration noted and nobody cleared does not speak of the disk that the guest has now.
-    for kind in (Kind.LEAVES, Kind.MADE):
-        beta.connection.call("noting", lambda connect, kind=kind: beta.notes(it.uuid).write(connect, kind, [path]))
-    assert fleet.migrate(it, block=False).status is MigrationStatus.COMPLETED
-    assert whole(it.name) == "beta"
-    tidy(it, "beta")
-    assert there(fleet.lab, path) == ["alpha", "beta"]
-    assert fleet.stats().disk_total == 0
-
-
-# --- refused before anything moves
-
-
-def test_what_the_storage_cpu_or_destination_cannot_do_is_refused_and_nothing_is_left(fleet, guest, whole, tidy, disk):
-    local = disk(f"{fleet.lab.images_dir}/local.qcow2")
-    shared = disk(f"{fleet.lab.shared_dir}/shared.qcow2")
-    alpha, beta = fleet.drivers["alpha"], fleet.drivers["beta"]
-    both = guest(options=QUIET, disks=[local, shared])
-    instance = fleet.take(both)
-    told = alpha.live_migration_source(both.uuid)
-    for block in (None, True, False):
-        with pytest.raises(MigrationPreCheckError, match=r"shared is shared with 10.77.0.2, .*images is not"):
-            fleet.migrate(both, block=block)
-    tidy(both, "alpha")
-
-    def refused(match, **changes):
-        with pytest.raises(MigrationPreCheckError, match=match):
-            beta.check_can_live_migrate_destination(instance, evolve(told, **changes))
-        tidy(both, "alpha")
-
-    cpu = told.cpu.replace("</model>", "</model><feature policy='require' name='avx512f'/>")
-    refused("does not provide required features: avx512f", cpu=cpu)
-    refused("Unknown CPU model", cpu=told.cpu.replace("qemu64", "qemu65"))
-    refused("machine 'pc-1999' is not supported", cpu=re.sub('machine="[^"]*"', 'machine="pc-1999"', told.cpu))
-    refused("no directory /nowhere", disks=(evolve(told.disks[0], path="/nowhere/a.qcow2"),))
-    with pytest.raises(MigrationPreCheckError, match="runs on this very host"):
-        alpha.check_can_live_migrate_destination(instance, told)
-    tidy(both, "alpha")
-    with pytest.raises(UnableToMigrateToSelf):
-        fleet.migrate(both, "alpha")
-    assert whole(both.name) == "alpha"
-
-
-def test_a_local_disk_is_not_left_behind_nor_copied_where_it_has_no_room(fleet, guest, tidy, disk):
-    path = disk(f"{fleet.lab.small_dir}/big.raw", "alpha", "4M")
-    fleet.lab.path("alpha", path).write_bytes(bytes([7]) * (4 * MIB))
-    it = guest(options=QUIET, disks=[path])
-    fleet.take(it)
-    with pytest.raises(InvalidSharedStorage):
-        fleet.migrate(it, block=False)
-    filler = disk(f"{fleet.lab.small_dir}/filler.raw", "beta", "1M")
-    fleet.lab.path("beta", filler).write_bytes(bytes(6 * MIB))
-    with pytest.raises(MigrationPreCheckError, match="4 MiB of disk are to be copied, 2 MiB are free"):
-        fleet.migrate(it)
-    tidy(it, "alpha")
-    assert there(fleet.lab, path) == ["alpha"]
-
-
 # --- whoever comes after a crash
-
-
-def test_what_was_prepared_is_found_again_by_whoever_knows_the_guest_alone(fleet, guest, tidy, disk):
-    path = disk(f"{fleet.lab.images_dir}/left.qcow2")
-    it = guest(options=QUIET, disks=[path])
-    instance = fleet.take(it)
-    alpha, beta = fleet.drivers["alpha"], fleet.drivers["beta"]
-    told = alpha.live_migration_source(it.uuid)
-    data = beta.check_can_live_migrate_destination(instance, told)
-    data = alpha.check_can_live_migrate_source(instance, data)
-    for _ in range(2):
-        beta.pre_live_migration(instance, data, told.disks)
-        assert there(fleet.lab, path) == ["alpha", "beta"]
-    for _ in range(2):
-        beta.rollback_live_migration_at_destination(instance, LibvirtLiveMigrateData())
-        assert there(fleet.lab, path) == ["alpha"]
-    tidy(it, "alpha")
-
-
-def test_a_rollback_never_touches_a_guest_that_runs_there(fleet, guest, disk, whole):
-    path = disk(f"{fleet.lab.images_dir}/home.qcow2")
-    it = guest(options=WRITES_DISK, disks=[path])
-    instance = fleet.take(it)
-    alpha = fleet.drivers["alpha"]
-    alpha.notes(it.uuid)
-    alpha.connection.call("noting", lambda connect: alpha.notes(it.uuid).write(connect, Kind.MADE, [path]))
-    alpha.rollback_live_migration_at_destination(instance, LibvirtLiveMigrateData())
-    assert there(fleet.lab, path) == ["alpha"]
-    with pytest.raises(DriverError, match="is here still"):
-        alpha.post_live_migration_at_source(instance, LibvirtLiveMigrateData())
-    assert there(fleet.lab, path) == ["alpha"]
-    assert whole(it.name) == "alpha"
-    alpha.connection.call("forgetting", lambda connect: alpha.notes(it.uuid).drop(connect, Kind.MADE))
 
 
 def test_another_process_follows_the_job_and_is_told_how_it_ended(fleet, guest, whole, tidy, disk):
@@ -498,10 +182,6 @@ def test_another_process_follows_the_job_and_is_told_how_it_ended(fleet, guest, 
     assert there(fleet.lab, path) == ["beta"]
     assert whole(it.name) == "beta"
     tidy(it, "beta")
-
-
-def ended(stats):
-    return None if stats.type in {JobType.UNBOUNDED, JobType.NONE} else stats
 
 
 def test_an_abort_is_heard_before_the_job_shows_and_what_another_process_ended_is_no_hindrance(
