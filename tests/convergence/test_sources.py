@@ -83,7 +83,7 @@ def test_visits_give_the_dirty_curve_within_their_own_error(pattern, seed):
 def test_errors_of_points_are_honest(pattern):
     rates = pattern(8192, 5000.0)
     far = total = 0
-    for seed in range(20):
+    for seed in range(12):
         memory = Memory(40960, range(20000, 28192), rates, seed=100 + seed)
         memory.at = 500 * seed
         for tau, pages, error in Observation(40960 * PAGE, memory.watched(120, (0.0, 0.1, 0.5, 2.0, 2.8))).points():
@@ -91,6 +91,52 @@ def test_errors_of_points_are_honest(pattern):
             far += abs(pages - truth) > 2 * error
             total += 1
     assert far / total < 0.12
+
+
+class InOrder(Memory):
+    """Its pages are written one after the other, *rate* a second, round and round."""
+
+    def advance(self, to):
+        rate, size = self.rates.sum(), len(self.rates)
+        first, last = int(rate * self.now), int(rate * to)
+        self.count[self.at : self.at + size] += (last - first) // size
+        for step in range(first, first + (last - first) % size):
+            self.count[self.at + step % size] += 1
+        self.now = to
+
+
+@pytest.mark.parametrize("blocks", [60, 120, 200])
+def test_errors_are_honest_where_neighbours_are_written_together(blocks):
+    far = total = 0
+    for at in range(12):
+        memory = InOrder(40960, range(1000 + 2500 * at, 9192 + 2500 * at), uniform(8192, 5000.0))
+        for tau, pages, error in Observation(40960 * PAGE, memory.watched(blocks, (0.0, 0.1, 0.5, 1.4, 2.7))).points():
+            truth = min(8192, 5000 * tau)
+            far += abs(pages - truth) > 2 * error
+            total += 1
+    assert far / total < 0.15
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_writer_in_order_of_address_is_told_from_one_at_random(seed):
+    """It matters: what it writes next is never what is still unsent."""
+
+    def kinds(kind):
+        memory = kind(40960, range(20000, 28192), uniform(8192, 6000.0), seed=seed)
+        law = WriteLaw.sequential(8192, 6000) if kind is InOrder else WriteLaw.uniform(8192, 6000)
+        noise = np.random.default_rng(seed)
+        rates = tuple(
+            DirtyRate(
+                tau, noise.binomial(2560, law.written(tau) / 40960) / 2560 * 40960 * PAGE / tau // MIB * MIB, 2560
+            )
+            for tau in (0.05, 0.1, 0.25, 0.5, 0.1, 1.0, 0.05, 2.0)
+        )
+        visits = memory.watched(180, (0.0, 0.1, 0.6, 1.4, 2.0, 2.7))
+        curve = Observation(40960 * PAGE, visits, rates, busy=0.1).curve()
+        return [row.sequential for row in curve.classes]
+
+    assert any(kinds(InOrder))
+    assert not any(kinds(Memory))
 
 
 def test_dirty_rates_alone_give_the_curve():

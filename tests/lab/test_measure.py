@@ -54,6 +54,7 @@ def zero_pages(connect, uuid, memory_mb):
         ("uniform", WriteLaw.uniform(32 * 256, 20 * 256)),
         ("hotcold", WriteLaw.hotcold(32 * 256, 20 * 256)),
         ("zipf", WriteLaw.zipf(32 * 256, 20 * 256)),
+        ("seq", WriteLaw.sequential(32 * 256, 20 * 256)),
     ],
 )
 def test_the_curve_and_the_zero_pages_are_the_guests_own(guest, driver, connect, pattern, law):

@@ -47,8 +47,12 @@ _ZERO = zlib.crc32(bytes(PAGE))
 _SHORTEST, _WIDTH = 0.02, 1.3
 #: A point needs so many blocks; and so many changed pages, to be taken as a share of the longest window.
 _LEAST_BLOCKS, _LEAST_CHANGES = 4, 20
+#: Of fewer blocks their scatter says nothing.
+_FEW_BLOCKS = 6.0
 #: No point is better known than this: guests are not the same from second to second.
 _UNSTEADY = 0.04
+#: By how much a writer in order of address must fit better than one at random (squared deviations in units of the error).
+_CLEARLY = 6.0
 #: What a comparison of contents sees of the background of an idle guest (20 to 45 pages of 80 to 180 in windows of 0.1 to 2.7 s).
 _BACKGROUND_SEEN = 0.25
 #: Where zero pages lie is read from blocks that stand for no more pages than this.
@@ -208,7 +212,13 @@ class Observation:
         seen = np.array([pages for _, pages, _ in points])
         errors = np.array([error for _, _, error in points])
         # The background is known to be there: what is seen of it is taken off, and all of it put back.
-        classes: tuple[DirtyClass, ...] = _fit(taus, np.maximum(seen - base, 0.0), errors, self.pages)
+        net = np.maximum(seen - base, 0.0)
+        classes: tuple[DirtyClass, ...] = _fit(taus, net, errors, self.pages)
+        in_order = _in_order(taus, net, errors, float(self.pages))
+        if in_order is not None and _misfit(taus, net, errors, (in_order,)) + _CLEARLY < _misfit(
+            taus, net, errors, classes
+        ):
+            classes = (in_order,)
         curve = DirtyCurve(classes, total).with_classes(*background.classes)
         fitted = np.maximum([curve.pages(tau) for tau in taus.tolist()], 1.0)
         weights = (fitted / errors) ** 2
@@ -269,7 +279,12 @@ class Observation:
             # Nothing to be a share of: so few blocks may just have missed what is written.
             return tau, pages, math.hypot(self._chance(pages, samples), whole / math.sqrt(len(rows)), 1.0)
         part = min(1.0, changed / most)
-        error = whole * math.sqrt(max(part, 1 / most) * max(1.0 - part, 1 / most) / most)
+        chance = math.sqrt(max(part, 1 / most) * max(1.0 - part, 1 / most) / most)
+        # Neighbours may be written together: then blocks, not pages, are what was drawn.
+        scatter = math.sqrt(sum((row[1] - part * row[2]) ** 2 for row in rows)) / most
+        blocks = most / max(row[2] for row in rows)
+        few = math.sqrt(max(part, 1 / blocks) * max(1.0 - part, 1 / blocks) / blocks) if blocks < _FEW_BLOCKS else 0.0
+        error = whole * max(chance, scatter, few)
         return tau, whole * part, math.hypot(error, part * whole_error, _UNSTEADY * whole * part, 1.0)
 
     def _in_all(self, starts: _Floats, sizes: _Floats, share: _Floats) -> tuple[float, float]:
@@ -283,6 +298,26 @@ class Observation:
         gaps = np.maximum(starts[1:] - ends[:-1], 0.0)
         head, end = max(starts[0], 0.0), max(self.pages - ends[-1], 0.0)
         return sizes + np.concatenate(([head], gaps / 2)) + np.concatenate((gaps / 2, [end])), gaps
+
+
+def _misfit(taus: _Floats, pages: _Floats, errors: _Floats, classes: tuple[DirtyClass, ...]) -> float:
+    """Squared deviations of the points from the curve of *classes*, each in units of its error."""
+    fitted = np.array([sum(row.pages(tau) for row in classes) for tau in taus.tolist()])
+    return float((((fitted - pages) / errors) ** 2).sum())
+
+
+def _in_order(taus: _Floats, pages: _Floats, errors: _Floats, most: float) -> DirtyClass | None:
+    """The writer that goes through its pages in order which comes nearest to the points, where it was seen to come round."""
+    top = float(pages.max())
+    if top < _LEAST_CHANGES:
+        return None
+    sizes = np.geomspace(0.6 * top, min(1.2 * top, most), 40)
+    # When it comes round: within the windows, so that both its slope and its end were seen.
+    rounds = np.geomspace(2 * float(taus[0]), 0.8 * float(taus[-1]), 60)
+    fitted = np.minimum(taus / rounds[:, None], 1.0)[None] * sizes[:, None, None]
+    off = (((fitted - pages) / errors) ** 2).sum(axis=2)
+    size, turn = np.unravel_index(int(off.argmin()), off.shape)
+    return DirtyClass(float(sizes[size]), float(sizes[size] / rounds[turn]), sequential=True)
 
 
 def _changed(before: Visit, after: Visit) -> int:
