@@ -10,7 +10,8 @@ import libvirt
 import pytest
 
 from novastate.drivers import JobType, LiveMigrationParams
-from novastate.drivers.libvirt import migration_job
+from novastate.drivers.libvirt import migration_job, moving
+from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.migration_job import (
     ENDS,
     MIGRATION_OUT,
@@ -27,8 +28,9 @@ from novastate.drivers.libvirt.migration_job import (
     statistics,
 )
 from novastate.drivers.libvirt.migration_xml import cpu_of, file_disks, for_destination, host_addresses, read_cpu
+from novastate.drivers.libvirt.moving import PostCopyError
 from novastate.drivers.libvirt.notes import Kind, Notes
-from novastate.errors import DriverError, NotSupported
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
 
 MIB = 1 << 20
 PLAIN = LiveMigrationParams()
@@ -364,3 +366,58 @@ def test_a_probe_says_whose_it_is(host):
 @pytest.mark.parametrize("name", ["", "x", "UNSET", "novastate-probe-", f"tmp-{UUID}-alpha"])
 def test_another_file_is_no_probe(name):
     assert Notes.of_probe("/i", "alpha", name) is None
+
+
+# --- an abort that is not heard at once
+
+
+@pytest.fixture
+def aborting(monkeypatch):
+    """``aborting(*answers)``: a driver with a job that has begun, whose attempts to abort end like this, one after the other."""
+    monkeypatch.setattr(moving, "_AGAIN", 0.001)
+    made = []
+
+    def aborting(*answers):
+        driver = LibvirtDriver("test:///default", "alpha", timeout=5.0)
+        made.append(driver)
+        driver.job = driver.jobs.add(Job("u", call=call(done=False)))
+        left = list(answers)
+
+        def abort(_uuid, _job):
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(driver, "_abort", abort)
+        driver.left = left
+        return driver
+
+    yield aborting
+    for driver in made:
+        driver.job.call = call()  # nothing goes on after the test
+        driver.close()
+
+
+def test_an_abort_is_repeated_until_the_job_has_heard_it_whatever_the_daemon_says(aborting):
+    driver = aborting(False, DriverError("cannot be reached"), DriverTimeout("no reply"), False, True)
+    driver.live_migration_abort("u")
+    assert driver.left == []
+
+
+def test_an_abort_that_came_too_late_says_so(aborting):
+    driver = aborting(False, PostCopyError("post-copy cannot be aborted"))
+    with pytest.raises(DriverError, match="post-copy cannot be aborted"):
+        driver.live_migration_abort("u")
+
+
+def test_an_abort_of_what_has_gone_changes_nothing(aborting):
+    aborting(GuestNotFound("gone")).live_migration_abort("u")
+    aborting(False, GuestNotFound("gone")).live_migration_abort("u")
+
+
+def test_an_abort_that_is_not_heard_in_time_may_be_asked_for_again(aborting):
+    driver = aborting(*[False] * 100_000)
+    driver.timeout = 0.1
+    with pytest.raises(DriverTimeout, match="has not heard"):
+        driver.live_migration_abort("u")

@@ -11,6 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,9 @@ from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSuppo
 if TYPE_CHECKING:
     from novastate.objects import Instance, LibvirtLiveMigrateData
 
-__all__ = ["CRASHES", "Moving"]
+__all__ = ["CRASHES", "Moving", "PostCopyError"]
+
+logger = logging.getLogger(__name__)
 
 #: Versions of libvirt whose daemon crashes at the destination when it is asked to go on with post-copy that has lost its link
 #: (VIR_MIGRATE_POSTCOPY_RESUME; ``qemuProcessIncomingDefNew`` reads a file descriptor through a null pointer).
@@ -47,6 +50,10 @@ CRASHES = frozenset({11_003_000})
 _ENDED = frozenset({Attempt.RETURNED, Attempt.RAISED})
 #: Seconds between two tries to abort what does not show yet.
 _AGAIN = 0.1
+
+
+class PostCopyError(DriverError):
+    """Post-copy cannot be aborted: half of the guest is at the destination."""
 
 
 class Moving(Checking):
@@ -224,30 +231,38 @@ class Moving(Checking):
         except GuestNotFound:
             return
         # Rule 3: the call was made, and the job does not show yet.
-        heard = threading.Event()
-        threading.Thread(target=self._keep_aborting, args=(uuid, job, heard), name="libvirt abort", daemon=True).start()
+        heard, late = threading.Event(), list[PostCopyError]()
+        task = threading.Thread(
+            target=self._keep_aborting, args=(uuid, job, heard, late), name="libvirt abort", daemon=True
+        )
+        task.start()
         if not heard.wait(self.timeout / 2):
             raise DriverTimeout(f"guest {uuid}: the job has not heard that it is to end", host=self.host)
+        if late:
+            raise late[0]
 
-    def _keep_aborting(self, uuid: str, job: Job, heard: threading.Event) -> None:
+    def _keep_aborting(self, uuid: str, job: Job, heard: threading.Event, late: list[PostCopyError]) -> None:
         while job.attempt is Attempt.RUNS:
             try:
                 if self._abort(uuid, job):
                     break
-            except DriverTimeout:
-                pass
-            except DriverError:  # gone, or in post-copy
+            except GuestNotFound:
                 break
+            except PostCopyError as error:
+                late.append(error)
+                break
+            except DriverError as error:
+                logger.debug("aborting the migration of guest %s: %s", uuid, error)
             time.sleep(_AGAIN)
         heard.set()
 
     def _abort(self, uuid: str, job: Job | None) -> bool:
-        """Tells the job to end; False if there is none. Raises DriverError in post-copy."""
+        """Tells the job to end; False if there is none. Raises PostCopyError."""
 
         def run(domain: Any) -> bool:
             found = look(domain)
             if found.post_copy:
-                raise DriverError(f"guest {uuid}: post-copy cannot be aborted", host=self._host)
+                raise PostCopyError(f"guest {uuid}: post-copy cannot be aborted", host=self._host)
             if job is not None:
                 job.aborting = True
             if found.seen is not AtSource.JOB:
