@@ -183,6 +183,7 @@ class _Path:
         # A rate that was measured counts where it is below what the link is said to give: the link is slower, or shared.
         if stats.iteration and 0 < told < 0.9 * expected:
             quota = min(quota, max(told, 1e-3 * expected))
+        self.limited = quota < _SLOT / again
         self.first, self.again = first, again
         self.blank = max(rules.blank * units, 1e-9)
         #: Pages of a slot: new ones, rewritten ones.
@@ -226,7 +227,9 @@ class _Path:
         """(s until the end, s of pause) where the guest writes *speed* times as fast; None where there is no end."""
         state = self.start(zero)
         rules = self.rules
-        now = period = 0.0
+        # The present slot's quota has gone out; what is left of it passes first.
+        now = 0.5 * _SLOT if self.limited and self.stats.iteration else 0.0
+        period = now
         sent = dirtied = 0.0
         high = alike = syncs = 0
         last = math.inf
