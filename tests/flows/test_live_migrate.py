@@ -12,6 +12,7 @@ from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
     DriverError,
+    GuestNotFound,
     InstanceLocked,
     InvalidField,
     InvalidLocalStorage,
@@ -37,6 +38,7 @@ from novastate.flows.live_migration_monitor import ABORT, inbox, kept
 from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
 from novastate.objects import Allocation, Migration
 from novastate.store import Put
+from novastate.testing.explore import Interference, interfere
 
 
 def act_during(world, event, act):
@@ -467,6 +469,41 @@ def test_a_driver_with_a_bug_leaves_nothing_half_done(world, method):
         world.run(live_migrate(UUID, "beta", options=FAST))
     assert calls == [method]
     assert world.instance().vm_state is VMState.ACTIVE
+    world.check_laws()
+
+
+@pytest.mark.parametrize("recovering", [False, True])
+def test_a_source_that_has_the_guest_no_more_is_not_waited_for(world, recovering):
+    """Both hosts are asked at once: the source has answered."""
+    world.boot()
+    drivers = world.runner.drivers
+
+    class Forgetful:
+        def __init__(self, driver):
+            self._driver, self._looks = driver, 0
+
+        def __getattr__(self, name):
+            return getattr(self._driver, name)
+
+        def live_migration_job(self, uuid):
+            self._looks += 1
+            if self._looks > 3:
+                world.clock.sleep(30)  # it completes meanwhile
+                self._driver.live_migration_job(uuid)
+                raise GuestNotFound(f"there is no guest {uuid}", host="alpha")
+            return self._driver.live_migration_job(uuid)
+
+    world.runner.drivers = {name: Forgetful(driver) for name, driver in drivers.items()}
+    began = world.clock.now()
+    flow = live_migrate(UUID, "beta", options=FAST)
+    if recovering:
+        interfere(world.runner, flow, 24, Interference.CRASH_AFTER)
+        assert world.migration().status is MigrationStatus.RUNNING
+        world.run(recover(UUID, now=True))
+    else:
+        world.run(flow)
+    assert world.migration().status is MigrationStatus.COMPLETED
+    assert world.clock.now() - began < 45
     world.check_laws()
 
 

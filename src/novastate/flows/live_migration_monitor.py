@@ -9,7 +9,8 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
    every poll, G18).
 4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
 5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, or does not end when
-   told to abort, for as long. At the deadline of the options every job is told to abort.
+   told to abort, for as long. One that says that the guest is not there any more is not waited for. At the deadline of the
+   options every job is told to abort.
 6. Post-copy that has lost its link is asked to go on over a new one, at every poll, for as long. Then it is left as it is, for
    ``recover``: both halves of the guest are needed.
 """
@@ -22,7 +23,7 @@ from attrs import asdict, evolve, frozen
 
 from novastate.convergence.policy import Situation, data_gb
 from novastate.drivers import JobStats, JobType
-from novastate.errors import DriverError, NotSupported
+from novastate.errors import DriverError, GuestNotFound, NotSupported
 from novastate.flows.effects import Call, Flow, Note, Notify, Wait
 from novastate.flows.steps import Told, amend, tell
 from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
@@ -92,6 +93,8 @@ def monitor(
         wanted = request or wanted
         try:
             stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
+        except GuestNotFound:
+            raise
         except DriverError:
             silent += options.poll
             if silent >= SILENCE:

@@ -143,6 +143,8 @@ def _live_migration(
     if running and instance.task_state is TaskState.MIGRATING:
         try:
             watched = yield from monitor(instance, migration, source, data, options)
+        except GuestNotFound:
+            pass  # it has ended meanwhile
         except DriverError:
             if not give_up:
                 raise
