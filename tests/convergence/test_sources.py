@@ -5,8 +5,10 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from novastate.convergence import WriteLaw
+from novastate.convergence import Link, WriteLaw, forecast
 from novastate.convergence.sources import PAGE, DirtyRate, Observation, Visit, checksums
 from novastate.errors import ConvergenceError
 
@@ -249,3 +251,33 @@ def test_what_no_guest_can_have_is_refused(field, more):
 
 def test_a_dirty_rate_above_the_memory_is_cut_to_it():
     assert Observation(128 * PAGE, rates=(DirtyRate(1.0, 1e12, 100),)).points()[0][1] == 128
+
+
+@given(
+    visits=st.lists(
+        st.builds(
+            Visit,
+            st.integers(0, 3).map(lambda n: n * 8),
+            st.floats(0, 5),
+            st.lists(st.sampled_from([ZERO, 1, 2]), min_size=8, max_size=8).map(tuple),
+        ),
+        max_size=12,
+    ).map(tuple),
+    rates=st.lists(
+        st.builds(
+            DirtyRate, st.floats(0.01, 60), st.floats(0, 1e12), st.floats(1, 1e9), st.sampled_from([0.0, 1.0 * MIB])
+        ),
+        min_size=1,
+        max_size=8,
+    ).map(tuple),
+    busy=st.none() | st.floats(0, 1),
+    resident=st.none() | st.floats(0, 1e12),
+    devices=st.integers(0, 50),
+)
+def test_whatever_was_seen_there_is_a_guest_and_a_forecast_of_it(visits, rates, busy, resident, devices):
+    guest = Observation(
+        32 * PAGE, visits, rates, devices=devices, device_zero=devices // 2, busy=busy, resident=resident
+    ).guest()
+    assert 0 <= guest.zero_pages <= guest.pages
+    assert 0 < guest.curve.spread <= 1
+    forecast(guest, Link(32 * MIB)).total_interval  # noqa: B018

@@ -176,7 +176,7 @@ class Pages:
         after = time.monotonic()
         self._free_at = after + _PAUSE * (after - before)
         at = (before + after) / 2
-        self.visits.append(Visit(page, at - self.start + 1.0, checksums(content)))
+        self.visits.append(Visit(page, at - self.start, checksums(content)))
         return at
 
 
