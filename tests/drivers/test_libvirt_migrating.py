@@ -136,6 +136,24 @@ def test_what_is_seen_of_a_guest(domain, seen, paused, post_copy):
     assert libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT == MIGRATION_OUT
 
 
+@pytest.mark.parametrize(
+    ("then", "seen"),
+    [
+        ((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED), AtSource.GONE),
+        ((PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION), AtSource.HELD),
+    ],
+)
+def test_a_job_that_ends_during_the_look_is_not_taken_for_one_that_failed(then, seen):
+    """The statistics wait for the guest's lock, which the end of a migration holds."""
+
+    class Leaving(Domain):
+        def jobStats(self):  # noqa: N802
+            self.answers = then
+            return super().jobStats()
+
+    assert look(Leaving(RUNS)).seen is seen
+
+
 def test_what_else_libvirt_says_is_not_swallowed():
     with pytest.raises(libvirt.libvirtError):
         look(Domain(RUNS, refusal=refusal(libvirt.VIR_ERR_OPERATION_TIMEOUT)))

@@ -38,7 +38,7 @@ from novastate.flows.live_migration_monitor import ABORT, inbox, kept
 from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
 from novastate.objects import Allocation, Migration
 from novastate.store import Put
-from novastate.testing.explore import Interference, interfere
+from novastate.testing.explore import Crash, Interference, interfere
 
 
 def act_during(world, event, act):
@@ -504,6 +504,40 @@ def test_a_source_that_has_the_guest_no_more_is_not_waited_for(world, recovering
         world.run(flow)
     assert world.migration().status is MigrationStatus.COMPLETED
     assert world.clock.now() - began < 45
+    world.check_laws()
+
+
+def test_a_job_that_begins_only_after_its_driver_died_is_seen(world):
+    """The request was on its way to the hypervisor when the process was killed."""
+    world.boot()
+    sent = []
+
+    class Slow:
+        def __init__(self, driver):
+            self._driver = driver
+
+        def __getattr__(self, name):
+            return getattr(self._driver, name)
+
+        def live_migration(self, *args):
+            sent.append(args)
+            raise Crash
+
+        def live_migration_job(self, uuid):
+            found = self._driver.live_migration_job(uuid)
+            if len(sent) == 1:
+                self._driver.live_migration(*sent[0])
+                sent.append("taken")
+            return found
+
+    world.runner.drivers = {name: Slow(driver) for name, driver in world.runner.drivers.items()}
+    flow, effect = live_migrate(UUID, "beta", options=FAST), None
+    with pytest.raises(Crash):
+        while True:
+            effect = flow.send(None if effect is None else world.runner.perform(effect))
+    assert world.migration().status is MigrationStatus.RUNNING
+    world.run(recover(UUID, now=True))
+    assert world.migration().status is MigrationStatus.COMPLETED
     world.check_laws()
 
 

@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 from novastate.drivers import JobStats, JobType
 from novastate.errors import DriverError, GuestNotFound, StaleState
 from novastate.flows.delete import drive_deletion
-from novastate.flows.effects import Find, Flow, Load, Now, Release, Save
+from novastate.flows.effects import Find, Flow, Load, Now, Release, Save, Wait
 from novastate.flows.live_migrate import LiveMigrationOptions
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import Monitored, monitor
@@ -40,7 +40,10 @@ from novastate.machines import (
 )
 from novastate.objects import Allocation, Instance, LibvirtLiveMigrateData, Migration
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["LATE", "Recovered", "recover"]
+
+#: Seconds that a job may take to show up after it was asked for.
+LATE = 3.0
 
 _STARTED = frozenset({MigrationStatus.RUNNING, MigrationStatus.RUNNING_POST_COPY})
 
@@ -134,11 +137,11 @@ def _live_migration(
         if dest is not None:
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
         return (yield from call_off(instance, migration, dest, MigrationStatus.FAILED, _LOST))
-    try:
-        stats: JobStats = yield from call(source, "live_migration_job", instance.uuid)
-        running = stats.type is JobType.UNBOUNDED and not (give_up and stats.broken)
-    except DriverError:
-        running = False
+    running = yield from _runs(source, instance.uuid, give_up=give_up)
+    if not running:
+        # Whoever drove it may have died just after asking for it: a job that begins late must not pass for none.
+        yield Wait(LATE)
+        running = yield from _runs(source, instance.uuid, give_up=give_up)
     watched = None
     if running and instance.task_state is TaskState.MIGRATING:
         try:
@@ -158,6 +161,15 @@ def _live_migration(
             watched.instance, watched.migration, source, dest, data, watched.ended, watched.reason or _LOST
         )
     )
+
+
+def _runs(source: str, uuid: str, *, give_up: bool) -> Flow[bool]:
+    """Whether a job goes on; one that is broken goes on unless that is given up."""
+    try:
+        stats: JobStats = yield from call(source, "live_migration_job", uuid)
+    except DriverError:
+        return False
+    return stats.type is JobType.UNBOUNDED and not (give_up and stats.broken)
 
 
 def _build(instance: Instance, row: Recovery) -> Flow[Recovered]:

@@ -147,10 +147,11 @@ class Look:
 
 
 def look(domain: Any) -> Look:
-    """Looks at a ``virDomain``; to be called within a call."""
-    if not domain.isActive():
-        return Look(AtSource.GONE)
-    state, reason = domain.state()
+    """Looks at a ``virDomain``; to be called within a call.
+
+    The job first, which waits while the daemon ends one; the state then is that of after: read before, a guest that has just left would
+    pass for one that never went.
+    """
     try:
         raw = dict(domain.jobStats())
     except Exception as error:
@@ -158,6 +159,9 @@ def look(domain: Any) -> Look:
         if code not in _NO_JOB:
             raise
         raw = {}
+    if not domain.isActive():
+        return Look(AtSource.GONE)
+    state, reason = domain.state()
     paused = state == _PAUSED
     post_copy = paused and reason in {_POSTCOPY, _POSTCOPY_FAILED}
     if paused and reason == _POSTCOPY_FAILED:
