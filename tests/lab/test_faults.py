@@ -228,16 +228,16 @@ def test_the_link_is_reset_in_pre_copy(operator, guest):
 
 
 def in_post_copy(operator, guest):
-    """A guest that runs at its destination, in post-copy that takes some 20 s more, and the command that drives it.
+    """A guest that runs at its destination, in post-copy that takes some 30 s more, and the command that drives it.
 
     While the daemons hand it over, libvirt's destination destroys what has come if it loses the source.
     """
     g = guest(options=HOPELESS, persistent=True)
     operator.adopt()
-    operator.lab.line_rate(6 << 20)
+    operator.lab.line_rate(4 << 20)
     process = operator.migrate(g, "--post-copy", "--timeout", "1", "--timeout-action", "force_complete")
     operator.wait_for_status(g, MigrationStatus.RUNNING_POST_COPY, timeout=90)
-    wait_for(lambda: "a guest that writes on beta", lambda: operator.lab.heartbeats("beta", g.name), 20)
+    wait_for(lambda: "it runs on beta", lambda: "running" in operator.lab.virsh("beta", "domstate", g.name), 20)
     return g, process
 
 
