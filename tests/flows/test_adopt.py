@@ -300,7 +300,42 @@ def test_of_a_host_that_is_silent_nothing_is_concluded(world, a, b):
     assert world.adopt().outcome is Outcome.LEFT
     assert world.server().host == "a"
     b.put()
-    assert world.adopt().host == "b", "where it is on is certain"
+    assert world.adopt().host == "b", "where it runs is certain"
+    assert set(world.claims()) == {"a", "b"}, "what a silent host has is not known"
+    a.down = False
+    a.guests.clear()
+    world.adopt()
+    assert set(world.claims()) == {"b"}
+
+
+@pytest.mark.parametrize("power", [PowerState.SHUTDOWN, PowerState.PAUSED, PowerState.SUSPENDED], ids=str)
+def test_a_guest_that_runs_nowhere_may_run_on_a_silent_host(world, a, b, power):
+    """It was moved by hand to the host that is silent; its definition, or its held half, is still where it was."""
+    a.put(power)
+    b.down = True
+    assert world.adopt().outcome is Outcome.LEFT
+    with pytest.raises(NotFound):
+        world.server()
+    b.down = False
+    a.put()
+    world.adopt()
+    a.put(power)
+    b.down = True
+    assert world.adopt().outcome is Outcome.LEFT
+    assert (world.server().vm_state, world.server().power_state) == (VMState.ACTIVE, PowerState.RUNNING)
+
+
+def test_a_host_that_falls_silent_while_it_is_asked_again_is_one_of_which_nothing_is_concluded(world, a, b):
+    a.put()
+    world.adopt()
+    b.down = True
+    found = evolve(world.survey(), silent={}, states={"a": a.state, "b": b.state})
+    a.guests.clear()
+    done = world.runner.run(adopt(UUID, evolve(found, guests={})))
+    assert (done.outcome, "b did not answer" in done.what) == (Outcome.GONE, True)
+    assert world.server().power_state is PowerState.RUNNING
+    a.down = True
+    assert world.runner.run(adopt(UUID, evolve(found, guests={}))).outcome is Outcome.LEFT
 
 
 @pytest.mark.parametrize("busy", ["task", "migration"])

@@ -6,7 +6,8 @@ Rules of this flow:
 2. Everything that is known of a guest changes in one commit: instance, request, claim and node. Whoever dies in between runs it again.
 3. A guest is on one host: where it is on (running or paused). On in two places it is refused, for no record of it can be true. A
    definition of it elsewhere counts nothing.
-4. What is being migrated, and what has a task, is left for the next time. What is gone stays recorded.
+4. What is being migrated, and what has a task, is left for the next time. What is gone stays recorded. So is what runs nowhere while a
+   host is silent: it may run there. The claim on a host that does not answer is not given back.
 5. Of a guest that is known, power sync decides what its power means (:mod:`novastate.machines.power_sync`). Where it would
    stop the guest, rule 1 holds: the record follows the guest instead, to the vm_state that a guest with this power is adopted in.
 6. What is there is claimed whether there is room or not: a host may be overcommitted long before anybody asked.
@@ -176,7 +177,8 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     on = _on(seen)
     if len(on) > 1 or (instance is not None and not seen):
         # It may have moved while the hosts were asked one after the other.
-        seen = yield from _look(uuid, found)
+        found = yield from _look(uuid, found)
+        seen = found.guests[uuid]
         on = _on(seen)
     moving = [host for host, info in seen.items() if info.incoming or info.outgoing]
     if instance is not None:
@@ -197,8 +199,11 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
         return result(*(yield from _absent(instance, found)))
     home = _home(instance, seen, on)
     info = seen[home]
-    if instance is not None and not on and instance.host in found.silent:
-        return result(Outcome.LEFT, f"it is off on {home}, and {instance.host}, where it was, does not answer")
+    if found.silent and info.power_state is not PowerState.RUNNING:
+        return result(
+            Outcome.LEFT,
+            f"it is {info.power_state} on {home}; it may run on {' or on '.join(found.silent)}, silent now",
+        )
     if info.power_state not in ADOPTED_AS:
         return result(Outcome.LEFT, f"{home} does not know its state")
     if (instance is None or instance.host != home) and info.power_state in _ON and (yield from _migrates(home, uuid)):
@@ -208,7 +213,7 @@ def _adopt(uuid: str, found: Survey) -> Flow[Adopted]:
     if instance is None:
         instance = yield from _take(info, home)
         return result(Outcome.ADOPTED, f"{_described(instance)}{also}")
-    changes = yield from _update(instance, info, home)
+    changes = yield from _update(instance, info, home, found)
     name = instance.display_name or uuid
     if not changes:
         return result(Outcome.KNOWN, f"{_described(instance)}{also}")
@@ -219,15 +224,18 @@ def _on(seen: Mapping[str, GuestInfo]) -> list[str]:
     return sorted(host for host, info in seen.items() if info.power_state in _ON)
 
 
-def _look(uuid: str, found: Survey) -> Flow[dict[str, GuestInfo]]:
-    """The guest on every host that answers, asked anew."""
+def _look(uuid: str, found: Survey) -> Flow[Survey]:
+    """What the hosts that answered say of the guest now."""
     seen: dict[str, GuestInfo] = {}
+    silent = dict(found.silent)
     for host in found.states:
         try:
             seen[host] = yield Call(host, "get_info", (uuid,))
         except GuestNotFound:
             continue
-    return seen
+        except DriverError as error:
+            silent[host] = error.text
+    return Survey(found.states, {uuid: seen}, silent)
 
 
 def _home(instance: Instance | None, seen: Mapping[str, GuestInfo], on: list[str]) -> str:
@@ -322,7 +330,7 @@ def _disks(host: str, uuid: str) -> Flow[tuple[int, int]]:
 # --- one that is known
 
 
-def _update(instance: Instance, info: GuestInfo, home: str) -> Flow[list[str]]:
+def _update(instance: Instance, info: GuestInfo, home: str, found: Survey) -> Flow[list[str]]:
     """Brings the records to what the host says, in one commit; returns what has changed, in words."""
     changes: list[str] = []
     before, saved = instance.host, [instance]
@@ -343,7 +351,7 @@ def _update(instance: Instance, info: GuestInfo, home: str) -> Flow[list[str]]:
     if changes or len(saved) > 1:
         yield Save(tuple(saved), {"task_state": (TaskState.IDLE,)})
     for claim in claims:  # after the commit: a claim too many is found again by the next run
-        if claim.host != home:
+        if claim.host != home and claim.host not in found.silent:
             yield Release(claim.host, instance.uuid)
     return changes
 
