@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from novastate.drivers.base import LiveMigrationParams
+from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
 from novastate.drivers.libvirt.moving import Moving
@@ -146,6 +147,7 @@ def _should_run(instance: Instance) -> bool:
 
 def _resume(domain: Any) -> None:
     """Lets the guest run on; the daemon may have done so itself meanwhile."""
+    check_wanted()
     try:
         domain.resume()
     except libvirt.libvirtError as error:
@@ -161,6 +163,7 @@ def _remove(domain: Any, uuid: str, host: str) -> None:
     _destroy(domain)
     try:
         if domain.isPersistent():
+            check_wanted()
             domain.undefineFlags(
                 libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
             )
@@ -173,6 +176,7 @@ def _destroy(domain: Any) -> None:
     """Ends what of the guest is on this host; nothing if there is nothing."""
     try:
         if domain.isActive():
+            check_wanted()
             domain.destroy()
     except libvirt.libvirtError as error:
         if error.get_error_code() not in {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}:

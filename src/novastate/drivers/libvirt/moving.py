@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from novastate.drivers.base import MOST_DOWNTIME, JobStats, JobType, LiveMigrationParams
+from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.checking import Checking, addresses
 from novastate.drivers.libvirt.migration_job import (
@@ -217,7 +218,12 @@ class Moving(Checking):
             return
         if job is None and self.on_guest("looking", uuid, look).seen is not AtSource.JOB:
             raise DriverError(f"guest {uuid} is not being migrated", host=self.host)
-        self.on_guest("setting the downtime limit", uuid, lambda domain: domain.migrateSetMaxDowntime(downtime, 0))
+
+        def run(domain: Any) -> None:
+            check_wanted()
+            domain.migrateSetMaxDowntime(downtime, 0)
+
+        self.on_guest("setting the downtime limit", uuid, run)
 
     def live_migration_abort(self, uuid: str) -> None:
         job = self.jobs.get(uuid)
@@ -263,6 +269,7 @@ class Moving(Checking):
             found = look(domain)
             if found.post_copy:
                 raise PostCopyError(f"guest {uuid}: post-copy cannot be aborted", host=self._host)
+            check_wanted()
             if job is not None:
                 job.aborting = True
             if found.seen is not AtSource.JOB:
@@ -284,6 +291,7 @@ class Moving(Checking):
 
         def run(domain: Any) -> None:
             if not look(domain).post_copy:
+                check_wanted()
                 domain.migrateStartPostCopy(0)
 
         try:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from novastate.drivers.libvirt import storage
+from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 
 __all__ = ["Kind", "Notes"]
@@ -63,6 +64,7 @@ class Notes:
 
     def write(self, connect: Any, kind: Kind, files: Iterable[str]) -> None:
         """Notes *files*, in the place of what was noted before: that must have been cleared."""
+        check_wanted()
         path = self.path(kind)
         storage.delete(connect, path)
         _write(connect, path, json.dumps({"host": self.host, "guest": self.uuid, "files": sorted(files)}).encode())

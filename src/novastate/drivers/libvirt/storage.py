@@ -1,8 +1,8 @@
 """Files of a host, reached through libvirt's storage volumes: the host may be a remote one.
 
-Rules of this file: every function runs inside a call and takes its ``virConnect``. Making what is there and deleting what is gone
-both succeed. A directory is reached through the pool that the host has for it, else through a transient one that is left behind: it
-holds nothing, and is gone when the daemon ends.
+Rules of this file: every function runs inside a call and takes its ``virConnect``; one that nobody waits for any more makes and
+deletes nothing. Making what is there and deleting what is gone both succeed. A directory is reached through the pool that the host
+has for it, else through a transient one that is left behind: it holds nothing, and is gone when the daemon ends.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import posixpath
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 
 __all__ = ["create", "delete", "exists", "look", "pool", "space"]
@@ -74,6 +75,7 @@ def create(
         store = ET.SubElement(root, "backingStore")
         ET.SubElement(store, "path").text = backing
         ET.SubElement(store, "format", type=backing_kind)
+    check_wanted()
     holder = pool(connect, posixpath.dirname(path), build=True)
     try:
         if holder is not None:
@@ -90,6 +92,7 @@ def delete(connect: Any, path: str) -> bool:
     volume = _volume(connect, path)
     if volume is None:
         return False
+    check_wanted()
     try:
         volume.delete(0)
     except libvirt.libvirtError:
