@@ -27,9 +27,10 @@ from novastate.drivers.libvirt.migration_job import (
     post_copy_refused,
     statistics,
 )
-from novastate.drivers.libvirt.migration_xml import cpu_of, file_disks, for_destination, host_addresses, read_cpu
+from novastate.drivers.libvirt.migration_xml import cpu_of, for_destination, host_addresses, read_cpu
 from novastate.drivers.libvirt.moving import PostCopyError
 from novastate.drivers.libvirt.notes import Kind, Notes
+from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
 
 MIB = 1 << 20

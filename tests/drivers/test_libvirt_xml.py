@@ -71,7 +71,7 @@ def test_any_name_makes_a_domain_that_can_be_read(name, directory):
     domain = ET.fromstring(text.encode())
     assert domain.findtext("title", "") == "".join(c for c in name if ord(c) not in CONTROL)
     assert xml.uuid_of(text) == UUID
-    assert xml.disk_files(text) == [f"{directory}/{UUID}.qcow2"]
+    assert [disk.path for disk in xml.file_disks(text)] == [f"{directory}/{UUID}.qcow2"]
 
 
 @pytest.mark.parametrize("parameter", ["instances_path", "arch", "emulator"])
@@ -84,7 +84,8 @@ def test_only_what_a_guest_writes_to_is_its_disk():
     domain = """<domain><devices>
       <disk type='file' device='disk'><source file='/a &amp; b.qcow2'/><target dev='vda'/></disk>
       <disk type='file'><source file='/default'/></disk>
-      <disk type='file' device='disk'><source file='/default'/></disk>
+      <disk type='file' device='lun'><source file='/lun'/></disk>
+      <disk type='file' device='disk'><source file='/golden.qcow2'/><transient/></disk>
       <disk type='file' device='cdrom'><source file='/iso'/><readonly/></disk>
       <disk type='file' device='disk'><source file='/read-only'/><readonly/></disk>
       <disk type='file' device='disk'><source file='/shared'/><shareable/></disk>
@@ -92,7 +93,7 @@ def test_only_what_a_guest_writes_to_is_its_disk():
       <disk type='network' device='disk'><source protocol='rbd' name='pool/image'/></disk>
       <disk type='file' device='disk'/>
     </devices></domain>"""
-    assert xml.disk_files(domain) == ["/a & b.qcow2", "/default"]
+    assert [disk.path for disk in xml.file_disks(domain)] == ["/a & b.qcow2", "/default", "/lun"]
 
 
 def test_what_is_no_xml_is_a_value_error():

@@ -22,9 +22,10 @@ from novastate.drivers.libvirt import storage
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.hypervisor import Hypervisor
 from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
-from novastate.drivers.libvirt.migration_xml import cpu_of, file_disks, host_addresses, read_cpu
+from novastate.drivers.libvirt.migration_xml import cpu_of, host_addresses, read_cpu
 from novastate.drivers.libvirt.notes import Kind, Notes
 from novastate.drivers.libvirt.states import info
+from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, GuestNotFound, MigrationPreCheckError
 from novastate.machines.storage import check_storage
 from novastate.objects import UNSET, LibvirtLiveMigrateData, evolve

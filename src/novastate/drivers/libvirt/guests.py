@@ -101,7 +101,7 @@ class Guests(Hypervisor):
         check_wanted()
         path = xml.root_disk_path(instance.uuid, self.instances_path)
         made = False
-        if xml.has_root_disk(instance) and path in xml.disk_files(text):
+        if xml.has_root_disk(instance) and path in _files(text):
             made = self._make_root_disk(connect, instance, path)
         elif xml.console_path(instance.uuid, self.instances_path) in text:
             storage.pool(connect, self.instances_path, build=True)
@@ -140,7 +140,7 @@ class Guests(Hypervisor):
                 if domain is not None:
                     _turn_off(domain)
                     if domain.isPersistent():
-                        files.update(xml.disk_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+                        files.update(_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
             if destroy_disks:
                 for path in sorted(files):
                     check_wanted()
@@ -162,7 +162,7 @@ class Guests(Hypervisor):
             return self.on_guest(
                 "looking at its disks",
                 uuid,
-                lambda domain: set(xml.disk_files(domain.XMLDesc())),
+                lambda domain: _files(domain.XMLDesc()),
                 timeout=self.timeout / 3,
             )
         except (GuestNotFound, DriverTimeout):
@@ -320,6 +320,11 @@ def _gone_is_fine() -> Generator[None]:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
+
+
+def _files(text: str) -> set[str]:
+    """The paths of a guest's own disks."""
+    return {disk.path for disk in xml.file_disks(text)}
 
 
 def _keep(domain: Any) -> None:

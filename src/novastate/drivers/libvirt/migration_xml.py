@@ -1,4 +1,4 @@
-"""What of a guest's domain XML matters to a live migration: its disks, its CPU, and the addresses that are its host's.
+"""What of a guest's domain XML matters to a live migration: its CPU, and the addresses that are its host's.
 
 Rules of this file: text only, no call. What is changed for the destination is changed in libvirt's own XML of the guest, and nothing
 else in it is. That text may hold passwords (VIR_DOMAIN_XML_SECURE): it is never logged.
@@ -12,17 +12,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-__all__ = ["Cpu", "FileDisk", "cpu_of", "file_disks", "for_destination", "host_addresses", "read_cpu"]
-
-
-@frozen
-class FileDisk:
-    """A disk that the guest writes to and that is a file: *device* in the guest, *path*, *format*, and the *backing_file* under it."""
-
-    device: str
-    path: str
-    format: str
-    backing_file: str = ""
+__all__ = ["Cpu", "cpu_of", "for_destination", "host_addresses", "read_cpu"]
 
 
 @frozen
@@ -34,34 +24,6 @@ class Cpu:
     machine: str
     cpu: str
     mode: str
-
-
-def file_disks(domain: str) -> list[FileDisk]:
-    """The disks of a domain that are files and that the guest writes to alone.
-
-    What is read-only or shareable is never copied (libvirt: src/qemu/qemu_migration.c ``qemuMigrationAnyCopyDisk``); disks on block
-    devices and on the network are taken to be shared by both hosts.
-    """
-    found: list[FileDisk] = []
-    for disk in ET.fromstring(domain).iterfind("devices/disk"):  # noqa: S314  (libvirt's own words)
-        source, target = disk.find("source"), disk.find("target")
-        if disk.get("type") != "file" or source is None or target is None:
-            continue
-        if any(disk.find(mark) is not None for mark in ("readonly", "shareable", "transient")):
-            continue
-        path, driver = source.get("file", ""), disk.find("driver")
-        if not path or disk.get("device", "disk") not in {"disk", "lun"}:
-            continue
-        below = disk.find("backingStore/source")
-        found.append(
-            FileDisk(
-                device=target.get("dev", ""),
-                path=path,
-                format=driver.get("type", "raw") if driver is not None else "raw",
-                backing_file="" if below is None else below.get("file") or below.get("dev") or "",
-            )
-        )
-    return found
 
 
 def cpu_of(domain: str) -> str:

@@ -32,9 +32,10 @@ from novastate.drivers.libvirt.migration_job import (
     parameters,
     post_copy_refused,
 )
-from novastate.drivers.libvirt.migration_xml import file_disks, for_destination
+from novastate.drivers.libvirt.migration_xml import for_destination
 from novastate.drivers.libvirt.notes import Kind
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent
+from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
 
 if TYPE_CHECKING:

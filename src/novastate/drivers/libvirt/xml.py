@@ -10,6 +10,8 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from novastate.errors import InvalidField
 
 if TYPE_CHECKING:
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE_KEY",
+    "FileDisk",
     "console_path",
-    "disk_files",
     "domain_xml",
+    "file_disks",
     "has_kvm",
     "has_root_disk",
     "root_disk_path",
@@ -33,6 +36,16 @@ IMAGE_KEY = "novastate:image"
 _UNSPEAKABLE = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Architectures whose machines have an APIC.
 _X86 = frozenset({"i686", "x86_64"})
+
+
+@frozen
+class FileDisk:
+    """A disk that the guest writes to and that is a file: *device* in the guest, *path*, *format*, and the *backing_file* under it."""
+
+    device: str
+    path: str
+    format: str
+    backing_file: str = ""
 
 
 def speakable(field: str, value: str) -> str:
@@ -121,20 +134,32 @@ def uuid_of(domain: str) -> str:
     return (_root(domain).findtext("uuid") or "").strip()
 
 
-def disk_files(domain: str) -> list[str]:
-    """The local files that a guest writes to as its disks: not what is read-only, shared with others, or a CD."""
-    files = list[str]()
+def file_disks(domain: str) -> list[FileDisk]:
+    """The disks of a domain that are files and that the guest writes to alone: what migrates with it, and ends with it.
+
+    What is read-only or shareable is never copied (libvirt: src/qemu/qemu_migration.c ``qemuMigrationAnyCopyDisk``); what is transient
+    is written to elsewhere, and the file stays as it was; disks on block devices and on the network are taken to be shared by all hosts.
+    """
+    found: list[FileDisk] = []
     for disk in _root(domain).iterfind("devices/disk[@type='file']"):
-        source = disk.find("source")
-        path = source.get("file", "") if source is not None else ""
-        kept = (
-            disk.get("device", "disk") != "disk"
-            or disk.find("readonly") is not None
-            or disk.find("shareable") is not None
+        source, target = disk.find("source"), disk.find("target")
+        if source is None or disk.get("device", "disk") not in {"disk", "lun"}:
+            continue
+        if any(disk.find(mark) is not None for mark in ("readonly", "shareable", "transient")):
+            continue
+        path, driver = source.get("file", ""), disk.find("driver")
+        if not path:
+            continue
+        below = disk.find("backingStore/source")
+        found.append(
+            FileDisk(
+                device=target.get("dev", "") if target is not None else "",
+                path=path,
+                format=driver.get("type", "raw") if driver is not None else "raw",
+                backing_file="" if below is None else below.get("file") or below.get("dev") or "",
+            )
         )
-        if path and not kept and path not in files:
-            files.append(path)
-    return files
+    return found
 
 
 def has_kvm(capabilities: str, arch: str) -> bool:
