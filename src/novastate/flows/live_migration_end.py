@@ -79,14 +79,16 @@ def _seen(uuid: str, source: str, dest: str) -> Flow[tuple[Seen, DriverError | N
     here, there = (yield from _look(uuid, source)), (yield from _look(uuid, dest))
     if here is PowerState.RUNNING:
         return Seen.SOURCE, None
+    if isinstance(here, _Half):
+        return Seen.UNKNOWN, here  # it runs at the destination, which lacks half of it
     if there is PowerState.RUNNING:
         return Seen.DESTINATION, None
-    if isinstance(here, DriverError):
-        return Seen.UNKNOWN, here
+    for answer in (here, there):
+        # A source that is paused or off may be what a migration left behind.
+        if isinstance(answer, DriverError):
+            return Seen.UNKNOWN, answer
     if here is not None:
         return Seen.SOURCE, None
-    if isinstance(there, DriverError):
-        return Seen.UNKNOWN, there
     return (Seen.NEITHER if there is None else Seen.DESTINATION), None
 
 
@@ -139,17 +141,23 @@ def roll_back(
 ) -> Flow[Migration]:
     """The guest stays on *source*: clears the destination, lets the guest run on, gives the claim back, records *end*.
 
-    With *end* error the guest is lost or cannot go on, and the instance goes to vm_state error; as long as a host is silent its
-    claim is kept, for the guest may be there. A guest whose memory is on two hosts is left on both: it may still be saved.
+    If it has started at the destination meanwhile, it has arrived, and that is recorded. With *end* error the guest is lost or cannot go
+    on, and the instance goes to vm_state error: then nothing is destroyed, for what is left, on either host, may be all that there is
+    (the half of a memory, the newer copy of a disk); and a host that is silent, or not alone in having it, keeps its claim.
     """
     lost = end is MigrationStatus.ERROR
-    halved = lost and isinstance((yield from _look(instance.uuid, source)), _Half)
-    if not halved:
-        if dest is not None:
-            yield from _tidy(migration, dest, "rollback_live_migration_at_destination", instance, data)
+    if dest is not None and not lost:
+        yield from _tidy(migration, dest, "rollback_live_migration_at_destination", instance, data)
+        if (yield from _look(instance.uuid, dest)) is PowerState.RUNNING:
+            return (yield from complete(instance, migration, source, dest, data))
+    if not lost:
         yield from _tidy(migration, source, "rollback_live_migration_at_source", instance, data)
     power = yield from _look(instance.uuid, source)
-    if dest is not None and not (lost and (halved or isinstance((yield from _look(instance.uuid, dest)), DriverError))):
+    unsure = lost and (
+        isinstance(power, DriverError)
+        or (dest is not None and isinstance((yield from _look(instance.uuid, dest)), DriverError))
+    )
+    if dest is not None and not unsure:
         yield Release(dest, instance.uuid)
 
     def facts(server: Instance) -> None:
