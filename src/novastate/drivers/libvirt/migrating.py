@@ -101,9 +101,8 @@ class Migrating(Moving):
             notes.clear(connect, Kind.PROBES)
             try:
                 domain = self.lookup(connect, uuid)
-                if not info(domain).incoming:
+                if not info(domain).incoming or not _destroy(domain):
                     return
-                _destroy(domain)
             except GuestNotFound:
                 pass
             except libvirt.libvirtError as error:
@@ -158,9 +157,8 @@ def _resume(domain: Any) -> None:
 def _remove(domain: Any, uuid: str, host: str) -> None:
     """Removes what is left of a guest that has gone. Raises DriverError if it is more than that."""
     found = look(domain)
-    if found.seen is AtSource.JOB or found.seen is AtSource.HERE:
+    if found.seen is AtSource.JOB or found.seen is AtSource.HERE or not _destroy(domain):
         raise DriverError(f"guest {uuid} is here still", host=host)
-    _destroy(domain)
     try:
         if domain.isPersistent():
             check_wanted()
@@ -172,12 +170,19 @@ def _remove(domain: Any, uuid: str, host: str) -> None:
             raise
 
 
-def _destroy(domain: Any) -> None:
-    """Ends what of the guest is on this host; nothing if there is nothing."""
+def _destroy(domain: Any) -> bool:
+    """Ends what of the guest stands still on this host, if there is anything; False if it runs (rule 1).
+
+    The daemons may let it run at any time until its job has ended: this is the last look before the end.
+    """
+    check_wanted()
     try:
-        if domain.isActive():
-            check_wanted()
+        state = domain.state()[0]
+        if state in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED}:
+            return False
+        if state != libvirt.VIR_DOMAIN_SHUTOFF:
             domain.destroy()
     except libvirt.libvirtError as error:
         if error.get_error_code() not in {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}:
             raise
+    return True

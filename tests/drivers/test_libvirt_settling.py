@@ -1,0 +1,83 @@
+"""After a live migration on libvirt, without a daemon: what has come to run meanwhile is left alone, and what is over is not listened for."""
+
+from __future__ import annotations
+
+import pytest
+
+libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
+
+from novastate.drivers.libvirt.driver import LibvirtDriver  # noqa: E402
+from novastate.drivers.libvirt.notes import Kind, Notes  # noqa: E402
+from novastate.errors import DriverError  # noqa: E402
+from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData  # noqa: E402
+
+UUID = "7a1f2c9e-0d53-4c7f-9a39-5a2be3a2f6d1"
+RUNS, PAUSED, OFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_SHUTOFF
+
+
+class Domain:
+    """A guest that goes through *states*, one a look, and stays in the last; what is done to it is remembered."""
+
+    def __init__(self, *states):
+        self.states, self.done = list(states), []
+
+    def state(self):
+        return [self.states.pop(0) if len(self.states) > 1 else self.states[0], 2]
+
+    def isActive(self):  # noqa: N802  (libvirt's name)
+        return self.states[0] != OFF
+
+    def isPersistent(self):  # noqa: N802
+        return True
+
+    def info(self):
+        return [self.states[0], 65536, 65536, 2, 0]
+
+    def name(self):
+        return "name"
+
+    def UUIDString(self):  # noqa: N802
+        return UUID
+
+    def jobStats(self):  # noqa: N802
+        error = libvirt.libvirtError("")
+        error.err = (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, 10, "only on the source host", 2, None, None, None, -1, -1)
+        raise error
+
+    def __getattr__(self, name):
+        return lambda *args: self.done.append(name)
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A driver that finds the guest ``driver.domain``."""
+    made = LibvirtDriver("test:///default", "alpha", instances_path="/guests")
+    made.domain = None
+    monkeypatch.setattr(made, "lookup", lambda _connect, _uuid: made.domain)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def instance():
+    return Instance(uuid=UUID, flavor=Flavor(vcpus=1, memory_mb=64))
+
+
+NOTHING = LibvirtLiveMigrateData()
+
+
+@pytest.mark.parametrize(("states", "ended"), [((PAUSED, RUNS), False), ((PAUSED,), True)])
+def test_a_guest_that_has_begun_to_run_is_not_ended_with_what_was_to_come(driver, instance, monkeypatch, states, ended):
+    """It arrived between the look and the end of it; nor are its disks deleted."""
+    driver.domain, cleared = Domain(*states), []
+    monkeypatch.setattr(Notes, "clear", lambda _notes, _connect, *kinds: cleared.extend(kinds))
+    driver.rollback_live_migration_at_destination(instance, NOTHING)
+    assert driver.domain.done == (["destroy"] if ended else [])
+    assert (Kind.MADE in cleared) is ended
+
+
+def test_a_source_that_runs_on_is_not_ended(driver, instance):
+    driver.domain = Domain(PAUSED, RUNS)
+    with pytest.raises(DriverError, match="is here still"):
+        driver.post_live_migration_at_source(instance, NOTHING)
+    assert driver.domain.done == []
