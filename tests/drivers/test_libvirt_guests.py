@@ -14,7 +14,7 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
 from novastate.drivers import LibvirtDriver, Lifecycle  # noqa: E402
-from novastate.drivers.libvirt import guests, states  # noqa: E402
+from novastate.drivers.libvirt import guests, states, storage  # noqa: E402
 from novastate.drivers.libvirt.host import numa_cells  # noqa: E402
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField  # noqa: E402
 from novastate.machines import PowerState  # noqa: E402
@@ -156,6 +156,28 @@ def test_a_transient_guest_can_be_destroyed_and_rebooted(driver, instance):
     driver.reboot(instance.uuid, hard=True)
     assert driver.get_info(instance.uuid).power_state is R
     driver.destroy(instance.uuid)
+    with pytest.raises(GuestNotFound):
+        driver.get_info(instance.uuid)
+
+
+def test_a_transient_guest_whose_end_was_not_told_leaves_no_disk_behind(driver, instance, monkeypatch):
+    """Whoever asks again finds its description, and by that its disks."""
+    disk, turn_off = "/guests/of-its-own.qcow2", guests._turn_off
+    device = f"<devices><disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk></devices>"
+    text = domain(instance).replace("</domain>", f"{device}</domain>")
+    driver.connection.call("making its disk", lambda connect: storage.create(connect, disk, 1 << 20))
+    driver.connection.call("starting", lambda connect: connect.createXML(text) and None)
+
+    def unheard(found):
+        turn_off(found)
+        monkeypatch.undo()
+        raise DriverTimeout("no reply in time")
+
+    monkeypatch.setattr(guests, "_turn_off", unheard)
+    with pytest.raises(DriverTimeout):
+        driver.destroy(instance.uuid)
+    driver.destroy(instance.uuid)
+    assert not driver.connection.call("looking", lambda connect: storage.exists(connect, disk))
     with pytest.raises(GuestNotFound):
         driver.get_info(instance.uuid)
 

@@ -153,18 +153,20 @@ class Guests(Hypervisor):
         self.connection.call("destroying", run, uuid=uuid, timeout=self.timeout - (time.monotonic() - began))
 
     def _disks(self, uuid: str) -> set[str]:
-        """The files of a guest's disks; none if it is not there.
+        """The files of a guest's disks, which is kept persistent so that they can be found again (rule 3); none if it is not there.
 
         None either if it does not say: while a guest waits for the rest of a post-copy that was cut off, libvirt describes it to
         nobody (a migration holds its job), but ends it.
         """
+
+        def run(domain: Any) -> set[str]:
+            files = _files(domain.XMLDesc())
+            if not info(domain).incoming:
+                _keep(domain)
+            return files
+
         try:
-            return self.on_guest(
-                "looking at its disks",
-                uuid,
-                lambda domain: _files(domain.XMLDesc()),
-                timeout=self.timeout / 3,
-            )
+            return self.on_guest("looking at its disks", uuid, run, timeout=self.timeout / 3)
         except (GuestNotFound, DriverTimeout):
             return set()
 
@@ -330,6 +332,7 @@ def _files(text: str) -> set[str]:
 def _keep(domain: Any) -> None:
     """Makes a transient guest persistent (rule 3)."""
     if not domain.isPersistent():
+        check_wanted()
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         domain.connect().defineXML(domain.XMLDesc(flags))
 
