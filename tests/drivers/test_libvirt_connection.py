@@ -324,6 +324,35 @@ def test_a_background_call_has_a_connection_of_its_own(connection):
     assert task.result() is not connection.call("looking", lambda connect: connect)
 
 
+def test_a_background_call_that_cannot_begin_is_a_driver_error(connection, monkeypatch):
+    def none_left(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(DriverError, match="can't start new thread"):
+        connection.background("migrating", lambda _: None)
+    monkeypatch.undo()
+    connection.close()
+    with pytest.raises(DriverError, match="was closed"):
+        connection.background("migrating", lambda _: None)
+
+
+def test_calls_within_one_deadline_share_it(connection):
+    gate = threading.Event()
+
+    def calls():
+        with connection.within(0.5), connection.within(60.0):
+            assert 0 < connection.left() <= 0.5
+            connection.call("sleeping", lambda _: time.sleep(0.3), timeout=5.0)
+            connection.call("sleeping", lambda _: gate.wait(60), timeout=5.0)
+
+    error, seconds = took(calls)
+    gate.set()
+    assert isinstance(error, DriverTimeout)
+    assert 0.5 <= seconds < 1.5
+    assert connection.left() == connection.timeout
+
+
 def test_a_background_call_tells_its_error(connection):
     task = connection.background("looking", lambda connect: connect.lookupByUUIDString(NOBODY))
     assert task.done.wait(10)

@@ -25,10 +25,12 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -129,6 +131,7 @@ class Connection:
         self.host = host
         self.timeout = timeout
         self.keepalive = keepalive
+        self._shared = threading.local()  # the deadline of the thread's calls
         self._changed = threading.Condition()  # guards all below
         self._link: _Link | None = None
         self._attempt: _Attempt | None = None
@@ -150,7 +153,7 @@ class Connection:
         Raises DriverTimeout if it has not returned by then or the connection broke meanwhile: calling again is safe if the call may
         be made twice; DriverError if the daemon cannot be reached or refuses. See :mod:`novastate.drivers.libvirt.errors`.
         """
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        deadline = min(time.monotonic() + (self.timeout if timeout is None else timeout), self._deadline())
         while True:
             link = self._ready(what, deadline)
             if not link.places.acquire(timeout=max(0.0, deadline - time.monotonic())):
@@ -171,11 +174,31 @@ class Connection:
                     self._lose(link)
                 raise translate(error, what, host=self.host, uuid=uuid) from error
 
-    def background(self, what: str, function: Callable[[Any], T]) -> Background[T]:
+    @contextmanager
+    def within(self, seconds: float) -> Generator[None]:
+        """The calls that this thread makes meanwhile end together in *seconds*, or earlier; within another: not later than that."""
+        before = self._deadline()
+        self._shared.deadline = min(before, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._shared.deadline = before
+
+    def left(self) -> float:
+        """Seconds that are left to this thread's calls (:meth:`within`); outside of it `timeout`."""
+        return max(0.0, min(self.timeout, self._deadline() - time.monotonic()))
+
+    def _deadline(self) -> float:
+        return float(getattr(self._shared, "deadline", math.inf))
+
+    def background(self, what: str, function: Callable[[Any], T], *, uuid: str = "") -> Background[T]:
         """Runs *function* without deadline on a thread and a ``virConnect`` of its own; for what takes minutes, as a migration.
 
-        It takes no place from the calls, and lives on when this connection is opened anew. What it raises is translated.
+        It takes no place from the calls, and lives on when this connection is opened anew. What it raises is translated. Raises
+        DriverError if there are no more threads, or the connection was closed.
         """
+        if self._closed:
+            raise DriverError(f"{what}: the connection was closed", host=self.host)
 
         def run() -> T:
             try:
@@ -186,11 +209,14 @@ class Connection:
             try:
                 return function(connect)
             except libvirt.libvirtError as error:
-                raise translate(error, what, host=self.host) from error
+                raise translate(error, what, host=self.host, uuid=uuid) from error
             finally:
                 link.dispose()
 
-        return Background(run, f"libvirt {what}")
+        try:
+            return Background(run, f"libvirt {what}")
+        except RuntimeError as error:  # no more threads
+            raise DriverError(f"{what}: {error}", host=self.host) from error
 
     def _start(self, link: _Link, what: str, function: Callable[[Any], T]) -> Background[T]:
         def run() -> T:

@@ -8,23 +8,25 @@ Rules of this file:
    to run here: DriverError.
 3. A transient guest would vanish when it stops: before it is stopped, suspended or asked to shut down it is made persistent.
 4. A guest is undefined last: whoever destroys it again finds what is left.
+5. Memory is saved and restored on a connection of its own: that may take minutes. A call that ends before it does raises
+   DriverTimeout, and the next one joins it.
 """
 # ruff: noqa: D102  (the abstract driver says what each method does)
 
 from __future__ import annotations
 
 import re
-import time
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from novastate.drivers.base import GuestInfo
 from novastate.drivers.libvirt import storage, xml
-from novastate.drivers.libvirt.background import check_wanted
+from novastate.drivers.libvirt.background import Background, check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.errors import is_lost
-from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.hypervisor import Hypervisor, one_deadline
 from novastate.drivers.libvirt.states import info, is_migrating
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound
 from novastate.machines import PowerState
@@ -35,11 +37,20 @@ if TYPE_CHECKING:
 __all__ = ["Guests"]
 
 _GIB = 1 << 30
+#: The states from which memory is read, and from which it is written.
+_SAVED = frozenset({PowerState.SUSPENDED})
+_THERE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class Guests(Hypervisor):
     """The calls for one guest's life."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: What goes on though its caller may have left, by what it is and the guest.
+        self._lengthy: dict[tuple[str, str], Background[None]] = {}
+        self._lengthy_lock = threading.Lock()
 
     # --- what is there
 
@@ -61,6 +72,7 @@ class Guests(Hypervisor):
 
     # --- coming and going
 
+    @one_deadline
     def spawn(self, instance: Instance) -> GuestInfo:
         text = self.domain_xml(instance)
 
@@ -123,8 +135,8 @@ class Guests(Hypervisor):
         kind, least = found
         return storage.create(connect, path, max(size, least), backing=image, backing_kind=kind)
 
+    @one_deadline
     def destroy(self, uuid: str, *, destroy_disks: bool = True) -> None:
-        began = time.monotonic()
         files = self._disks(uuid) if destroy_disks else set[str]()
 
         def run(connect: Any) -> None:
@@ -150,7 +162,7 @@ class Guests(Hypervisor):
                     check_wanted()
                     _undefine(domain)
 
-        self.connection.call("destroying", run, uuid=uuid, timeout=self.timeout - (time.monotonic() - began))
+        self.connection.call("destroying", run, uuid=uuid)
 
     def _disks(self, uuid: str) -> set[str]:
         """The files of a guest's disks, which is kept persistent so that they can be found again (rule 3); none if it is not there.
@@ -176,7 +188,7 @@ class Guests(Hypervisor):
         def run(domain: Any) -> None:
             self._start(domain, self._resident(domain))
 
-        self.on_guest("starting", uuid, run)
+        self._at_length("starting", uuid, run, _SAVED)
 
     def shutdown(self, uuid: str) -> None:
         def run(domain: Any) -> None:
@@ -245,7 +257,7 @@ class Guests(Hypervisor):
             _keep(domain)
             self._act(domain, domain.managedSave, PowerState.SUSPENDED)
 
-        self.on_guest("suspending", uuid, run)
+        self._at_length("suspending", uuid, run, _THERE)
 
     def resume(self, uuid: str) -> None:
         def run(domain: Any) -> None:
@@ -255,9 +267,38 @@ class Guests(Hypervisor):
             elif seen.power_state is not PowerState.RUNNING:
                 raise self._refusal(seen, "has no saved memory")
 
-        self.on_guest("resuming", uuid, run)
+        self._at_length("resuming", uuid, run, _SAVED)
 
     # --- how
+
+    @one_deadline
+    def _at_length(self, what: str, uuid: str, function: Callable[[Any], None], lengthy: frozenset[PowerState]) -> None:
+        """A call about the guest which from one of those states takes as long as its memory needs to be written or read (rule 5)."""
+        with self._lengthy_lock:
+            task = self._lengthy.get((what, uuid))
+            if task is not None and task.done.is_set():
+                task = None
+            if task is not None:
+                task.abandoned = False
+        if task is None:
+            if self.on_guest(what, uuid, self._resident).power_state not in lengthy:
+                self.on_guest(what, uuid, function)
+                return
+            task = self._begin_lengthy(what, uuid, function)
+        if not task.done.wait(self.connection.left()):
+            task.abandoned = True
+            raise DriverTimeout(f"guest {uuid}: {what} goes on", host=self._host)
+        task.result()
+
+    def _begin_lengthy(self, what: str, uuid: str, function: Callable[[Any], None]) -> Background[None]:
+        """Begins it, unless another caller just has."""
+        with self._lengthy_lock:
+            self._lengthy = {key: task for key, task in self._lengthy.items() if not task.done.is_set()}
+            task = self._lengthy.get((what, uuid))
+            if task is None:
+                task = self.connection.background(what, lambda connect: function(self.lookup(connect, uuid)), uuid=uuid)
+                self._lengthy[what, uuid] = task
+            return task
 
     def _resident(self, domain: Any) -> GuestInfo:
         """The guest, if it is at home here. Raises GuestNotFound (rule 2)."""

@@ -1,6 +1,7 @@
 """What every part of the libvirt driver stands on: its settings, its connection, and the calls about one guest.
 
-Rules of this file: a guest is named by its uuid, and looked up in each call: an object of libvirt outlives no call.
+Rules of this file: a guest is named by its uuid, and looked up in each call: an object of libvirt outlives no call. A call of the
+driver that makes several of the connection is a :func:`one_deadline`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from novastate.drivers.base import ComputeDriver
 from novastate.drivers.clock import Clock, RealClock
@@ -22,9 +24,22 @@ from novastate.errors import GuestNotFound, InvalidField
 if TYPE_CHECKING:
     from novastate.objects import Instance
 
-__all__ = ["Hypervisor"]
+__all__ = ["Hypervisor", "one_deadline"]
 
 T = TypeVar("T")
+H = TypeVar("H", bound="Hypervisor")
+P = ParamSpec("P")
+
+
+def one_deadline(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:
+    """For a call of the driver that makes several of the connection: all of them together have `timeout` seconds."""
+
+    @wraps(method)
+    def within(self: H, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.connection.within(self.timeout):
+            return method(self, *args, **kwargs)
+
+    return within
 
 
 class Hypervisor(ComputeDriver):
