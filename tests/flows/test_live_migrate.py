@@ -14,6 +14,7 @@ from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
     DriverError,
+    DriverTimeout,
     GuestNotFound,
     InstanceLocked,
     InvalidField,
@@ -507,6 +508,42 @@ def test_a_source_that_has_the_guest_no_more_is_not_waited_for(world, recovering
     assert world.migration().status is MigrationStatus.COMPLETED
     assert world.clock.now() - began < 45
     world.check_laws()
+
+
+@pytest.mark.parametrize("deaf", ["to looks", "to the abort"])
+def test_the_time_that_looks_take_is_counted(deaf):
+    """A source that was stopped answers no look, or does not end what it was told to end; each look takes half a minute."""
+    world = World(law=HOPELESS)
+    world.boot()
+    looks = []
+
+    class Stopped:
+        def __init__(self, driver):
+            self._driver = driver
+
+        def __getattr__(self, name):
+            return getattr(self._driver, name)
+
+        def live_migration_job(self, uuid):
+            looks.append(world.clock.now())
+            if deaf == "to looks":
+                world.clock.sleep(30)
+                raise DriverTimeout("no answer", host="alpha")
+            found = self._driver.live_migration_job(uuid)
+            world.clock.sleep(30)
+            return found
+
+        def live_migration_abort(self, uuid):
+            if len(looks) > 8:
+                self._driver.live_migration_abort(uuid)
+
+    world.runner.drivers = {name: Stopped(driver) for name, driver in world.runner.drivers.items()}
+    if deaf == "to the abort":
+        act_during(world, "live_migration.progress", lambda: world.run(abort_live_migration(UUID)))
+    flow = live_migrate(UUID, "beta", options=evolve(SLOW, policy=NovaPolicy(completion_timeout=0)))
+    with suppress(DriverError):
+        world.run(flow)
+    assert looks[-1] - looks[0] < (60 if deaf == "to looks" else 150)
 
 
 def test_a_job_that_begins_only_after_its_driver_died_is_seen(world):

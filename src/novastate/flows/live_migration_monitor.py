@@ -8,23 +8,26 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
 3. An abort is asked for until the source has heard it, and then no more; a forced completion likewise (Nova repeats both at
    every poll, G18).
 4. Progress is saved every few seconds. Losing such a save is no loss unless the instance is another's by now.
-5. A source that does not answer is asked again for :data:`SILENCE` seconds; a job that does not show up, or does not end when
-   told to abort, for as long. One that says that the guest is not there any more is not waited for. At the deadline of the
-   options every job is told to abort.
+5. A source that does not answer is asked again for :data:`SILENCE` seconds, by the clock: the time that its looks take is counted.
+   A job that does not show up, or does not end when told to abort, is waited for as long. A source that says that the guest is
+   not there any more is not waited for. At the deadline of the options every job is told to abort.
 6. Post-copy that has lost its link is asked to go on over a new one, at every poll, for as long. Then it is left as it is, for
    ``recover``: both halves of the guest are needed.
+7. While the job is not seen nothing is asked of it: what was asked for meanwhile, and what the policy says, it hears when it is
+   seen again.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve, frozen
 
-from novastate.convergence.policy import Situation, data_gb
-from novastate.drivers import JobStats, JobType
+from novastate.convergence.policy import Advice, Situation, data_gb
+from novastate.drivers import JobStats, JobType, LiveMigrationParams
 from novastate.errors import DriverError, GuestNotFound, NotSupported
-from novastate.flows.effects import Call, Flow, Note, Notify, Wait
+from novastate.flows.effects import Call, Flow, Note, Notify, Now, Wait
 from novastate.flows.steps import Told, amend, tell
 from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
@@ -83,63 +86,33 @@ def monitor(
     options: LiveMigrationOptions,
 ) -> Flow[Monitored]:
     """Polls the job on the source until it ends. Raises StaleState if the instance was taken over (the job is told to abort)."""
-    uuid = instance.uuid
+    uuid, clocks = instance.uuid, _Clocks(source, instance.uuid, (yield Now()))
     moving = to_move(instance, copies_disks=data.block_migration is True)
     asked: set[str] = set()
     wanted: str | None = None
-    silent, ignored, saved_at, downtime = 0.0, 0.0, float("-inf"), options.params.downtime
+    saved_at, downtime = float("-inf"), options.params.downtime
     while True:
         request: str | None = yield Wait(options.poll, inbox(migration.uuid))
         wanted = request or wanted
-        try:
-            stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
-        except GuestNotFound:
-            raise
-        except DriverError:
-            silent += options.poll
-            if silent >= SILENCE:
-                raise
+        stats = yield from _look(instance, migration, source, data, options.params)
+        clocks.judge(stats, (yield Now()), options.deadline, aborting=ABORT in asked)
+        if isinstance(stats, DriverError):
             continue
         if stats.type in _ENDS:
             yield Note(kept(migration.uuid), {"stats": {**asdict(stats), "type": stats.type.value}})
             yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
-        if stats.type is JobType.NONE:
-            silent += options.poll
-            if silent >= SILENCE:
-                raise DriverError(f"guest {uuid}: there is no migration job", host=source)
-            continue
-        if stats.broken:
-            silent += options.poll
-            if silent >= SILENCE:
-                text = f"post-copy has lost its link; half of its memory is here, half on {migration.dest_compute}"
-                raise DriverError(f"guest {uuid}: {text}", host=source)
-            yield from tell(source, "live_migration", instance, migration.dest_compute, data, options.params)
-            continue
-        silent = 0.0
-        if ABORT in asked:
-            ignored += options.poll
-            if ignored >= SILENCE:
-                raise DriverError(f"guest {uuid}: the job does not end although it was told to abort", host=source)
-        if stats.elapsed > options.deadline + SILENCE:
-            raise DriverError(f"guest {uuid}: the job does not end", host=source)
 
         advice = options.policy.decide(
             Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
         )
-        reason = "asked for" if wanted else advice.reason
-        wanted = wanted or _BY_POLICY.get(advice.action)
-        if stats.elapsed > options.deadline and wanted != ABORT:
-            wanted, reason = ABORT, f"not complete at its deadline of {options.deadline:g} s"
+        wanted, reason = _wish(wanted, advice, stats.elapsed, options.deadline)
         if wanted and wanted not in asked and not stats.post_copy:
             yield Notify(f"live_migration.{wanted}", {"migration": migration.uuid, "reason": reason})
-            if wanted == ABORT:
-                told = yield from tell(source, "live_migration_abort", uuid)
-            else:
-                told, switched = yield from _force_complete(source, uuid, post_copy=options.params.post_copy)
-                if switched:
-                    # At once: post-copy may be over before the next look.
-                    instance, migration = yield from _save_progress(instance, migration, evolve(stats, post_copy=True))
+            told, switched = yield from _ask(wanted, source, uuid, post_copy=options.params.post_copy)
+            if switched:
+                # At once: post-copy may be over before the next look.
+                instance, migration = yield from _save_progress(instance, migration, evolve(stats, post_copy=True))
             if told.ok:
                 asked.add(wanted)
                 wanted = None
@@ -159,8 +132,63 @@ def monitor(
             instance, migration = yield from _save_progress(instance, migration, stats)
 
 
-def _force_complete(source: str, uuid: str, *, post_copy: bool) -> Flow[tuple[Told, bool]]:
-    """Rule 2. Whether it could be asked for, and whether the job is in post-copy now."""
+def _look(
+    instance: Instance, migration: Migration, source: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams
+) -> Flow[JobStats | DriverError]:
+    """The job; or why it is not seen to run: a silent source, no job, post-copy without its link (which is asked to go on, rule 6)."""
+    uuid = instance.uuid
+    try:
+        stats: JobStats = yield Call(source, "live_migration_job", (uuid,))
+    except GuestNotFound:
+        raise
+    except DriverError as error:
+        return error
+    if stats.type is JobType.NONE:
+        return DriverError(f"guest {uuid}: there is no migration job", host=source)
+    if stats.type in _ENDS or not stats.broken:
+        return stats
+    yield from tell(source, "live_migration", instance, migration.dest_compute, data, params)
+    text = f"post-copy has lost its link; half of its memory is here, half on {migration.dest_compute}"
+    return DriverError(f"guest {uuid}: {text}", host=source)
+
+
+class _Clocks:
+    """Rules 5 and 6: since when the job was not seen to run, and since when it was to have ended."""
+
+    def __init__(self, source: str, uuid: str, now: datetime) -> None:
+        self._source, self._uuid = source, uuid
+        self._seen, self._aborted = now, now
+
+    def judge(self, stats: JobStats | DriverError, now: datetime, deadline: float, *, aborting: bool) -> None:
+        """What was seen *now*. Raises DriverError where it has lasted too long."""
+        patience = timedelta(seconds=SILENCE)
+        if isinstance(stats, DriverError):
+            if now - self._seen >= patience:
+                raise stats
+            return
+        self._seen = now
+        if not aborting:
+            self._aborted = now
+        if stats.type in _ENDS:
+            return
+        if now - self._aborted >= patience:
+            text = "the job does not end although it was told to abort"
+            raise DriverError(f"guest {self._uuid}: {text}", host=self._source)
+        if stats.elapsed > deadline + SILENCE:
+            raise DriverError(f"guest {self._uuid}: the job does not end", host=self._source)
+
+
+def _wish(wanted: str | None, advice: Advice, elapsed: float, deadline: float) -> tuple[str | None, str]:
+    """What the job is to be told, and why: at the deadline to abort, else what a user wants, else what the policy says."""
+    if elapsed > deadline and wanted != ABORT:
+        return ABORT, f"not complete at its deadline of {deadline:g} s"
+    return (wanted, "asked for") if wanted else (_BY_POLICY.get(advice.action), advice.reason)
+
+
+def _ask(wanted: str, source: str, uuid: str, *, post_copy: bool) -> Flow[tuple[Told, bool]]:
+    """Rule 2. Whether the job has heard it, and whether it is in post-copy now."""
+    if wanted == ABORT:
+        return (yield from tell(source, "live_migration_abort", uuid)), False
     if post_copy:
         told = yield from tell(source, "live_migration_post_copy", uuid)
         if not isinstance(told.error, NotSupported):
