@@ -640,6 +640,25 @@ def test_a_guest_that_cannot_be_measured_moves_all_the_same():
     world.check_laws()
 
 
+def test_a_forecast_with_a_bug_keeps_nothing_from_moving(world):
+    world.boot()
+
+    class Broken:
+        def __init__(self, driver):
+            self._driver = driver
+
+        def __getattr__(self, name):
+            if name == "forecast":
+                raise KeyError("a bug")
+            return getattr(self._driver, name)
+
+    world.runner.drivers = {name: Broken(driver) for name, driver in world.runner.drivers.items()}
+    assert world.run(live_migrate(UUID, "beta", options=FAST)).status is MigrationStatus.COMPLETED
+    (told,) = world.heard("live_migration.forecast")
+    assert (told["forecast"], "a bug" in told["reason"]) == (None, True)
+    world.check_laws()
+
+
 # --- post-copy that loses its link
 
 
