@@ -15,11 +15,15 @@ from uuid import uuid4
 
 import pytest
 
+from novastate.cli import adopt as cli_adopt
 from novastate.cli import libvirt_hosts, main
+from novastate.cli.cloud import open_store
 from novastate.cli.libvirt_hosts import LibvirtHost
 from novastate.drivers import RealClock, SimulatedCloud, SimulatedHost
-from novastate.errors import DriverError, InvalidField
+from novastate.errors import DriverError, InvalidField, StaleState
+from novastate.machines import TaskState
 from novastate.objects import Flavor, Instance
+from novastate.store import Put
 
 LAW = "uniform wss=16MiB rate=8MiB/s"
 HOSTS = ("--host", "a=qemu+ssh://a.example/system", "--host", "b=qemu+ssh://b.example/system?keyfile=/root/hidden")
@@ -483,3 +487,52 @@ if importlib.util.find_spec(
         assert row(run, "test")["power"] == "RUNNING"
         (host,) = (line for line in json.loads(run("doctor", "--json")[1]) if line["part"] == "host a")
         assert host["state"] == "ok"
+
+
+@pytest.mark.parametrize("option", ["--line-rate", "--overcommit"])
+@pytest.mark.parametrize("end", ["", "?no_verify=1"])
+def test_what_is_no_number_is_not_shown_it_may_be_a_password(world, run, option, end):
+    status, out, err = run("adopt", *HOSTS, option, f"a=qemu+ssh://root:geheim@h/system{end}")
+    assert (status, out) == (2, "")
+    assert "…" in err
+    assert "geheim" not in err
+
+
+def test_one_server_whose_host_is_silent_keeps_no_other_from_recovery(world, web, run, monkeypatch):
+    db = guest(world, "db", "b")
+    run("adopt", *HOSTS)
+    stuck(web, TaskState.PAUSING)
+    stuck(db, TaskState.PAUSING)
+    world.fail_host("a")
+    status, out, err = run("recover", "--now", "--json")
+    rows = {row["server"]: row for row in json.loads(out)}
+    assert (status, set(rows)) == (1, {"db", "web"})
+    assert (rows["db"]["changed"], rows["web"]["changed"]) == (True, False)
+    assert rows["web"]["what"].startswith("error: ")
+    assert err.startswith("novastate: web: ")
+    assert run("recover", "web", "--now")[0] == 1
+
+
+def test_one_server_that_cannot_be_adopted_keeps_no_other_from_it(world, web, run, monkeypatch):
+    db = guest(world, "db", "b")
+    adopt = cli_adopt.adopt
+
+    def broken(uuid, found):
+        if uuid == db:
+            raise StaleState("instance", uuid, {"revision": 1}, {"revision": 2})
+        return (yield from adopt(uuid, found))
+
+    monkeypatch.setattr(cli_adopt, "adopt", broken)
+    status, out, err = run("adopt", *HOSTS)
+    assert status == 1
+    assert "adopted  web" in out
+    assert "failed   db: " in out
+    assert err.startswith("novastate: db: failed: ")
+
+
+def stuck(uuid, task):
+    """Leaves a task that nobody drives."""
+    with open_store(os.environ["NOVASTATE_CLOUD"]) as store:
+        server = store.load(Instance, uuid)
+        server.task_state = task
+        store.commit(Put(server))

@@ -19,7 +19,7 @@ from novastate.cli.cloud import LIBVIRT, cloud_argument, every, kind_of_hosts, l
 from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, read, write
 from novastate.cli.view import as_json, columns
 from novastate.drivers import ComputeDriver, HostState, RealClock
-from novastate.errors import InvalidField, NotFound, StoreError, UnknownName
+from novastate.errors import InvalidField, NotFound, NovastateError, StoreError, UnknownName
 from novastate.flows import Adopted, Outcome, adopt, adopt_host, survey
 from novastate.machines import VMState
 from novastate.objects import Allocation, ComputeNode, Instance
@@ -27,6 +27,9 @@ from novastate.runners import LocalRunner
 from novastate.store import Drop, Store
 
 __all__ = ["register", "version"]
+
+#: The outcomes that make the exit status 1.
+_BAD = ("silent", str(Outcome.REFUSED), str(Outcome.FAILED))
 
 _MIB = 1 << 20
 _NAME = re.compile(r"[\w.-]+")
@@ -104,8 +107,8 @@ def _adopt(args: Namespace) -> int:
         finally:
             close(drivers)
     _show(args, rows, guests)
-    bad = [f"{row['host']}: {row['what']}" for row in rows if row["outcome"] == "silent"]
-    bad += [f"{guest.name}: refused: {guest.what}" for guest in guests if guest.outcome is Outcome.REFUSED]
+    bad = [f"{row['host']}: {row['what']}" for row in rows if row["outcome"] in _BAD]
+    bad += [f"{guest.name}: {guest.outcome}: {guest.what}" for guest in guests if str(guest.outcome) in _BAD]
     for line in bad:
         print(f"novastate: {line}", file=sys.stderr)
     return 1 if bad else 0
@@ -133,15 +136,29 @@ def _take(
         if state is None:
             rows.append({"host": name, "outcome": "silent", "what": found.silent[name], "uri": host.shown})
             continue
-        outcome = runner.run(adopt_host(state, overcommit=ratios.get(name)))
+        try:
+            outcome = runner.run(adopt_host(state, overcommit=ratios.get(name)))
+        except NovastateError as error:
+            rows.append({"host": name, "outcome": str(Outcome.FAILED), "what": str(error), "uri": host.shown})
+            continue
         if outcome is Outcome.KNOWN and known.get(name) != host:
             outcome = Outcome.CHANGED
         what = _resources(state)
         if not host.peer and len(hosts) > 1:
             what += f"; before migrations to it, give --migrate-uri {name}=URI"
         rows.append({"host": name, "outcome": str(outcome), "what": what, "uri": host.shown})
-    recorded = {server.uuid for server in every(store, Instance) if server.vm_state is not VMState.DELETED}
-    guests = [runner.run(adopt(uuid, found)) for uuid in sorted({*found.guests, *recorded})]
+    known_as = {uuid: info.name for uuid, seen in found.guests.items() for info in seen.values()}
+    known_as |= {
+        server.uuid: server.display_name or server.uuid
+        for server in every(store, Instance)
+        if server.vm_state is not VMState.DELETED
+    }
+    guests: list[Adopted] = []
+    for uuid, called in known_as.items():
+        try:
+            guests.append(runner.run(adopt(uuid, found)))
+        except NovastateError as error:  # it holds no other up
+            guests.append(Adopted(uuid, called, None, Outcome.FAILED, str(error)))
     return rows, sorted(guests, key=lambda guest: (guest.name, guest.uuid))
 
 
@@ -235,9 +252,9 @@ def _numbers(option: str, given: Iterable[str], hosts: Mapping[str, LibvirtHost]
             number = float(value)
         except ValueError:
             number = -1.0
-        if not 0 < number < 1e9:
-            raise InvalidField(option, value, "must be a number above 0")
-        if name:
-            _of(hosts, name)
+        if not 0 < number < 1e9:  # and it may be a URI with a password: it is not shown
+            raise InvalidField(option, "…", "must be a number above 0")
+        if name and name not in hosts:
+            raise UnknownName("host", name if _NAME.fullmatch(name) else "…", hosts)
         found |= dict.fromkeys([name] if name else hosts, number)
     return found

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from novastate.cli.options import migration_arguments, options_of
 from novastate.cli.outcome import beside, expected_text, outcome_of, took_text
 from novastate.cli.progress import Progress
 from novastate.cli.view import as_json, show
+from novastate.errors import NovastateError
 from novastate.flows import (
     abort_live_migration,
     force_complete_live_migration,
@@ -149,9 +151,18 @@ def _recover(args: Namespace) -> int:
             if args.server
             else [server for server in every(cloud.store, Instance) if not server.deleted]
         )
-        done = [
-            (server, cloud.runner.run(recover(server.uuid, now=args.now, give_up=args.give_up))) for server in servers
-        ]
-    rows = [{"server": server.display_name, "changed": what.changed, "what": what.what} for server, what in done]
+        rows: list[dict[str, Any]] = []
+        bad: list[str] = []
+        for server in servers:
+            row: dict[str, Any] = {"server": server.display_name}
+            try:
+                done = cloud.runner.run(recover(server.uuid, now=args.now, give_up=args.give_up))
+            except NovastateError as error:  # it holds no other up
+                rows.append({**row, "changed": False, "what": f"error: {error}"})
+                bad.append(f"{server.display_name}: {error}")
+            else:
+                rows.append({**row, "changed": done.changed, "what": done.what})
     show(rows, json_wanted=args.json, empty="no servers")
-    return 0
+    for line in bad:
+        print(f"novastate: {line}", file=sys.stderr)
+    return 1 if bad else 0

@@ -63,7 +63,7 @@ _FOLLOW: Mapping[tuple[VMState, VMState], tuple[Callable[[Any], object], ...]] =
 
 
 class Outcome(Enum):
-    """What came of one guest."""
+    """What came of one guest. FAILED is for who runs the flow: it has raised."""
 
     ADOPTED = "adopted"
     KNOWN = "known"
@@ -71,6 +71,7 @@ class Outcome(Enum):
     GONE = "gone"
     LEFT = "left"
     REFUSED = "refused"
+    FAILED = "failed"
 
     def __str__(self) -> str:
         return self.value
