@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -170,6 +171,7 @@ class Driver(Measuring):
 
     def __init__(self, domain, *, allow_monitor=True, timeout=30.0):
         self.domain, self.allow_monitor, self.timeout, self._host = domain, allow_monitor, timeout, "a"
+        self.connection = SimpleNamespace(within=nullcontext)
 
     def on_guest(self, what, uuid, function, *, timeout=None):
         try:

@@ -32,6 +32,7 @@ from novastate.drivers.libvirt.moving import PostCopyError
 from novastate.drivers.libvirt.notes import Kind, Notes
 from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
+from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData
 
 MIB = 1 << 20
 PLAIN = LiveMigrationParams()
@@ -51,7 +52,6 @@ PLAIN = LiveMigrationParams()
         (LiveMigrationParams(post_copy=True), {"paused": True}, ""),
         (LiveMigrationParams(parallel_connections=2), {}, "PARALLEL"),
         (LiveMigrationParams(parallel_connections=1), {}, ""),
-        (PLAIN, {"resume": True}, "POSTCOPY POSTCOPY_RESUME"),
     ],
 )
 def test_flags_are_libvirts(params, how, names):
@@ -385,6 +385,27 @@ def test_a_probe_says_whose_it_is(host):
 @pytest.mark.parametrize("name", ["", "x", "UNSET", "novastate-probe-", f"tmp-{UUID}-alpha"])
 def test_another_file_is_no_probe(name):
     assert Notes.of_probe("/i", "alpha", name) is None
+
+
+# --- post-copy that has lost its link
+
+
+def test_going_on_with_broken_post_copy_is_always_refused(monkeypatch):
+    driver, domain = (
+        LibvirtDriver("test:///default", "alpha"),
+        Domain(PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, OUT),
+    )
+    monkeypatch.setattr(driver, "lookup", lambda _connect, _uuid: domain)
+    params = LiveMigrationParams(post_copy=True)
+    for job in (None, Job(UUID, "beta", params=params, call=call(DriverError("lost")))):
+        if job is not None:
+            driver.jobs.add(job)
+        with pytest.raises(NotSupported, match="lost its link"):
+            driver.live_migration(
+                Instance(uuid=UUID, flavor=Flavor(vcpus=1, memory_mb=64)), "beta", LibvirtLiveMigrateData(), params
+            )
+        assert driver.jobs.get(UUID) is job
+    driver.close()
 
 
 # --- an abort that is not heard at once

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from novastate.drivers.base import DiskInfo, LiveMigrationSource
 from novastate.drivers.libvirt import storage
 from novastate.drivers.libvirt.binding import libvirt
-from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.hypervisor import Hypervisor, one_deadline
 from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
 from novastate.drivers.libvirt.migration_xml import cpu_of, host_addresses, read_cpu
 from novastate.drivers.libvirt.notes import Kind, Notes
@@ -47,6 +47,7 @@ class Checking(Hypervisor):
 
     # --- the source tells
 
+    @one_deadline
     def live_migration_source(self, uuid: str) -> LiveMigrationSource:
         def run(domain: Any) -> tuple[tuple[DiskInfo, ...], str]:
             text = domain.XMLDesc()

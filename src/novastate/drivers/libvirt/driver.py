@@ -35,7 +35,7 @@ class LibvirtDriver(Migrating, Measuring, Guests, Host, Events):
         "supports_post_copy": True,
         "supports_auto_converge": True,
         "supports_parallel_migration": True,
-        # It depends on the daemon: some versions crash (:data:`novastate.drivers.libvirt.moving.CRASHES`).
+        # Why: :meth:`novastate.drivers.libvirt.moving.Moving.live_migration`.
         "supports_post_copy_recovery": False,
         "supports_measure": True,
     }

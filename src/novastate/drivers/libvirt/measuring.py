@@ -22,7 +22,7 @@ from attrs import evolve
 
 from novastate.drivers.base import LiveMigrationParams, qemu_rules
 from novastate.drivers.libvirt.binding import libvirt
-from novastate.drivers.libvirt.hypervisor import Hypervisor
+from novastate.drivers.libvirt.hypervisor import Hypervisor, one_deadline
 from novastate.drivers.libvirt.instruments import Monitor, Pages, Rates, alive
 from novastate.drivers.libvirt.memory_layout import Machine, read_machine
 from novastate.drivers.libvirt.states import info
@@ -47,6 +47,7 @@ _PAGE = 4096
 class Measuring(Hypervisor):
     """Measures guests. See the rules of this module."""
 
+    @one_deadline
     def measure(self, uuid: str) -> Guest:
         """The guest as the forecast sees it, after some four seconds; at once where it does not run.
 

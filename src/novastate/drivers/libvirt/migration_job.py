@@ -60,19 +60,16 @@ _NON_SHARED_INC = 1 << 7
 _AUTO_CONVERGE = 1 << 13
 _POSTCOPY_ALLOWED = 1 << 15
 _PARALLEL = 1 << 17
-_POSTCOPY_RESUME = 1 << 19
 
 
 # --- what is asked
 
 
-def flags_of(
-    params: LiveMigrationParams, *, persistent: bool, block: bool, paused: bool = False, resume: bool = False
-) -> int:
+def flags_of(params: LiveMigrationParams, *, persistent: bool, block: bool, paused: bool = False) -> int:
     """The flags of ``migrateToURI3``.
 
     *persistent*: the guest is defined on its source, and is to be at its destination instead; *block*: disks are copied; *paused*: its
-    vCPUs stand still, so that there is nothing to switch to post-copy (QEMU refuses to); *resume*: go on with post-copy that broke.
+    vCPUs stand still, so that there is nothing to switch to post-copy (QEMU refuses to).
     """
     flags = _LIVE | _PEER2PEER
     if persistent:
@@ -81,12 +78,10 @@ def flags_of(
         flags |= _NON_SHARED_INC
     if params.auto_converge:
         flags |= _AUTO_CONVERGE
-    if (params.post_copy and not paused) or resume:
+    if params.post_copy and not paused:
         flags |= _POSTCOPY_ALLOWED
     if params.parallel_connections > 1:
         flags |= _PARALLEL
-    if resume:
-        flags |= _POSTCOPY_RESUME
     return flags
 
 

@@ -20,6 +20,7 @@ from novastate.drivers.base import MOST_DOWNTIME, JobStats, JobType, LiveMigrati
 from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.checking import Checking, addresses
+from novastate.drivers.libvirt.hypervisor import one_deadline
 from novastate.drivers.libvirt.migration_job import (
     LATE,
     MIGRATION_OUT,
@@ -41,13 +42,9 @@ from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSuppo
 if TYPE_CHECKING:
     from novastate.objects import Instance, LibvirtLiveMigrateData
 
-__all__ = ["CRASHES", "Moving", "PostCopyError"]
+__all__ = ["Moving", "PostCopyError"]
 
 logger = logging.getLogger(__name__)
-
-#: Versions of libvirt whose daemon crashes at the destination when it is asked to go on with post-copy that has lost its link
-#: (VIR_MIGRATE_POSTCOPY_RESUME; ``qemuProcessIncomingDefNew`` reads a file descriptor through a null pointer).
-CRASHES = frozenset({11_003_000})
 
 _ENDED = frozenset({Attempt.RETURNED, Attempt.RAISED})
 #: Seconds between two tries to abort what does not show yet.
@@ -63,9 +60,15 @@ class Moving(Checking):
 
     # --- start
 
+    @one_deadline
     def live_migration(
         self, instance: Instance, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams
     ) -> None:
+        """As the abstract driver says; raises NotSupported where post-copy has lost its link: libvirt is never asked to go on with it.
+
+        On VIR_MIGRATE_POSTCOPY_RESUME the destination's daemon of libvirt 11.3 crashes (``qemuProcessIncomingDefNew`` reads a file
+        descriptor through a null pointer); and while a vCPU of the guest waits for a page, QEMU's monitor there does not answer.
+        """
         uuid = instance.uuid
         found = self.on_guest("looking at its migration", uuid, look)
         job = self.jobs.get(uuid)
@@ -75,8 +78,7 @@ class Moving(Checking):
         if job is not None and job.dest and job.dest != dest:
             raise DriverError(f"guest {uuid}: there is a migration to {job.dest} already", host=self.host)
         if found.seen is AtSource.BROKEN and (job is None or job.attempt is not Attempt.RUNS):
-            self._resume(uuid, dest, data, params)
-            return
+            raise NotSupported(f"guest {uuid}: going on with post-copy that has lost its link", host=self.host)
         if job is None and found.seen is AtSource.GONE:
             raise DriverError(f"guest {uuid} does not run and cannot be migrated live", host=self.host)
         if job is not None or found.seen is AtSource.JOB:
@@ -121,30 +123,6 @@ class Moving(Checking):
         job = Job(uuid, dest, not paused, params, begins=True)
         if self._remember(job) is job:
             self._begin(job, peer, flags, asked, downtime=params.downtime)
-
-    def _resume(self, uuid: str, dest: str, data: LibvirtLiveMigrateData, params: LiveMigrationParams) -> None:
-        """Goes on with post-copy over a new connection; libvirt holds the rest of what was asked for.
-
-        Raises NotSupported where that would end the destination's daemon (see :data:`CRASHES`); this host's is asked, and taken to be
-        like it.
-        """
-        version, persistent = self.connection.call(
-            "looking at its migration",
-            lambda connect: (int(connect.getLibVersion()), bool(self.lookup(connect, uuid).isPersistent())),
-            uuid=uuid,
-        )
-        if version in CRASHES:
-            raise NotSupported(
-                f"guest {uuid}: libvirt {version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000} crashes where it is to go "
-                "on with post-copy",
-                host=self.host,
-            )
-        job = self._remember(Job(uuid, dest, params=params))
-        flags = flags_of(params, persistent=persistent, block=False, resume=True)
-        address = data.target_connect_addr
-        asked = parameters(address, LiveMigrationParams()) if address else {}
-        job.begins = True
-        self._begin(job, self._peer(dest), flags, asked)
 
     def _peer(self, dest: str) -> str:
         """How this host's daemon reaches that of *dest*. Raises DriverError."""
@@ -226,6 +204,7 @@ class Moving(Checking):
 
         self.on_guest("setting the downtime limit", uuid, run)
 
+    @one_deadline
     def live_migration_abort(self, uuid: str) -> None:
         job = self.jobs.get(uuid)
         if job is not None and job.attempt in _ENDED:
@@ -243,7 +222,7 @@ class Moving(Checking):
             target=self._keep_aborting, args=(uuid, job, heard, late), name="libvirt abort", daemon=True
         )
         task.start()
-        if not heard.wait(self.timeout / 2):
+        if not heard.wait(self.connection.left()):
             raise DriverTimeout(f"guest {uuid}: the job has not heard that it is to end", host=self.host)
         if late:
             raise late[0]
