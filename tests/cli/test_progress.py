@@ -38,6 +38,15 @@ def play(out, *, quiet=False):
     return out.getvalue()
 
 
+def test_why_it_failed_is_said(capsys):
+    progress = Progress()
+    progress(
+        "live_migration.end", {"migration": "m", "status": "failed", "reason": "cannot migrate domain with 1 snapshots"}
+    )
+    assert capsys.readouterr().out == "failed: cannot migrate domain with 1 snapshots\n"
+    assert progress.facts["reason"] == "cannot migrate domain with 1 snapshots"
+
+
 def test_plain_output_has_a_line_each_ten_percent():
     lines = play(io.StringIO()).splitlines()
     assert [line.split("%")[0].strip() for line in lines[:3]] == ["0", "12", "60"]

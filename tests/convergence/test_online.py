@@ -177,6 +177,15 @@ def test_a_link_that_is_slower_than_was_said_takes_longer():
     assert outlook(expected, slower).eta > 1.6 * outlook(expected, state).eta
 
 
+def test_in_post_copy_the_rest_takes_what_it_takes_at_the_rate_that_is_seen():
+    expected, _ = drawn(0)
+    slow = outlook(
+        expected, Job(elapsed=3, iteration=3, memory_remaining=512 * MIB, memory_bps=32 * MIB, post_copy=True)
+    )
+    assert slow.eta == pytest.approx(16)
+    assert slow.interval[0] < 16 < slow.interval[1]
+
+
 def test_in_post_copy_the_pause_is_past():
     expected, _ = drawn(0)
     told = outlook(expected, Job(elapsed=3, iteration=3, memory_remaining=10 * MIB, post_copy=True))

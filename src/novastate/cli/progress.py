@@ -64,7 +64,8 @@ class Progress:
     """Listens to a runner and shows what a live migration does, from its forecast to its end.
 
     Give it to ``LocalRunner(listeners=…)`` and use it as a context manager, which ends its line whatever happens. Afterwards
-    `expected` is the forecast, `stats` the final statistics, `facts` both as plain data; None where there was none.
+    `expected` is the forecast, `stats` the final statistics, `facts` both as plain data, None where there was none, with the `reason`
+    of an end that was not asked for.
     """
 
     def __init__(self, out: TextIO | None = None, *, quiet: bool = False) -> None:
@@ -76,7 +77,7 @@ class Progress:
         self._forced = False
         self.expected: Forecast | None = None
         self.stats: JobStats | None = None
-        self.facts: dict[str, Any] = {"forecast": None, "stats": None}
+        self.facts: dict[str, Any] = {"forecast": None, "stats": None, "reason": ""}
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +93,8 @@ class Progress:
         elif event == "live_migration.stats":
             self.stats = payload["stats"]
             self.facts["stats"] = {**asdict(payload["stats"]), "type": str(payload["stats"].type)}
+        elif event == "live_migration.end":
+            self.facts["reason"] = payload["reason"]
         if self._quiet:
             return
         try:
@@ -108,6 +111,9 @@ class Progress:
             self._move(stats, describe(stats, downtime_ms, self._ahead(stats, downtime_ms / 1000)))
         elif event == "live_migration.stats":
             self._end(payload["stats"])
+        elif event == "live_migration.end" and payload["reason"]:
+            self._stop()
+            print(f"{payload['status']}: {payload['reason']}", file=self._out, flush=True)
         elif event in _WORTH_A_LINE:
             self._forced |= event == "live_migration.force-complete"
             where = f" {payload['host']}" if "host" in payload else ""

@@ -132,7 +132,8 @@ def outlook(forecast: Forecast, stats: Statistics, *, downtime: float | None = N
     path = _Path(forecast, stats, limit)
     before = path.before
     if stats.post_copy:
-        eta = path.remaining * path.again
+        # What goes out now says more than the line could carry: a limit may hold in post-copy or not, as the hypervisor was told.
+        eta = stats.memory_remaining / stats.memory_bps if stats.memory_bps else path.remaining * path.again
         return Outlook(
             eta, _around(eta, eta), None, f"The guest runs on the destination; the rest follows in {eta:.1f} s."
         )

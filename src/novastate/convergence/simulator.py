@@ -201,6 +201,7 @@ class PreCopySimulation:
             done = min(1.0, max(0.0, 1 - self._post_copy_left() / max(self._post_copy_whole, _SLOWEST)))
             remaining = int(remaining * (1 - done))
             processed += int(self._final[0] * done)
+            self._bandwidth = self._final[0] * self._speed / max(self._post_copy_whole, _SLOWEST)
         known = self._dirty_rate and self._bandwidth
         return Statistics(
             status=self.status,
