@@ -94,7 +94,7 @@ class Progress:
             self.stats = payload["stats"]
             self.facts["stats"] = {**asdict(payload["stats"]), "type": str(payload["stats"].type)}
         elif event == "live_migration.end":
-            self.facts["reason"] = payload["reason"]
+            self.facts["reason"] = payload.get("reason", "")
         if self._quiet:
             return
         try:
@@ -111,7 +111,7 @@ class Progress:
             self._move(stats, describe(stats, downtime_ms, self._ahead(stats, downtime_ms / 1000)))
         elif event == "live_migration.stats":
             self._end(payload["stats"])
-        elif event == "live_migration.end" and payload["reason"]:
+        elif event == "live_migration.end" and payload.get("reason"):
             self._stop()
             print(f"{payload['status']}: {payload['reason']}", file=self._out, flush=True)
         elif event in _WORTH_A_LINE:
