@@ -214,14 +214,10 @@ def test_the_end_is_told_by_evidence_alone(attempt, seen):
 def call(error=None, *, done=True):
     """A call of migrateToURI3, as the connection remembers it."""
 
-    def result():
-        if error is not None:
-            raise error
-
     event = threading.Event()
     if done:
         event.set()
-    return SimpleNamespace(done=event, result=result)
+    return SimpleNamespace(done=event, error=error)
 
 
 def test_a_job_knows_how_it_has_ended():

@@ -35,7 +35,8 @@ class Background(Generic[T]):
         self._run = run
         self._release = release
         self._value: T
-        self._error: BaseException | None = None
+        #: What it raised, when it is `done`; to be looked at without raising it, which would make its traceback longer each time.
+        self.error: BaseException | None = None
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
@@ -45,8 +46,8 @@ class Background(Generic[T]):
         except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
             # What the frames hold of libvirt's must go here and now: freed by the garbage collector, it would wipe out the
             # error of whatever call fails just then in that thread (virResetLastError in each virDomainFree).
-            traceback.clear_frames(error.__traceback__)
-            self._error = error
+            _let_go(error)
+            self.error = error
         finally:
             del self._run
             if self._release is not None:
@@ -55,9 +56,20 @@ class Background(Generic[T]):
 
     def result(self) -> T:
         """What it returned; raises what it raised. To be asked when it is `done`."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._value
+
+
+def _let_go(error: BaseException) -> None:
+    """Clears what the frames of an error hold, and of all that it came from."""
+    seen, left = set[int](), [error]
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            left += [from_ for from_ in (one.__cause__, one.__context__) if from_ is not None]
 
 
 def check_wanted() -> None:

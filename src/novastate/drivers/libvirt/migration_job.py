@@ -288,13 +288,9 @@ class Job:
         """What our own call raised, if it has ended so."""
         if self.call is None or not self.call.done.is_set():
             return None
-        try:
-            self.call.result()
-        except DriverError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (it must not be taken for a success)
-            return DriverError(repr(error))
-        return None
+        error = self.call.error
+        # What nobody expected must not be taken for a success.
+        return error if error is None or isinstance(error, DriverError) else DriverError(repr(error))
 
     def stats(self, found: Look) -> JobStats:
         """How the job stands, by what was *found* at the source. Raises DriverError where that cannot be told."""
