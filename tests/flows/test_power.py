@@ -6,7 +6,7 @@ import pytest
 
 from flow_world import UUID, World
 from novastate import flows
-from novastate.drivers import Fault
+from novastate.drivers import Fault, Lifecycle
 from novastate.errors import (
     ActionNotAllowed,
     DriverError,
@@ -17,6 +17,7 @@ from novastate.errors import (
     StaleState,
 )
 from novastate.flows import Call, Claim, Save, delete, force_stop, pause, reboot, recover, resume, start, stop, suspend
+from novastate.flows.power import GRACE
 from novastate.machines import PowerState, TaskMachine, TaskState, VMMachine, VMState
 from novastate.objects import Allocation, Instance, RequestSpec
 from novastate.store import Put
@@ -256,8 +257,20 @@ def test_what_the_driver_cannot_do_at_all_is_no_error_of_the_instance(world, mon
     assert (world.instance().vm_state, world.instance().task_state) == (VMState.ACTIVE, TaskState.IDLE)
 
 
+def test_a_guest_that_is_deaf_is_rebooted_all_the_same():
+    world = World(faults=[Fault(method="shutdown", nth=n, kind="ignore") for n in range(1, 20)])
+    world.boot()
+    told = []
+    world.cloud.drivers["alpha"].subscribe(lambda event: told.append(event.transition))
+    began = world.clock.now()
+    assert world.run(reboot(UUID)).vm_state is VMState.ACTIVE
+    assert GRACE <= world.clock.now() - began < GRACE + 5
+    assert told == [Lifecycle.STOPPED, Lifecycle.STARTED]
+    world.check_laws()
+
+
 def test_a_reboot_that_fails_while_the_guest_runs_leaves_it_active():
-    world = World(faults=[Fault(method="reboot", error="no")])
+    world = World(faults=[Fault(method="get_info", error="no")])
     world.boot()
     with pytest.raises(DriverError, match="no"):
         world.run(reboot(UUID))

@@ -15,7 +15,8 @@ Rules of these flows:
 Order and meaning follow Nova (``compute/api.py``, ``compute/manager.py``; ``virt/libvirt/driver.py: _clean_shutdown`` for rule 6).
 
 6. A clean stop asks the guest to shut down, again every ten seconds, and switches it off when the grace is over, at once if it does
-   not run or cannot be asked.
+   not run or cannot be asked. A soft reboot is that, and the guest switched on again: a guest that is deaf is rebooted all the same
+   (``_soft_reboot``, which falls back to a hard one).
 """
 
 from __future__ import annotations
@@ -98,6 +99,15 @@ def _switch_off(host: str, uuid: str, grace: float) -> Flow[None]:
     yield from call(host, "power_off", uuid)
 
 
+def _restart(host: str, uuid: str, grace: float) -> Flow[None]:
+    """Rule 6."""
+    power = (yield from call(host, "get_info", uuid)).power_state
+    if power is not PowerState.RUNNING:
+        raise DriverError(f"guest {uuid} is {power}: only a hard reboot restarts it", host=host)
+    yield from _switch_off(host, uuid, grace)
+    yield from call(host, "power_on", uuid)
+
+
 _OFF, _RUNS = (PowerState.SHUTDOWN,), (PowerState.RUNNING,)
 _CHAIN = ("pend_reboot", "start_reboot")
 
@@ -109,7 +119,7 @@ _UNPAUSE = _Row(Action.UNPAUSE, _call("unpause"), "unpause", _RUNS)
 # A guest that is saved is off to libvirt.
 _SUSPEND = _Row(Action.SUSPEND, _call("suspend"), "suspend", (PowerState.SUSPENDED, PowerState.SHUTDOWN), fails=True)
 _RESUME = _Row(Action.RESUME, _call("resume"), "resume", _RUNS, fails=True)
-_SOFT = _Row(Action.SOFT_REBOOT, _call("reboot", hard=False), "reboot", _RUNS, _CHAIN, fails=True)
+_SOFT = _Row(Action.SOFT_REBOOT, _restart, "reboot", _RUNS, _CHAIN, fails=True)
 _HARD = _Row(Action.HARD_REBOOT, _call("reboot", hard=True), "hard_reboot", _RUNS, _CHAIN, fails=True)
 
 #: In the order in which ``recover`` looks for the row of a task.
@@ -164,7 +174,7 @@ def reboot(instance_uuid: str, *, hard: bool = False, admin: bool = False) -> Fl
 
     If it failed and the guest runs all the same, the instance is active, and DriverError is raised.
     """
-    return _act(instance_uuid, _HARD if hard else _SOFT, admin=admin)
+    return _act(instance_uuid, _HARD if hard else _SOFT, admin=admin, grace=GRACE)
 
 
 def drive_on(instance: Instance, power: PowerState) -> Flow[Instance]:
