@@ -14,9 +14,9 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
 from novastate.drivers import LibvirtDriver, Lifecycle  # noqa: E402
-from novastate.drivers.libvirt import guests, states, storage  # noqa: E402
+from novastate.drivers.libvirt import events, guests, states, storage  # noqa: E402
 from novastate.drivers.libvirt.host import numa_cells  # noqa: E402
-from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField  # noqa: E402
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, UnknownName  # noqa: E402
 from novastate.machines import PowerState  # noqa: E402
 from novastate.objects import Flavor, Instance  # noqa: E402
 
@@ -514,6 +514,25 @@ def test_what_a_listener_raises_harms_no_other(driver, instance, caplog):
     driver.spawn(instance)
     wait_for("the start", lambda: Lifecycle.STARTED in [event.transition for event in heard])
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("error", [UnknownName("libvirt domain state", 99, ()), ValueError("no XML")])
+def test_what_nobody_expected_of_a_host_does_not_make_its_listeners_deaf(driver, instance, monkeypatch, caplog, error):
+    heard, compare = [], events._states
+    errors = [error, error]
+
+    def states(connect):
+        if errors:
+            raise errors.pop()
+        return compare(connect)
+
+    monkeypatch.setattr(events, "_AGAIN", 0.05)
+    monkeypatch.setattr(events, "_states", states)
+    driver.subscribe(heard.append)
+    wait_for("another look", lambda: driver._teller._story)
+    driver.spawn(instance)
+    wait_for("the start", lambda: Lifecycle.STARTED in [event.transition for event in heard])
+    assert str(error) in caplog.text
 
 
 def test_a_listener_may_end_its_own_subscription(driver, instance):

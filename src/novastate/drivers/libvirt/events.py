@@ -136,12 +136,19 @@ class _Teller:
             found = self._driver.connection.call("comparing guests", _states)
             if self._story is None:
                 self._story = Story(self._driver.host, self._driver.clock, self._driver.stop_delay)
-        except DriverError as error:
-            logger.info("%s", error)
+            missed = self._story.compare(found, time.monotonic())
+        except Exception as error:  # whatever it is: who ends here is deaf for good
+            logger.log(
+                logging.INFO if isinstance(error, DriverError) else logging.ERROR,
+                "comparing the guests of %r: %s",
+                self._driver,
+                error,
+                exc_info=not isinstance(error, DriverError),
+            )
             self._compare_at = time.monotonic() + _AGAIN
         else:
             self._compare_at = None
-            self._tell_all(self._story.compare(found, time.monotonic()))
+            self._tell_all(missed)
         self.ready.set()
 
     def _tell_all(self, events: Iterable[LifecycleEvent]) -> None:
