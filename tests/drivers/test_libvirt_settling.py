@@ -6,8 +6,11 @@ import pytest
 
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
+from novastate.drivers.libvirt import moving  # noqa: E402
 from novastate.drivers.libvirt.driver import LibvirtDriver  # noqa: E402
+from novastate.drivers.libvirt.migration_job import MIGRATION_OUT, Attempt, Job  # noqa: E402
 from novastate.drivers.libvirt.notes import Kind, Notes  # noqa: E402
+from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent  # noqa: E402
 from novastate.errors import DriverError  # noqa: E402
 from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData  # noqa: E402
 
@@ -81,3 +84,45 @@ def test_a_source_that_runs_on_is_not_ended(driver, instance):
     with pytest.raises(DriverError, match="is here still"):
         driver.post_live_migration_at_source(instance, NOTHING)
     assert driver.domain.done == []
+
+
+# --- what is over is not listened for
+
+
+def listening(driver):
+    return len(driver.connection._listeners)
+
+
+def completed(uuid=UUID):
+    return HypervisorEvent(EventKind.JOB_COMPLETED, uuid, statistics={"operation": MIGRATION_OUT, "memory_total": 100})
+
+
+def tell(driver, event):
+    driver.connection._tell(driver.connection._ears(), event)
+
+
+def test_the_end_of_a_job_is_listened_for_until_it_is_told(driver):
+    """Another process's job, at which somebody looked once."""
+    job = driver._remember(Job(UUID))
+    tell(driver, completed("another"))
+    assert listening(driver) == 1
+    tell(driver, completed())
+    assert (listening(driver), job.final["memory_total"]) == (0, 100)
+    assert driver.jobs.get(UUID) is job, "how it has ended is known still"
+
+
+def test_a_migration_that_has_been_made_is_not_listened_for(driver, monkeypatch):
+    monkeypatch.setattr(moving, "LATE", 0.01)
+    driver.domain = Domain(RUNS)
+    job = driver._remember(Job(UUID, "beta"))
+    driver._begin(job, "test:///default", 0, {})
+    assert job.call.done.wait(10)
+    assert (job.attempt, listening(driver)) == (Attempt.RETURNED, 0)
+
+
+def test_a_last_step_that_fails_leaves_nobody_listening(driver, instance):
+    driver.domain = Domain(PAUSED, RUNS)
+    driver._remember(Job(UUID, "beta"))
+    with pytest.raises(DriverError, match="is here still"):
+        driver.post_live_migration_at_source(instance, NOTHING)
+    assert listening(driver) == 0

@@ -53,7 +53,7 @@ class Migrating(Moving):
         self.connection.call("settling it", run, uuid=instance.uuid)
 
     def post_live_migration_at_source(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
-        uuid, notes = instance.uuid, self.notes(instance.uuid)
+        uuid, notes, job = instance.uuid, self.notes(instance.uuid), self.jobs.get(instance.uuid)
 
         def run(connect: Any) -> None:
             try:
@@ -68,6 +68,8 @@ class Migrating(Moving):
             notes.drop(connect, Kind.MADE)
 
         self._learn(uuid)
+        if job is not None:
+            job.end()  # it has come, and is known until this step is done
         self.connection.call("clearing up after it", run, uuid=uuid)
         self.jobs.forget(uuid)
 

@@ -132,7 +132,7 @@ class Moving(Checking):
         return self.peers[dest]
 
     def _remember(self, job: Job) -> Job:
-        """The job, or the one that is remembered already. From then on its end is listened for."""
+        """The job, or the one that is remembered already. From then on its end is listened for, until it is known."""
         held = self.jobs.add(job)
         if held is not job:
             return held
@@ -143,6 +143,7 @@ class Moving(Checking):
             if ours and told.get("operation") == MIGRATION_OUT and told.get("success", True):
                 job.final = told
                 job.told.set()
+                job.end()
 
         job.end = self.connection.on_event(listen)
         return job
@@ -158,6 +159,7 @@ class Moving(Checking):
                 raise DriverError(f"guest {job.uuid}: aborted before it began", host=self.host)
             domain.migrateToURI3(peer, asked, flags)
             job.told.wait(LATE)
+            job.end()
 
         try:
             job.call = self.connection.background("migrating", run)
