@@ -14,11 +14,11 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
 from novastate.drivers import LibvirtDriver, Lifecycle  # noqa: E402
-from novastate.drivers.libvirt import events, guests, states, storage  # noqa: E402
+from novastate.drivers.libvirt import events, guests, states, storage, xml  # noqa: E402
 from novastate.drivers.libvirt.host import numa_cells  # noqa: E402
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, UnknownName  # noqa: E402
 from novastate.machines import PowerState  # noqa: E402
-from novastate.objects import Flavor, Instance  # noqa: E402
+from novastate.objects import Flavor, Instance, evolve  # noqa: E402
 
 R, P, X, S = PowerState.RUNNING, PowerState.PAUSED, PowerState.SHUTDOWN, PowerState.SUSPENDED
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -344,6 +344,49 @@ def test_what_libvirt_refuses_to_define_leaves_nothing(instance):
     driver.close()
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/etc/shadow",
+        "/images/../etc/shadow",
+        "/images",
+        "//images/../x",
+        "images/a.qcow2",
+        "/images2/a.qcow2",
+        "/guests/a.qcow2",
+        f"/images/{NOBODY}.qcow2",
+        f"/images/{NOBODY}.console.log",
+        "/images/novastate-x.json",
+    ],
+)
+def test_an_image_lies_where_images_are_and_is_nobodys_disk(instance, image):
+    """Its path comes from the instance's metadata, which users write."""
+    made = LibvirtDriver("test:///default", "alpha", define=domain, instances_path="/guests", images_path="/images")
+    wanted = evolve(instance, metadata={xml.IMAGE_KEY: image})
+    with pytest.raises(DriverError, match="image"):
+        made.connection.call("making", lambda connect: made._make_root_disk(connect, wanted, "/guests/new.qcow2"))
+    assert not made.connection.call("looking", lambda connect: storage.exists(connect, "/guests/new.qcow2"))
+    made.close()
+
+
+@pytest.mark.parametrize("images_path", [None, "/images/", "/"])
+def test_an_image_of_the_images_is_taken(instance, images_path):
+    made = LibvirtDriver("test:///default", "alpha", instances_path="/images", images_path=images_path)
+    image, disk = "/images/debian.qcow2", "/images/new.qcow2"
+    wanted = evolve(instance, metadata={xml.IMAGE_KEY: image})
+
+    def run(connect):
+        storage.create(connect, image, 1 << 20)
+        try:
+            return made._make_root_disk(connect, wanted, disk), storage.exists(connect, disk)
+        finally:
+            storage.delete(connect, disk)
+            storage.delete(connect, image)
+
+    assert made.connection.call("making", run) == (True, True)
+    made.close()
+
+
 # --- a live migration, as the source and the destination see it
 
 
@@ -593,6 +636,7 @@ def test_closing_ends_every_thread():
         ({"host": ""}, "host"),
         ({"instances_path": "relative"}, "instances_path"),
         ({"instances_path": "/a\nb"}, "instances_path"),
+        ({"images_path": "relative"}, "images_path"),
         ({"stop_delay": -1.0}, "stop_delay"),
         ({"stop_delay": float("nan")}, "stop_delay"),
         ({"virt_type": "xen"}, "virt_type"),

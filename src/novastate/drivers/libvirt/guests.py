@@ -129,6 +129,8 @@ class Guests(Hypervisor):
         size, image = instance.flavor.root_gb * _GIB, (instance.metadata or {}).get(xml.IMAGE_KEY, "")
         if not image:
             return storage.create(connect, path, size)
+        if not xml.is_image(image, self.images_path):
+            raise DriverError(f"guest {instance.uuid}: {image} is no image under {self.images_path}", host=self._host)
         found = storage.look(connect, image)
         if found is None:
             raise DriverError(f"guest {instance.uuid}: there is no image {image}", host=self._host)

@@ -42,6 +42,14 @@ def one_deadline(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate
     return within
 
 
+def _directory(field: str, path: str | os.PathLike[str]) -> str:
+    """A directory on the host, without a slash at its end. Raises InvalidField."""
+    path = os.fspath(path)
+    if not path.startswith("/"):
+        raise InvalidField(field, path, "must be an absolute path on the host")
+    return speakable(field, path).rstrip("/") or "/"
+
+
 class Hypervisor(ComputeDriver):
     """One libvirt daemon. See :class:`~novastate.drivers.libvirt.driver.LibvirtDriver` for the parameters."""
 
@@ -54,6 +62,7 @@ class Hypervisor(ComputeDriver):
         address: str | None = None,
         peers: Mapping[str, str] | None = None,
         instances_path: str | os.PathLike[str] = "/var/lib/libvirt/images",
+        images_path: str | os.PathLike[str] | None = None,
         line_rate: float | None = None,
         define: Callable[[Instance], str] | None = None,
         clock: Clock | None = None,
@@ -64,10 +73,6 @@ class Hypervisor(ComputeDriver):
     ) -> None:
         if host is not None and not host:
             raise InvalidField("host", host, "must be a name, and not be empty")
-        instances_path = os.fspath(instances_path)
-        if not instances_path.startswith("/"):
-            raise InvalidField("instances_path", instances_path, "must be an absolute path on the host")
-        speakable("instances_path", instances_path)
         if virt_type not in {None, "kvm", "qemu"}:
             raise InvalidField("virt_type", virt_type, "must be kvm, qemu or None")
         if not 0 <= stop_delay < threading.TIMEOUT_MAX:
@@ -75,7 +80,8 @@ class Hypervisor(ComputeDriver):
         self.connection = Connection(uri, host=host, timeout=timeout, keepalive=keepalive)
         self.timeout = timeout
         self.peers: Mapping[str, str] = dict(peers or {})
-        self.instances_path = instances_path.rstrip("/") or "/"
+        self.instances_path = _directory("instances_path", instances_path)
+        self.images_path = self.instances_path if images_path is None else _directory("images_path", images_path)
         self.line_rate = line_rate
         self.clock: Clock = clock if clock is not None else RealClock()
         self.virt_type = virt_type

@@ -6,6 +6,7 @@ libvirt's own, and small.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ __all__ = [
     "file_disks",
     "has_kvm",
     "has_root_disk",
+    "is_image",
     "root_disk_path",
     "speakable",
     "uuid_of",
@@ -34,6 +36,8 @@ __all__ = [
 IMAGE_KEY = "novastate:image"
 #: What XML 1.0 has no way to say (https://www.w3.org/TR/xml/#charsets), line breaks too: a title must have none.
 _UNSPEAKABLE = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Other guests' disks and consoles, notes and probes.
+_KEPT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.|novastate-", re.ASCII | re.IGNORECASE)
 #: Architectures whose machines have an APIC.
 _X86 = frozenset({"i686", "x86_64"})
 
@@ -127,6 +131,13 @@ def domain_xml(
 def has_root_disk(instance: Instance) -> bool:
     """Whether novastate makes a root disk: the flavor has one, or there is an image, whose size it then has."""
     return bool(instance.flavor.root_gb or (instance.metadata or {}).get(IMAGE_KEY))
+
+
+def is_image(path: str, images_path: str) -> bool:
+    """Whether *path*, which users may have written, lies under the directory of images, and is nothing that novastate keeps there."""
+    path = posixpath.normpath("/" + path.lstrip("/")) if path.startswith("/") else ""
+    under = posixpath.normpath("/" + images_path.lstrip("/")).rstrip("/") + "/"
+    return path.startswith(under) and not _KEPT.match(posixpath.basename(path))
 
 
 def uuid_of(domain: str) -> str:
