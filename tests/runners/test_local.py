@@ -9,7 +9,7 @@ import pytest
 
 from flow_world import UUID, World
 from novastate.errors import ClaimFailed, DriverError, FlowError, NotFound, StaleState
-from novastate.flows import Call, Claim, Find, Load, Note, Notify, Now, Release, Save, Send, Wait
+from novastate.flows import Call, Claim, Find, Load, Note, Notify, Now, Recall, Release, Save, Send, Wait
 from novastate.objects import Allocation, ComputeNode, Instance
 
 
@@ -134,7 +134,8 @@ def test_every_listener_hears_every_notice(world):
 def test_notes_of_one_name_are_kept_side_by_side(world):
     for facts in ({"forecast": 1}, {"stats": 2}, {"forecast": 3}):
         assert world.runner.perform(Note("a", facts)) is None
-    assert world.store.get_document("a")[1] == {"forecast": 3, "stats": 2}
+    assert world.runner.perform(Recall("a")) == {"forecast": 3, "stats": 2}
+    assert world.runner.perform(Recall("b")) == {}
 
 
 def test_find_reads_by_indexed_fields(world):

@@ -13,6 +13,7 @@ from novastate.flows.effects import (
     Note,
     Notify,
     Now,
+    Recall,
     Release,
     Save,
     Schedule,
@@ -20,7 +21,8 @@ from novastate.flows.effects import (
     Wait,
 )
 from novastate.flows.forecast import forecast_live_migration
-from novastate.flows.live_migrate import LiveMigrationOptions, live_migrate
+from novastate.flows.live_migrate import live_migrate
+from novastate.flows.live_migration_options import LiveMigrationOptions
 from novastate.flows.power import force_stop, pause, reboot, resume, start, stop, suspend, unpause
 from novastate.flows.recovery import Recovered, recover
 from novastate.flows.requests import abort_live_migration, active_live_migration, force_complete_live_migration
@@ -38,6 +40,7 @@ __all__ = [
     "Notify",
     "Now",
     "Outcome",
+    "Recall",
     "Recovered",
     "Release",
     "Save",

@@ -29,6 +29,7 @@ __all__ = [
     "Note",
     "Notify",
     "Now",
+    "Recall",
     "Release",
     "Save",
     "Schedule",
@@ -129,11 +130,18 @@ class Send:
 class Note:
     """Keep *facts*, plain JSON data, in the document *name*, beside what it holds under other keys. Result: None.
 
-    For what is worth reading later and decides nothing: a forecast, final statistics.
+    For what is worth reading later and is no state: a forecast, options, final statistics.
     """
 
     name: str
     facts: Mapping[str, Any]
+
+
+@frozen
+class Recall:
+    """Read the document *name*. Result: its facts; empty where there are none."""
+
+    name: str
 
 
 @frozen
@@ -146,7 +154,7 @@ class Notify:
 
 R = TypeVar("R")
 
-Effect: TypeAlias = Call | Load | Find | Save | Schedule | Claim | Release | Wait | Now | Send | Note | Notify
+Effect: TypeAlias = Call | Load | Find | Save | Schedule | Claim | Release | Wait | Now | Send | Note | Recall | Notify
 
 #: A flow that ends with a result of type R: ``Flow[Migration]``.
 Flow: TypeAlias = Generator[Effect, Any, R]

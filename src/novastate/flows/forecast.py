@@ -19,7 +19,7 @@ from novastate.objects import ComputeNode, Instance, RequestSpec, evolve
 
 if TYPE_CHECKING:
     from novastate.convergence import Forecast
-    from novastate.flows.live_migrate import LiveMigrationOptions
+    from novastate.flows.live_migration_options import LiveMigrationOptions
 
 __all__ = ["expectation", "forecast_live_migration"]
 

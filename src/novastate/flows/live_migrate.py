@@ -8,7 +8,8 @@ Rules of this flow:
 3. The destination's room is claimed before it is asked anything. A failed attempt gives it back before the next is
    made.
 4. Before the destination prepares anything the guest is measured and a forecast is made, told and kept (in the document
-   :func:`kept`), with the final statistics beside it. That nothing can be forecast keeps nothing from moving.
+   :func:`kept`), with the options that ``recover`` goes on with, and at the end the statistics, beside it. That nothing can be
+   forecast keeps nothing from moving.
 5. The host in the record changes in the same commit in which the migration becomes completed and the task idle. Room is given
    back before that commit: after it, nothing is left to do.
 6. The hypervisor's word decides where the guest is. When the job's end is in doubt, both hosts are asked.
@@ -21,15 +22,12 @@ Nova's own order leaves something stuck, the difference is a line of ``docs/gotc
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import attrs
 
-from novastate.convergence.policy import NovaPolicy, Policy
-from novastate.drivers import DiskInfo, HostState, LiveMigrationParams, LiveMigrationSource
+from novastate.drivers import DiskInfo, HostState, LiveMigrationSource
 from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
@@ -47,6 +45,7 @@ from novastate.flows.effects import Claim, Flow, Load, Note, Notify, Release, Sa
 from novastate.flows.forecast import expectation
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, kept, monitor
+from novastate.flows.live_migration_options import LiveMigrationOptions, as_json
 from novastate.flows.steps import amend, call, named, tell
 from novastate.machines import (
     Action,
@@ -67,45 +66,6 @@ __all__ = ["LiveMigrationOptions", "live_migrate"]
 
 #: What a destination may answer so that the next one is asked.
 _NEXT_PLEASE = (MigrationPreCheckError, ClaimFailed, DriverError, NotFound)
-
-
-def _seconds(least: float) -> Callable[[object, attrs.Attribute[float], float], None]:
-    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-        if type(value) not in {int, float} or not math.isfinite(value) or value < least:
-            raise InvalidField(attribute.name, value, f"must be a finite number of seconds, {least:g} or more")
-
-    return check
-
-
-def _is(kind: type[object]) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, kind):
-            raise InvalidField(attribute.name, value, f"must be a {kind.__name__}")
-
-    return check
-
-
-def _count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if type(value) is not int or value < -1:
-        raise InvalidField(attribute.name, value, "must be a whole number, -1 for no limit")
-
-
-@attrs.frozen
-class LiveMigrationOptions:
-    """How a live migration is to be run.
-
-    *params*: what the hypervisor is told. *policy*: asked at every poll. *max_retries*: how many further destinations may be tried
-    after the first has failed its checks, -1: as many as there are (Nova's ``migrate_max_retries``). *poll*, *save_every*: seconds
-    between looks at the job, and between saves of its progress (Nova: 0.5 and 5). *deadline*: seconds after which a job is aborted
-    whatever the policy says: no wait is without end. Raises InvalidField.
-    """
-
-    params: LiveMigrationParams = attrs.field(factory=LiveMigrationParams, validator=_is(LiveMigrationParams))
-    policy: Policy = attrs.field(factory=NovaPolicy, validator=_is(Policy))
-    max_retries: int = attrs.field(default=-1, validator=_count)
-    poll: float = attrs.field(default=0.5, validator=_seconds(0.01))
-    save_every: float = attrs.field(default=5.0, validator=_seconds(0))
-    deadline: float = attrs.field(default=86400.0, validator=_seconds(1))
 
 
 def live_migrate(
@@ -157,6 +117,9 @@ def _live_migrate(
     source = instance.host
     if source is None:
         raise InstanceNotReady(Action.LIVE_MIGRATE, instance_uuid, "host")
+    if instance.vm_state is VMState.PAUSED or instance.power_state is PowerState.PAUSED:
+        # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
+        options = attrs.evolve(options, params=attrs.evolve(options.params, post_copy=False))
     migration = Migration(
         uuid=migration_uuid,
         instance_uuid=instance_uuid,
@@ -189,7 +152,7 @@ def _live_migrate(
 
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
-        yield from _forecast(instance, migration, source, dest, disks if data.block_migration is True else (), options)
+        yield from _forecast(instance, migration, source, dest, data, disks, options)
         if (yield Wait(0, inbox(migration_uuid))) == ABORT:
             return (yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
@@ -221,10 +184,12 @@ def _forecast(
     migration: Migration,
     source: str,
     dest: str,
+    data: LibvirtLiveMigrateData,
     disks: tuple[DiskInfo, ...],
     options: LiveMigrationOptions,
 ) -> Flow[None]:
     """Rule 4. The disks are copied before memory: what that takes at the link's speed is told beside the forecast."""
+    disks = disks if data.block_migration is True else ()
     facts: dict[str, Any] = {"destination": dest, "disk_bytes": sum(disk.allocated for disk in disks)}
     expected: Forecast | None = None
     try:
@@ -233,7 +198,7 @@ def _forecast(
         facts |= {"forecast": None, "reason": named(error)}
     else:
         facts |= {"forecast": expected.as_json(), "disk_s": disk_s}
-    yield Note(kept(migration.uuid), {"forecast": facts})
+    yield Note(kept(migration.uuid), {"forecast": facts, "options": as_json(options, data)})
     yield Notify(
         "live_migration.forecast",
         {**facts, "instance": instance.uuid, "migration": migration.uuid, "forecast": expected},
@@ -249,14 +214,10 @@ def _move(
     options: LiveMigrationOptions,
 ) -> Flow[Migration]:
     """Starts the job, watches it, and ends the migration as the hypervisor says."""
-    params = options.params
     failure: Exception | None = None
-    if instance.vm_state is VMState.PAUSED or instance.power_state is PowerState.PAUSED:
-        # A paused guest cannot switch to post-copy; the monitor is told the same (G17, G39).
-        params = attrs.evolve(params, post_copy=False)
     try:
-        yield from call(source, "live_migration", instance, dest, data, params)
-        watched = yield from monitor(instance, migration, source, data, attrs.evolve(options, params=params))
+        yield from call(source, "live_migration", instance, dest, data, options.params)
+        watched = yield from monitor(instance, migration, source, data, options)
     except Exception as error:  # noqa: BLE001  (whatever it is, the hypervisors are asked how it has ended, and the records say so)
         failure = error
         watched = Monitored(instance, migration, (yield from arrived(migration, source, dest)), named(error))

@@ -33,7 +33,7 @@ from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
 if TYPE_CHECKING:
-    from novastate.flows.live_migrate import LiveMigrationOptions
+    from novastate.flows.live_migration_options import LiveMigrationOptions
 
 __all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "kept", "monitor", "to_move"]
 
@@ -58,7 +58,7 @@ def inbox(migration_uuid: str) -> str:
 
 
 def kept(migration_uuid: str) -> str:
-    """The document in which the forecast and the final statistics of a live migration are kept: ``forecast``, ``stats``."""
+    """The document of a live migration: its ``forecast``, the ``options`` that it was begun with, and the final ``stats``."""
     return f"live-migration/{migration_uuid}"
 
 

@@ -4,7 +4,8 @@ Rules of this flow:
 
 1. Only an unstable instance is touched, and only once the deadline of its row in :data:`novastate.machines.RECOVERIES` has
    passed (or *now* is asked for): before that somebody may still drive it.
-2. A live migration whose job still runs is driven on: the job is watched to its end as if nothing had happened. One
+2. A live migration whose job still runs is driven on: the job is watched to its end as if nothing had happened, with the
+   options that were kept when it began, unless others are given. One
    whose job has ended is ended by where the guest is, as its row says. One that had not begun is undone.
 3. A build whose guest runs is finished; any other goes to error, its room is given back.
 4. A task of a power flow is driven on by the steps of that flow, where its row says so; a deletion always is, and ends what moves.
@@ -20,10 +21,10 @@ from attrs import evolve, frozen
 from novastate.drivers import JobStats, JobType
 from novastate.errors import DriverError, GuestNotFound, StaleState
 from novastate.flows.delete import drive_deletion
-from novastate.flows.effects import Find, Flow, Load, Now, Release, Save, Wait
-from novastate.flows.live_migrate import LiveMigrationOptions
+from novastate.flows.effects import Find, Flow, Load, Now, Recall, Release, Save, Wait
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
-from novastate.flows.live_migration_monitor import Monitored, monitor
+from novastate.flows.live_migration_monitor import Monitored, kept, monitor
+from novastate.flows.live_migration_options import LiveMigrationOptions, of_json
 from novastate.flows.power import drive_on
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import call, tell
@@ -38,7 +39,7 @@ from novastate.machines import (
     Way,
     recovery,
 )
-from novastate.objects import Allocation, Instance, LibvirtLiveMigrateData, Migration
+from novastate.objects import Allocation, Instance, Migration
 
 __all__ = ["LATE", "Recovered", "recover"]
 
@@ -96,7 +97,7 @@ def recover(
             return Recovered(instance_uuid, changed=False, what=f"not due before {due:%Y-%m-%d %H:%M:%S} UTC")
     if migration is not None and not deleting:
         try:
-            yield from _live_migration(instance, migration, options or LiveMigrationOptions(), give_up=give_up)
+            yield from _live_migration(instance, migration, options, give_up=give_up)
         except StaleState:
             # The task is another's: its flow has to end that, the migration is what was to be ended here.
             if instance.task_state is TaskState.MIGRATING:
@@ -124,10 +125,11 @@ def _power(instance: Instance) -> Flow[tuple[PowerState, DriverError | None]]:
 
 
 def _live_migration(
-    instance: Instance, migration: Migration, options: LiveMigrationOptions, *, give_up: bool
+    instance: Instance, migration: Migration, given: LiveMigrationOptions | None, *, give_up: bool
 ) -> Flow[Migration]:
     source, dest = migration.source_compute or instance.host or "", migration.dest_compute
-    data = LibvirtLiveMigrateData()
+    options, data = of_json((yield Recall(kept(migration.uuid))).get("options"))
+    options = given or options
     for allocation in (yield Find(Allocation, {"consumer": instance.uuid})):
         # A claim on a destination that the record does not name yet: that host had been asked, no more.
         if allocation.host not in {source, dest}:

@@ -66,6 +66,7 @@ class LocalRunner:
             effects.Now: self._now,
             effects.Send: self._send,
             effects.Note: self._note,
+            effects.Recall: self._recall,
             effects.Notify: self._notify,
         }
 
@@ -186,6 +187,9 @@ class LocalRunner:
                 continue
             return
         raise StoreError(f"document {effect.name}: too many writers at once")
+
+    def _recall(self, effect: effects.Recall) -> Mapping[str, Any]:
+        return self.store.get_document(effect.name)[1]
 
     def _notify(self, effect: effects.Notify) -> None:
         for listener in self.listeners:
