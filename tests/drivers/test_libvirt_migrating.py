@@ -14,7 +14,6 @@ from novastate.drivers.libvirt import migration_job, moving
 from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.migration_job import (
     ENDS,
-    MIGRATION_OUT,
     AtSource,
     Attempt,
     Job,
@@ -30,6 +29,7 @@ from novastate.drivers.libvirt.migration_job import (
 from novastate.drivers.libvirt.migration_xml import cpu_of, for_destination, host_addresses, read_cpu
 from novastate.drivers.libvirt.moving import PostCopyError
 from novastate.drivers.libvirt.notes import Kind, Notes
+from novastate.drivers.libvirt.states import MIGRATION_OUT
 from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
 from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData

@@ -8,9 +8,10 @@ libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed
 
 from novastate.drivers.libvirt import moving  # noqa: E402
 from novastate.drivers.libvirt.driver import LibvirtDriver  # noqa: E402
-from novastate.drivers.libvirt.migration_job import MIGRATION_OUT, Attempt, Job  # noqa: E402
+from novastate.drivers.libvirt.migration_job import Attempt, Job  # noqa: E402
 from novastate.drivers.libvirt.notes import Kind, Notes  # noqa: E402
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent  # noqa: E402
+from novastate.drivers.libvirt.states import MIGRATION_OUT  # noqa: E402
 from novastate.errors import DriverError  # noqa: E402
 from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData  # noqa: E402
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field, frozen
 
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
+from novastate.drivers.libvirt.states import job
 from novastate.errors import DriverError, DriverTimeout, NotSupported
 
 if TYPE_CHECKING:
@@ -40,12 +41,9 @@ __all__ = [
     "statistics",
 ]
 
-#: VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-MIGRATION_OUT = 5
 _PAUSED = 3  # VIR_DOMAIN_PAUSED
 _BY_MIGRATION = 2  # VIR_DOMAIN_PAUSED_MIGRATION
 _POSTCOPY, _POSTCOPY_FAILED = 12, 13  # VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED
-_NO_JOB = frozenset({55, 84, 3})  # VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_NO_SUPPORT
 _ABORTED = 78  # VIR_ERR_OPERATION_ABORTED
 _MIB = 1 << 20
 #: Seconds that JOB_COMPLETED may come after all else that ends a job.
@@ -147,13 +145,7 @@ def look(domain: Any) -> Look:
     The job first, which waits while the daemon ends one; the state then is that of after: read before, a guest that has just left would
     pass for one that never went.
     """
-    try:
-        raw = dict(domain.jobStats())
-    except Exception as error:
-        code = getattr(error, "get_error_code", lambda: None)()
-        if code not in _NO_JOB:
-            raise
-        raw = {}
+    _, raw = job(domain)
     if not domain.isActive():
         return Look(AtSource.GONE)
     state, reason = domain.state()
@@ -161,7 +153,7 @@ def look(domain: Any) -> Look:
     post_copy = paused and reason in {_POSTCOPY, _POSTCOPY_FAILED}
     if paused and reason == _POSTCOPY_FAILED:
         seen = AtSource.BROKEN
-    elif raw.get("type") and raw.get("operation") == MIGRATION_OUT:
+    elif raw:
         seen = AtSource.JOB
     elif post_copy or (paused and reason == _BY_MIGRATION):
         seen = AtSource.HELD

@@ -23,7 +23,6 @@ from novastate.drivers.libvirt.checking import Checking, addresses
 from novastate.drivers.libvirt.hypervisor import one_deadline
 from novastate.drivers.libvirt.migration_job import (
     LATE,
-    MIGRATION_OUT,
     AtSource,
     Attempt,
     Job,
@@ -36,6 +35,7 @@ from novastate.drivers.libvirt.migration_job import (
 from novastate.drivers.libvirt.migration_xml import for_destination
 from novastate.drivers.libvirt.notes import Kind
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent
+from novastate.drivers.libvirt.states import MIGRATION_OUT
 from novastate.drivers.libvirt.xml import file_disks
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound, NotSupported
 

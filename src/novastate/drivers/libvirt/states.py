@@ -19,8 +19,10 @@ from novastate.drivers.libvirt.binding import libvirt
 from novastate.machines import PowerState
 from novastate.machines.power import from_libvirt
 
-__all__ = ["info", "is_migrating"]
+__all__ = ["MIGRATION_OUT", "info", "is_migrating", "job"]
 
+#: VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+MIGRATION_OUT = 5
 _PAUSED = 3  # VIR_DOMAIN_PAUSED
 _OFF = 5  # VIR_DOMAIN_SHUTOFF
 _MIGRATION = 2  # VIR_DOMAIN_PAUSED_MIGRATION: at a destination, or at a source that switches over
@@ -36,7 +38,7 @@ def info(domain: Any) -> GuestInfo:
     power = from_libvirt(state)
     incoming = outgoing = False
     if state == _PAUSED and (reason in _POSTCOPY or reason in {_MIGRATION, _STARTING_UP}):
-        incoming = _arrives(domain)
+        incoming, _ = job(domain)
         outgoing = reason in _POSTCOPY and not incoming
     elif (
         state == _OFF and not reason and not domain.isPersistent()
@@ -57,36 +59,27 @@ def info(domain: Any) -> GuestInfo:
     )
 
 
+def job(domain: Any) -> tuple[bool, dict[str, Any]]:
+    """Whether a live migration brings the guest here, and libvirt's statistics of one that takes it away: none if none does (rule 2).
+
+    To be called within a call; it may wait while the daemon ends a job.
+    """
+    try:
+        raw = dict(domain.jobStats())
+    except libvirt.libvirtError as error:
+        code = error.get_error_code()
+        if code in {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_SUPPORT}:  # off; no jobs at all
+            return False, {}
+        if code == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return True, {}
+        raise
+    return False, raw if raw.get("type") and raw.get("operation") == MIGRATION_OUT else {}
+
+
 def is_migrating(domain: Any) -> bool:
     """Whether a live migration of the guest goes on, from here or to here."""
-    try:
-        statistics = domain.jobStats()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
-            return True
-        if error.get_error_code() in {
-            libvirt.VIR_ERR_OPERATION_INVALID,
-            libvirt.VIR_ERR_NO_SUPPORT,
-        }:  # off; no jobs at all
-            return False
-        raise
-    return bool(
-        statistics.get("type", libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
-        and statistics.get(libvirt.VIR_DOMAIN_JOB_OPERATION) == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-    )
-
-
-def _arrives(domain: Any) -> bool:
-    """Whether a live migration brings the guest here (rule 2)."""
-    try:
-        domain.jobStats()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
-            return True
-        if error.get_error_code() in {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_SUPPORT}:
-            return False
-        raise
-    return False
+    arrives, leaves = job(domain)
+    return arrives or bool(leaves)
 
 
 def _state(domain: Any) -> tuple[int, int, bool]:
