@@ -224,6 +224,77 @@ def test_how_hosts_are_reached_is_kept_and_can_be_changed(world, run):
     assert world.made["b"].address == "10.0.0.2"
 
 
+def test_a_wrong_uri_of_a_known_host_is_kept_only_once_it_answers(world, web, run, file):
+    run("adopt", *HOSTS)
+    world.fail_host("a")
+    status, _, _ = run("adopt", "--host", "a=qemu+ssh://typo.example/system", "--line-rate", "a=100")
+    assert (status, world.made["a"].uri) == (1, "qemu+ssh://typo.example/system")
+    world.restore_host("a")
+    assert run("adopt")[0] == 0
+    assert world.made["a"] == LibvirtHost("qemu+ssh://a.example/system", line_rate=100 << 20)
+
+
+@pytest.fixture
+def who(monkeypatch):
+    """The UUIDs of the hosts."""
+    who = {"a": "1-1", "b": "2-2"}
+    monkeypatch.setattr(cli_adopt, "identity", lambda driver: who[driver.host])
+    return who
+
+
+def test_one_host_by_two_names_is_refused(world, web, run, who):
+    who["b"] = "1-1"
+    status, out, err = run("adopt", *HOSTS)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "a and b are one host" in err
+    assert json.loads(run("servers", "--json")[1]) == []
+    assert run("adopt", *HOSTS[:2])[0] == 0
+    world.fail_host("a")
+    status, _, err = run("adopt", *HOSTS[2:])
+    assert (status, "a and b are one host" in err) == (2, True), "it is remembered of one that is silent now"
+
+
+def test_a_known_name_of_another_host_is_refused_and_nothing_is_told_gone(world, web, run, who):
+    run("adopt", *HOSTS)
+    before = row(run)
+    who["a"] = "3-3"
+    world.drivers["a"].destroy(web)
+    status, out, err = run("adopt", "--host", "a=qemu+ssh://other.example/system")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "another host" in err
+    assert "--forget a" in err
+    assert row(run) == before
+    who["a"] = "1-1"
+    run("adopt")
+    assert world.made["a"].uri == "qemu+ssh://a.example/system"
+
+
+def test_a_host_that_does_not_say_who_it_is_is_silent(world, web, run, who, monkeypatch):
+    def identity(driver):
+        if driver.host == "b":
+            raise DriverError("no route")
+        return who[driver.host]
+
+    monkeypatch.setattr(cli_adopt, "identity", identity)
+    status, out, err = run("adopt", *HOSTS)
+    assert status == 1
+    assert "adopted  web" in out
+    assert err == "novastate: b: no route\n"
+
+
+def test_the_uuid_of_a_host_is_in_its_capabilities(world):
+    class Connect:
+        def getCapabilities(self):
+            return "<capabilities><host><uuid>ab-c</uuid></host></capabilities>"
+
+    driver = libvirt_hosts.LibvirtDriver("test:///default", "a")
+    driver.connection = type("C", (), {"call": lambda _, what, ask: ask(Connect()), "close": lambda _: None})()
+    assert libvirt_hosts.identity(driver) == "ab-c"
+    Connect.getCapabilities = lambda _: "<capabilities><host/></capabilities>"
+    assert libvirt_hosts.identity(driver) == ""
+    assert libvirt_hosts.identity(world.drivers["a"]) == ""
+
+
 def test_each_driver_is_told_how_the_others_daemons_reach_it(monkeypatch):
     made = []
     monkeypatch.setattr(libvirt_hosts, "LibvirtDriver", lambda uri, host, **more: made.append((uri, host, more)))

@@ -16,10 +16,10 @@ from typing import Any
 import attrs
 
 from novastate.cli.cloud import LIBVIRT, cloud_argument, every, kind_of_hosts, lock, open_file
-from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, read, write
+from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, identity, read, write
 from novastate.cli.view import as_json, columns
 from novastate.drivers import ComputeDriver, HostState, RealClock
-from novastate.errors import InvalidField, NotFound, NovastateError, StoreError, UnknownName
+from novastate.errors import DriverError, InvalidField, NotFound, NovastateError, StoreError, UnknownName
 from novastate.flows import Adopted, Outcome, adopt, adopt_host, survey
 from novastate.machines import VMState
 from novastate.objects import Allocation, ComputeNode, Instance
@@ -125,9 +125,17 @@ def _take(
 ) -> tuple[list[dict[str, Any]], list[Adopted]]:
     """Asks the hosts, and records them and their guests; what came of each host, and of each guest."""
     runner = LocalRunner(store, drivers, clock)
-    found = runner.run(survey(hosts))
-    # A host that never answered has no record, and is not kept.
-    kept = {name: host for name, host in hosts.items() if name in found.states or name in known}
+    uuids, silent = _identities(drivers, known)
+    found = runner.run(survey(uuids))
+    found = attrs.evolve(found, silent={**found.silent, **silent})
+    # A host that never answered has no record, and is not kept; nor is another URI of a known one.
+    kept = {
+        name: attrs.evolve(host, uuid=uuids[name] or host.uuid)
+        if name in found.states
+        else attrs.evolve(host, uri=known[name].uri)
+        for name, host in hosts.items()
+        if name in found.states or name in known
+    }
     if kept != known:
         write(store, revision, kept)
     rows: list[dict[str, Any]] = []
@@ -160,6 +168,33 @@ def _take(
         except NovastateError as error:  # it holds no other up
             guests.append(Adopted(uuid, called, None, Outcome.FAILED, str(error)))
     return rows, sorted(guests, key=lambda guest: (guest.name, guest.uuid))
+
+
+def _identities(
+    drivers: Mapping[str, ComputeDriver], known: Mapping[str, LibvirtHost]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The UUID of each host that answers, and the words of those that do not. Raises InvalidField where a name is another's."""
+    uuids: dict[str, str] = {}
+    silent: dict[str, str] = {}
+    for name, driver in drivers.items():
+        try:
+            uuids[name] = identity(driver)
+        except DriverError as error:
+            silent[name] = error.text
+    names: dict[str, str] = {}
+    for name in drivers:
+        before = known[name].uuid if name in known else ""
+        uuid = uuids.get(name) or before
+        if before and uuid != before:
+            problem = (
+                f"is another host than before (its UUID was {before}): use another name, or first '--forget {name}'"
+            )
+            raise InvalidField("--host", name, problem)
+        other = names.setdefault(uuid, name) if uuid else name
+        if other != name:
+            problem = f"{other} and {name} are one host: each guest would be on both"
+            raise InvalidField("--host", f"UUID {uuid}", problem)
+    return uuids, silent
 
 
 def _resources(state: HostState) -> str:

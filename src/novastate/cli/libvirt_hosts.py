@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,16 +18,14 @@ from urllib.parse import urlsplit
 
 from attrs import asdict, field, frozen
 
+from novastate.cli.cloud import LIBVIRT
 from novastate.drivers import Clock, ComputeDriver, RealClock, checks
 from novastate.drivers.libvirt import LibvirtDriver
 from novastate.drivers.libvirt.connection import shown
 from novastate.errors import InvalidField, NovastateError, StoreError
 from novastate.store import Store
 
-__all__ = ["DOCUMENT", "LibvirtHost", "close", "drivers_of", "opened", "read", "write"]
-
-#: The document that holds them.
-DOCUMENT = "libvirt-hosts"
+__all__ = ["LibvirtHost", "close", "drivers_of", "identity", "opened", "read", "write"]
 
 
 def _uri(_: object, attribute: Any, value: Any) -> None:
@@ -53,13 +52,15 @@ class LibvirtHost:
     """How one host is reached.
 
     *uri*: of its daemon, from here; *migrate_uri*: from the other hosts' daemons, empty: the same; *address*: where migrations to it
-    connect, empty: its host name; *line_rate*: of its network in bytes a second, 0: learnt. Raises InvalidField.
+    connect, empty: its host name; *line_rate*: of its network in bytes a second, 0: learnt; *uuid*: which host it was when it
+    answered last, empty: not known. Raises InvalidField.
     """
 
     uri: str = field(validator=_uri, repr=shown)
     migrate_uri: str = field(default="", validator=_uri, repr=shown)
     address: str = field(default="", validator=_address)
     line_rate: float = field(default=0.0, validator=checks.number(0))
+    uuid: str = field(default="", validator=checks.text)
 
     @property
     def peer(self) -> str:
@@ -74,7 +75,7 @@ class LibvirtHost:
 
 def read(store: Store, path: str) -> tuple[int, dict[str, LibvirtHost]]:
     """The revision of the document, and the hosts by name. Raises StoreError."""
-    revision, body = store.get_document(DOCUMENT)
+    revision, body = store.get_document(LIBVIRT)
     try:
         hosts = {str(name): LibvirtHost(**facts) for name, facts in body.get("hosts", {}).items()}
     except (NovastateError, TypeError, AttributeError) as error:
@@ -84,7 +85,7 @@ def read(store: Store, path: str) -> tuple[int, dict[str, LibvirtHost]]:
 
 def write(store: Store, revision: int, hosts: Mapping[str, LibvirtHost]) -> int:
     """Replaces them; returns the new revision. Raises StaleState."""
-    return store.put_document(DOCUMENT, {"hosts": {name: asdict(host) for name, host in hosts.items()}}, revision)
+    return store.put_document(LIBVIRT, {"hosts": {name: asdict(host) for name, host in hosts.items()}}, revision)
 
 
 def drivers_of(hosts: Mapping[str, LibvirtHost], clock: Clock) -> dict[str, ComputeDriver]:
@@ -109,6 +110,14 @@ def _driver(name: str, host: LibvirtHost, peers: Mapping[str, str], clock: Clock
         line_rate=host.line_rate or None,
         clock=clock,
     )
+
+
+def identity(driver: ComputeDriver) -> str:
+    """The UUID of the host itself (libvirt: ``capabilities/host/uuid``), by whatever URI; empty where it has none. Raises DriverError."""
+    if not isinstance(driver, LibvirtDriver):
+        return ""
+    capabilities: str = driver.connection.call("asking who it is", lambda connect: str(connect.getCapabilities()))
+    return ET.fromstring(capabilities).findtext("host/uuid", "").strip()  # noqa: S314  (libvirt's own words)
 
 
 @contextmanager
