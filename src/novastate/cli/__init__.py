@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from argparse import ArgumentParser
@@ -38,6 +39,8 @@ class _Parser(ArgumentParser):
             )
         close = near(wrong, known)
         hint = f"did you mean {' or '.join(close)}?" if close else hint
+        # What a URI holds besides a host may be secret; a password may have blanks.
+        message = re.sub(r"\S*://.*[@?].*", "…", message, flags=re.DOTALL)
         print(f"novastate: {message}; {hint}", file=sys.stderr)
         raise SystemExit(2)
 

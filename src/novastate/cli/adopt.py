@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from novastate.cli.cloud import LIBVIRT, cloud_argument, every, kind_of_hosts, lock, open_file
+from novastate.cli.cloud import LIBVIRT, SIMULATED, cloud_argument, every, kind_of_hosts, lock, open_file
 from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, identity, read, write
 from novastate.cli.view import as_json, columns
 from novastate.drivers import ComputeDriver, HostState, RealClock
@@ -90,7 +90,7 @@ def _adopt(args: Namespace) -> int:
     clock = RealClock()
     with open_file(args.cloud, clock) as store, lock(args.cloud):
         kind = kind_of_hosts(store, args.cloud)
-        if kind not in {"", LIBVIRT}:
+        if kind == SIMULATED and store.find(Instance, limit=1):
             raise StoreError(
                 f"{args.cloud}: it holds simulated hosts, which are not mixed with real ones: name another file with --cloud"
             )
@@ -100,7 +100,10 @@ def _adopt(args: Namespace) -> int:
         for name in args.forget:
             _forget(store, hosts, name)
         drivers = drivers_of(hosts, clock)
-        if not kind:
+        if kind == SIMULATED:
+            _clear(store)
+            print(f"novastate: {args.cloud}: its simulated hosts, never used, make way for real ones", file=sys.stderr)
+        if kind != LIBVIRT:
             revision = write(store, 0, {})
         try:
             rows, guests = _take(store, drivers, clock, hosts, known, revision, ratios)
@@ -112,6 +115,12 @@ def _adopt(args: Namespace) -> int:
     for line in bad:
         print(f"novastate: {line}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _clear(store: Store) -> None:
+    """Takes the simulated hosts, which hold nothing, out of the file: looking at a file that was not there had made them."""
+    store.commit(*(Drop(node) for node in every(store, ComputeNode)))
+    store.put_document(SIMULATED, {}, store.get_document(SIMULATED)[0])
 
 
 def _take(

@@ -116,7 +116,7 @@ def _hosts(
 
 def kind_of_hosts(store: Store, path: str) -> str:
     """:data:`SIMULATED`, :data:`LIBVIRT`, or nothing where the file has no hosts yet. Raises StoreError."""
-    kinds = [kind for kind in (SIMULATED, LIBVIRT) if store.get_document(kind)[0]]
+    kinds = [kind for kind in (SIMULATED, LIBVIRT) if store.get_document(kind)[1]]
     if len(kinds) > 1:
         raise StoreError(f"{path}: it holds both simulated and real hosts, and neither can be told from the other")
     return kinds[0] if kinds else ""

@@ -50,7 +50,7 @@ def register(subparsers: Any) -> None:
 def _run(args: Namespace) -> int:
     rows = [*_core(), *_packages(), *_hosts(args.cloud)]
     print(as_json(rows) if args.json else columns(rows))
-    return 0 if all(row["state"] != "broken" for row in rows) else 1
+    return 0 if all(row["state"] not in {"broken", "silent"} for row in rows) else 1
 
 
 def _core() -> list[dict[str, str]]:

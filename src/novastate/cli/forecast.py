@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from novastate.cli.options import changed, cloud_argument, migration_arguments, options_of
 from novastate.cli.view import as_json
-from novastate.errors import ConvergenceError, InvalidField
+from novastate.errors import ConvergenceError, InvalidField, UnknownName
 
 if TYPE_CHECKING:
     from novastate.convergence import Comparison, Evaluation, Forecast, Recording
@@ -54,12 +54,26 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
 
 def _forecast(args: Namespace) -> int:
     path = Path(args.what)
-    if path.suffix != ".json" and "/" not in args.what and not path.is_file():
+    if not path.is_file() and "/" not in args.what and (path.suffix != ".json" or _is_server(args)):
         return _of_server(args)
     given = ([args.host] if args.host else []) + changed(args)
     if given:
         raise InvalidField(args.what, given[0], "a recording holds how its migration was run, and takes no option")
     return _of_recording(args, path)
+
+
+def _is_server(args: Namespace) -> bool:
+    """Whether the cloud has a server of that name; no file is made."""
+    from novastate.cli.cloud import find_server, open_store  # noqa: PLC0415  (a recording needs no cloud)
+
+    if not Path(args.cloud).exists():
+        return False
+    with open_store(args.cloud) as store:
+        try:
+            find_server(store, args.what)
+        except UnknownName:
+            return False
+    return True
 
 
 def _of_server(args: Namespace) -> int:

@@ -3,7 +3,7 @@
 Rules of this file:
 
 1. The hosts themselves keep what they hold; the file keeps the way to them. Nothing is opened before it is needed.
-2. A URI is printed without what may be secret in it, and one that holds a password is refused: libvirt takes none from there, and
+2. A URI is printed without what may be secret in it, and one that holds a password, also as a parameter, is refused: libvirt takes none, and
    the file would keep it.
 """
 
@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from attrs import asdict, field, frozen
 
@@ -33,10 +33,12 @@ def _uri(_: object, attribute: Any, value: Any) -> None:
         raise InvalidField(attribute.name, value, "must be text")
     try:
         parts = urlsplit(value)
-        password = parts.password
+        secret = parts.password is not None or any(
+            "pass" in unquote(word.partition("=")[0]).lower() for word in re.split("[&;]", parts.query)
+        )
     except ValueError:
         raise InvalidField(attribute.name, value.partition(":")[0] + ":…", "is no URI") from None
-    if password is not None:
+    if secret:
         raise InvalidField(attribute.name, shown(value), "must not hold a password: libvirt takes none from a URI")
     if value and not parts.scheme:
         raise InvalidField(attribute.name, shown(value), "must be a libvirt URI, like qemu+ssh://host/system")

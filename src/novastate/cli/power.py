@@ -13,6 +13,7 @@ from novastate import flows
 from novastate.cli.cloud import cloud_argument, find_server, open_cloud
 from novastate.cli.servers import server_row
 from novastate.cli.view import as_json, pairs, plain
+from novastate.flows.power import GRACE
 from novastate.objects import Instance
 
 __all__ = ["register"]
@@ -28,9 +29,9 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--grace",
         type=float,
-        default=60.0,
+        default=GRACE,
         metavar="S",
-        help="seconds that the guest has to shut down, then it is switched off; default: 60",
+        help="seconds that the guest has to shut down, then it is switched off; default: %(default)g",
     )
     _command(subparsers, "pause", "freeze a server, its memory kept where it is", lambda uuid, _: flows.pause(uuid))
     _command(subparsers, "unpause", "let a paused server run on", lambda uuid, _: flows.unpause(uuid))

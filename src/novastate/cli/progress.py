@@ -6,9 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from attrs import asdict, evolve
+from attrs import evolve
 
 from novastate.drivers import JobStats, JobType
+from novastate.flows.live_migration_monitor import stats_json
 
 if TYPE_CHECKING:
     from novastate.convergence import Forecast, Outlook
@@ -92,7 +93,7 @@ class Progress:
             self.facts["forecast"] = _plain_forecast(payload)
         elif event == "live_migration.stats":
             self.stats = payload["stats"]
-            self.facts["stats"] = {**asdict(payload["stats"]), "type": str(payload["stats"].type)}
+            self.facts["stats"] = stats_json(payload["stats"])
         elif event == "live_migration.end":
             self.facts["reason"] = payload.get("reason", "")
         if self._quiet:

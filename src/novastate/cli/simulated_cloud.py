@@ -14,15 +14,13 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+from novastate.cli.cloud import SIMULATED
 from novastate.drivers import Clock, ComputeDriver, RealClock, SimulatedCloud, SimulatedHost, VirtualClock
 from novastate.errors import NovastateError, StoreError
 from novastate.objects import ComputeNode
 from novastate.store import Put, Store
 
-__all__ = ["DEFAULT_HOSTS", "DOCUMENT", "node_of", "opened", "populate"]
-
-#: The document that holds them.
-DOCUMENT = "simulated-cloud"
+__all__ = ["DEFAULT_HOSTS", "node_of", "opened", "populate"]
 
 #: The hosts of a new cloud: two sharing nothing with the third.
 DEFAULT_HOSTS: tuple[SimulatedHost, ...] = tuple(
@@ -41,7 +39,7 @@ def populate(store: Store) -> None:
     """Makes the default hosts, in one document and one node each."""
     hypervisors = SimulatedCloud(DEFAULT_HOSTS)
     store.commit(*(Put(node_of(host)) for host in DEFAULT_HOSTS))
-    store.put_document(DOCUMENT, {"now": time.time(), "hosts": hypervisors.to_dict()}, 0)
+    store.put_document(SIMULATED, {"now": time.time(), "hosts": hypervisors.to_dict()}, 0)
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def opened(
     store: Store, path: str, tell: Callable[[Clock], None], *, real_time: bool, keep: bool
 ) -> Generator[Mapping[str, ComputeDriver]]:
     """The drivers of the hosts; *tell* is given their clock. With *keep*, what they hold is written back."""
-    revision, saved = store.get_document(DOCUMENT)
+    revision, saved = store.get_document(SIMULATED)
     start = max(time.time(), _time_of(saved, path))
     clock: Clock = RealClock(start=start) if real_time else VirtualClock(start)
     tell(clock)
@@ -60,7 +58,7 @@ def opened(
 
     def write() -> None:
         nonlocal revision
-        revision = store.put_document(DOCUMENT, {"now": clock.now(), "hosts": hypervisors.to_dict()}, revision)
+        revision = store.put_document(SIMULATED, {"now": clock.now(), "hosts": hypervisors.to_dict()}, revision)
 
     if keep:
         hypervisors.on_change = write

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from novastate.convergence import Forecast
     from novastate.flows.live_migration_options import LiveMigrationOptions
 
-__all__ = ["expectation", "forecast_live_migration"]
+__all__ = ["expectation", "forecast_live_migration", "request_of"]
+
+
+def request_of(instance_uuid: str) -> Flow[RequestSpec]:
+    """What the server needs wherever it moves: where it was to be built says nothing of that (nova: reset_forced_destinations)."""
+    spec: RequestSpec = yield Load(RequestSpec, instance_uuid)
+    return evolve(spec, force_hosts=None, force_nodes=None, requested_destination=None)
 
 
 def expectation(
@@ -51,8 +57,7 @@ def forecast_live_migration(
     if source is None:
         raise InstanceNotReady(Action.LIVE_MIGRATE, instance_uuid, "host")
     if host is None:
-        spec: RequestSpec = yield Load(RequestSpec, instance_uuid)
-        spec = evolve(spec, force_hosts=None, force_nodes=None, requested_destination=None)
+        spec = yield from request_of(instance_uuid)
         dest: str = (yield Schedule(spec, frozenset({source})))[0]
     else:
         if host == source:

@@ -42,7 +42,7 @@ from novastate.errors import (
     UnableToMigrateToSelf,
 )
 from novastate.flows.effects import Claim, Flow, Load, Note, Notify, Release, Save, Schedule, Wait
-from novastate.flows.forecast import expectation
+from novastate.flows.forecast import expectation, request_of
 from novastate.flows.live_migration_end import arrived, call_off, complete, roll_back
 from novastate.flows.live_migration_monitor import ABORT, Monitored, inbox, kept, monitor
 from novastate.flows.live_migration_options import LiveMigrationOptions, as_json
@@ -57,7 +57,7 @@ from novastate.machines import (
     VMState,
     begin,
 )
-from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec, evolve
+from novastate.objects import ComputeNode, Instance, LibvirtLiveMigrateData, Migration, RequestSpec
 
 if TYPE_CHECKING:
     from novastate.convergence import Forecast
@@ -106,9 +106,7 @@ def _live_migrate(
     migration_uuid: str,
 ) -> Flow[Migration]:
     instance: Instance = yield Load(Instance, instance_uuid)
-    spec: RequestSpec = yield Load(RequestSpec, instance_uuid)
-    # Where the server was to be built says nothing of where it may move (nova: reset_forced_destinations).
-    spec = evolve(spec, force_hosts=None, force_nodes=None, requested_destination=None)
+    spec = yield from request_of(instance_uuid)
     begun = begin(Action.LIVE_MIGRATE, instance, admin=admin)
     if host is not None:
         if host == instance.host:

@@ -20,7 +20,7 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, frozen
 
@@ -35,7 +35,7 @@ from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 if TYPE_CHECKING:
     from novastate.flows.live_migration_options import LiveMigrationOptions
 
-__all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "kept", "monitor", "to_move"]
+__all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "kept", "monitor", "stats_json", "to_move"]
 
 ABORT = "abort"
 FORCE_COMPLETE = "force-complete"
@@ -60,6 +60,11 @@ def inbox(migration_uuid: str) -> str:
 def kept(migration_uuid: str) -> str:
     """The document of a live migration: its ``forecast``, the ``options`` that it was begun with, and the final ``stats``."""
     return f"live-migration/{migration_uuid}"
+
+
+def stats_json(stats: JobStats) -> dict[str, Any]:
+    """The statistics as plain JSON data."""
+    return {**asdict(stats), "type": stats.type.value}
 
 
 def to_move(instance: Instance, *, copies_disks: bool) -> float:
@@ -99,7 +104,7 @@ def monitor(
         if isinstance(stats, DriverError):
             continue
         if stats.type in _ENDS:
-            yield Note(kept(migration.uuid), {"stats": {**asdict(stats), "type": stats.type.value}})
+            yield Note(kept(migration.uuid), {"stats": stats_json(stats)})
             yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
 
