@@ -2,8 +2,9 @@
 
 Rules of this file:
 
-1. A check changes nothing but for the probe files by which two hosts find out whether they share their storage. What a step makes
-   is noted first (see :mod:`novastate.drivers.libvirt.notes`), so that clearing up needs no memory.
+1. A check changes nothing but for the probe files by which two hosts find out whether they share their storage, and the notes of
+   earlier migrations. What a step makes is noted first (see :mod:`novastate.drivers.libvirt.notes`), so that clearing up needs no
+   memory.
 2. Disks are copied only where the probe was not seen, and only onto files that this step has made: a file that is there already is
    never written to.
 3. What the destination cannot do is refused here, before anything has moved, as far as libvirt can tell.
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Checking"]
 
 _MIB = 1 << 20
+#: What may be noted of an earlier migration where a guest is to come.
+_EARLIER = (Kind.MADE, Kind.LEFT, Kind.LEAVES)
 
 
 class Checking(Hypervisor):
@@ -67,6 +70,7 @@ class Checking(Hypervisor):
         def run(connect: Any) -> int:
             self._check_absent(connect, instance.uuid)
             self._check_cpu(connect, source)
+            notes.retire(connect)
             notes.clear(connect, Kind.PROBES)
             notes.write(connect, Kind.PROBES, [f"{directory}/{notes.probe}" for directory in directories])
             try:
@@ -212,9 +216,7 @@ class Checking(Hypervisor):
         notes = self.notes(instance.uuid)
         if data.block_migration is not True or not disks:
             # What an earlier migration noted does not speak of disks that both hosts see.
-            self.connection.call(
-                "preparing", lambda connect: notes.drop(connect, Kind.MADE, Kind.LEAVES), uuid=instance.uuid
-            )
+            self.connection.call("preparing", lambda connect: notes.drop(connect, *_EARLIER), uuid=instance.uuid)
             return data
 
         def there(disk: DiskInfo) -> DriverError:
@@ -223,7 +225,7 @@ class Checking(Hypervisor):
         def run(connect: Any) -> None:
             self._check_absent(connect, instance.uuid)
             # The storage is not shared (rule 2) and the guest not here: what was noted before is left of an earlier migration.
-            notes.clear(connect, Kind.MADE, Kind.LEAVES)
+            notes.clear(connect, *_EARLIER)
             for disk in disks:
                 if storage.exists(connect, disk.path):
                     raise there(disk)

@@ -48,7 +48,7 @@ class Migrating(Moving):
             if seen.incoming:
                 raise DriverError(f"guest {instance.uuid} is only arriving", host=self.host)
             notes.clear(connect, Kind.PROBES)
-            notes.drop(connect, Kind.MADE, Kind.LEAVES)
+            notes.drop(connect, Kind.MADE, Kind.LEFT, Kind.LEAVES)
 
         self.connection.call("settling it", run, uuid=instance.uuid)
 

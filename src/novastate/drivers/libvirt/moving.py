@@ -101,7 +101,7 @@ class Moving(Checking):
         def prepare(connect: Any) -> tuple[bool, int, dict[str, Any]]:
             domain = self.lookup(connect, uuid)
             # What was noted when it came here, or wanted to leave before, is not true any more.
-            notes.drop(connect, Kind.MADE, Kind.LEAVES)
+            notes.drop(connect, Kind.MADE, Kind.LEFT, Kind.LEAVES)
             disks = file_disks(domain.XMLDesc()) if block else []
             if disks:
                 notes.write(connect, Kind.LEAVES, [disk.path for disk in disks])

@@ -34,6 +34,8 @@ class Kind(Enum):
     PROBES = "probes"
     #: Disks that were made here for a guest that is to come.
     MADE = "made"
+    #: Disks that were made here for an earlier migration. What became of them since nobody knows: no rollback deletes them.
+    LEFT = "left"
     #: Disks that are being copied elsewhere, and are of no use here once the guest has gone.
     LEAVES = "leaves"
 
@@ -84,6 +86,13 @@ class Notes:
             for path in self.read(connect, kind):
                 storage.delete(connect, path)
             self.drop(connect, kind)
+
+    def retire(self, connect: Any) -> None:
+        """What was noted as made is of an earlier migration from now on."""
+        made = self.read(connect, Kind.MADE)
+        if made:
+            self.write(connect, Kind.LEFT, {*made, *self.read(connect, Kind.LEFT)})
+        self.drop(connect, Kind.MADE)
 
     def drop(self, connect: Any, *kinds: Kind) -> None:
         """Deletes these notes, and leaves the files."""
