@@ -97,6 +97,11 @@ class Migrating(Moving):
         self.jobs.forget(uuid)
 
     def rollback_live_migration_at_destination(self, instance: Instance, data: LibvirtLiveMigrateData) -> None:
+        """Ends what is arriving, and deletes the disks that were made for it.
+
+        This host cannot tell a guest that never came from a transient one that came and has ended since: who calls this knows that it
+        has not come, for instance because its source has it. Else what is deleted may be its only data.
+        """
         uuid, notes = instance.uuid, self.notes(instance.uuid)
 
         def run(connect: Any) -> None:
