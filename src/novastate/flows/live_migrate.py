@@ -138,6 +138,30 @@ def _live_migrate(
         yield from call_off(instance, migration, None, MigrationStatus.FAILED, named(error))
         raise
 
+    instance, migration, data = yield from _prepare(instance, migration, source, dest, data, disks, options)
+    if migration.status is not MigrationStatus.RUNNING:
+        return migration
+    return (yield from _move(instance, migration, source, dest, data, options))
+
+
+def _prepare(
+    instance: Instance,
+    migration: Migration,
+    source: str,
+    dest: str,
+    data: LibvirtLiveMigrateData,
+    disks: tuple[DiskInfo, ...],
+    options: LiveMigrationOptions,
+) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData]]:
+    """From accepted to running, with the forecast and the destination's preparations; cancelled if a user aborts it meanwhile."""
+
+    def aborted() -> Flow[bool]:
+        return bool((yield Wait(0, inbox(migration.uuid))) == ABORT)
+
+    def cancel(reason: str) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData]]:
+        ended = yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, reason)
+        return instance, ended, data
+
     def queue(_: Instance, record: Migration) -> None:
         record.dest_compute = record.dest_node = dest
         LiveMigrationMachine.queue(record)
@@ -151,8 +175,8 @@ def _live_migrate(
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
         yield from _forecast(instance, migration, source, dest, data, disks, options)
-        if (yield Wait(0, inbox(migration_uuid))) == ABORT:
-            return (yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while queued"))
+        if (yield from aborted()):
+            return (yield from cancel("aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
         try:
             data = yield from call(dest, "pre_live_migration", instance, data, disks)
@@ -162,11 +186,9 @@ def _live_migrate(
             end = MigrationStatus.FAILED if told.ok else MigrationStatus.ERROR
             yield from call_off(instance, migration, dest, end, named(error))
             raise
-        if (yield Wait(0, inbox(migration_uuid))) == ABORT:
+        if (yield from aborted()):
             yield from tell(dest, "rollback_live_migration_at_destination", instance, data)
-            return (
-                yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, "aborted while preparing")
-            )
+            return (yield from cancel("aborted while preparing"))
         instance, migration = yield from amend(instance, migration, run, task=TaskState.MIGRATING)
     except StaleState:
         # Another has taken the instance over before the job began: it stays theirs, our work is undone.
@@ -174,7 +196,7 @@ def _live_migrate(
         yield from call_off(instance, migration, dest, MigrationStatus.FAILED, "the instance was taken over")
         raise
 
-    return (yield from _move(instance, migration, source, dest, data, options))
+    return instance, migration, data
 
 
 def _forecast(
