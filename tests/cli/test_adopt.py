@@ -284,7 +284,7 @@ def test_a_host_that_does_not_say_who_it_is_is_silent(world, web, run, who, monk
 
 def test_the_uuid_of_a_host_is_in_its_capabilities(world):
     class Connect:
-        def getCapabilities(self):
+        def getCapabilities(self):  # noqa: N802  (libvirt's name)
             return "<capabilities><host><uuid>ab-c</uuid></host></capabilities>"
 
     driver = libvirt_hosts.LibvirtDriver("test:///default", "a")
@@ -340,7 +340,7 @@ def test_a_local_uri_is_nobody_elses(world, run, monkeypatch):
         ([*HOSTS, "--line-rate", "c=5"], "no host 'c'"),
         ([*HOSTS, "--overcommit", "0"], "--overcommit"),
         ([*HOSTS, "--migrate-address", "a=qemu+ssh://b/system"], "host name or an IP address"),
-        ([*HOSTS, "--forget", "c"], "no host 'c'"),
+        ([*HOSTS, "--forget", "c"], "no host or server 'c'"),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_nothing_is_kept(world, run, argv, words):
@@ -373,6 +373,38 @@ def test_a_uri_in_the_wrong_place_is_not_shown(world, run, option, uri):
     assert "geheim" not in err
 
 
+SECRETS = ("qemu+ssh://u:geheim@a/system", "qemu+ssh://a/system?password=geheim", "qemu+ssh://u:geheim x@a/system")
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+@pytest.mark.parametrize(
+    "argv",
+    [["adopt", "x={}"], ["adopt", "--hots", "x={}"], ["adopt", "--hots=x={}"], ["x={}"], ["--json", "{}"],
+     ["adopt", "--forget", "{}"], ["reboot", "{}", "{}"], ["live-migration", "--timeout", "x={}"]],
+)  # fmt: skip
+def test_no_wrong_use_shows_what_a_uri_holds(world, run, argv, uri):
+    run("adopt", *HOSTS)
+    status, out, err = run(*(word.format(uri) for word in argv))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "geheim" not in err
+
+
+def test_a_misspelt_option_with_a_uri_is_still_told(run, file):
+    assert run("adopt", "--hots", "x=qemu+ssh://u:geheim@a/system")[2] == (
+        "novastate: unrecognized arguments: --hots …; did you mean --host or --forget or -h?\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--host", "--migrate-uri"])
+@pytest.mark.parametrize("query", ["password=geheim", "a=1;PassWord=geheim", "a=1&p%61ssword=geheim"])
+def test_no_password_is_taken_as_a_parameter(world, run, option, query, file):
+    status, out, err = run("adopt", *HOSTS, option, f"a=qemu+tls://a.example/system?{query}")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "password" in err
+    assert "geheim" not in err
+    assert b"geheim" not in file.read_bytes()
+
+
 def test_what_a_host_may_be_overcommitted_by_decides_what_moves_there(world, web, run):
     guest(world, "big", "b", memory_mb=4000)
     run("adopt", *HOSTS)
@@ -397,6 +429,46 @@ def test_a_host_without_servers_is_forgotten(world, web, run):
     assert run("forecast", "web", "b")[0] == 0
 
 
+def test_a_server_that_is_gone_is_forgotten_with_its_claims(world, web, run, monkeypatch):
+    old = guest(world, "old", "b", memory_mb=4000)
+    run("adopt", *HOSTS)
+    status, out, err = run("adopt", "--forget", "web")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "a has it" in err
+    world.drivers["b"].destroy(old)
+    run("adopt")
+    assert run("live-migration", "web", "b")[0] == 1, "there is no room"
+    asked = []
+    perform = world.perform
+    monkeypatch.setattr(
+        world, "perform", lambda host, method, action: asked.append(method) or perform(host, method, action)
+    )
+    status, out, err = run("adopt", "--forget", "old")
+    assert (status, err) == (0, "")
+    assert "gone     old: forgotten" in out
+    assert set(asked) <= {"host_state", "list_guests", "get_info", "live_migration_job", "live_migration_source"}
+    assert [server["name"] for server in json.loads(run("servers", "--json")[1])] == ["web"]
+    assert json.loads(run("show", old, "--json")[1])["status"] == "DELETED"
+    assert run("adopt", "--forget", "old")[0] == 2
+    assert run("adopt", "--forget", old)[0] == 2
+    assert run("live-migration", "web", "b")[0] == 0
+
+
+def test_a_dead_host_is_forgotten_after_its_servers(world, web, run):
+    db = guest(world, "db", "b")
+    run("adopt", *HOSTS)
+    stuck(db, TaskState.PAUSING)
+    world.fail_host("b")
+    status, out, err = run("adopt", "--forget", "b")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "--forget" in err.partition(": ")[2].partition("has servers")[2]
+    assert run("adopt", "--forget", "db")[0] == 1, "b is silent"
+    assert [server["name"] for server in json.loads(run("servers", "--json")[1])] == ["web"]
+    assert run("adopt", "--forget", "b")[0] == 0
+    assert [node["host"] for node in json.loads(run("hosts", "--json")[1])] == ["a"]
+    assert run("adopt")[0] == 0
+
+
 def test_no_parameter_of_a_uri_is_printed(world, web, run, caplog):
     _, out, err = run("adopt", *HOSTS)
     _, more, errors = run("adopt", "--json")
@@ -409,11 +481,26 @@ def test_a_file_never_mixes_hosts(world, web, run, file):
     status, out, err = run("adopt", *HOSTS)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "simulated hosts" in err
+    assert run("delete", "sim")[0] == 0
+    assert "simulated hosts" in run("adopt", *HOSTS)[2], "it was used"
     file.unlink()
     assert run("adopt", *HOSTS)[0] == 0
     status, _, err = run("boot", "sim")
     assert (status, err.count("\n")) == (1, 1)
     assert {row["name"] for row in json.loads(run("servers", "--json")[1])} == {"web"}
+
+
+@pytest.mark.parametrize("looked", [["servers"], ["hosts"], ["show", "web"]])
+def test_a_file_that_was_only_looked_at_is_taken_over(world, web, run, looked):
+    run(*looked)
+    status, out, err = run("adopt", *HOSTS)
+    assert status == 0
+    assert err.count("\n") == 1
+    assert "simulated hosts, never used" in err
+    assert "adopted  web" in out
+    assert [node["host"] for node in json.loads(run("hosts", "--json")[1])] == ["a", "b"]
+    assert run("adopt")[2] == ""
+    assert run("live-migration", "web", "b")[0] == 0
 
 
 def test_a_file_of_both_kinds_or_of_nonsense_is_one_clear_line(world, web, run, file):
@@ -445,6 +532,19 @@ def test_a_forecast_takes_a_recording_or_a_server_and_not_the_other_ones_options
     run("unpause", "web")
     run("stop", "web", "--force")
     assert run("forecast", "web", "b")[0] == 1
+
+
+def test_a_guest_whose_name_looks_like_a_file_is_forecast(world, run, tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run("forecast", "31-x.json")
+    assert (status, err.count("\n"), file.exists()) == (2, 1, False)
+    guest(world, "31-x.json", "a")
+    run("adopt", *HOSTS)
+    status, out, err = run("forecast", "31-x.json", "b")
+    assert (status, "forecast: converges" in out) == (0, True), err
+    (tmp_path / "31-x.json").write_text("{}")
+    status, _, err = run("forecast", "31-x.json", "b")
+    assert (status, "a recording" in err) == (2, True)
 
 
 def test_a_forecast_needs_no_lock(world, web, run, file, monkeypatch):
@@ -523,7 +623,7 @@ def test_doctor_asks_the_hosts_and_makes_no_file(world, web, run, file, monkeypa
     monkeypatch.setattr(libvirt, "Connection", Connection)
     status, out, _ = run("doctor", "--json")
     rows = {row["part"]: row for row in json.loads(out)}
-    assert status == 0
+    assert status == 1, "one is silent"
     assert rows["host a"] == {
         "part": "host a",
         "state": "ok",

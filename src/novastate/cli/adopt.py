@@ -15,12 +15,13 @@ from typing import Any
 
 import attrs
 
-from novastate.cli.cloud import LIBVIRT, SIMULATED, cloud_argument, every, kind_of_hosts, lock, open_file
+from novastate.cli.cloud import LIBVIRT, SIMULATED, cloud_argument, every, find_server, kind_of_hosts, lock, open_file
 from novastate.cli.libvirt_hosts import LibvirtHost, close, drivers_of, identity, read, write
 from novastate.cli.view import as_json, columns
 from novastate.drivers import ComputeDriver, HostState, RealClock
 from novastate.errors import DriverError, InvalidField, NotFound, NovastateError, StoreError, UnknownName
 from novastate.flows import Adopted, Outcome, adopt, adopt_host, survey
+from novastate.flows.delete import forget
 from novastate.machines import VMState
 from novastate.objects import Allocation, ComputeNode, Instance
 from novastate.runners import LocalRunner
@@ -81,7 +82,11 @@ def register(subparsers: Any) -> None:
         help="how many times its memory and disk may be given to guests, default: 1; without NAME, of all hosts",
     )
     parser.add_argument(
-        "--forget", action="append", default=[], metavar="NAME", help="ask the host no more; it must have no servers"
+        "--forget",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of a host: ask it no more; it must have no servers. Of a server that no host has: mark its record as deleted",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -97,7 +102,8 @@ def _adopt(args: Namespace) -> int:
         revision, known = read(store, args.cloud)
         hosts = _hosts(args, known)
         ratios = _numbers("--overcommit", args.overcommit, hosts)
-        for name in args.forget:
+        gone = _gone(store, hosts, args.forget)
+        for name in set(args.forget) & set(hosts):
             _forget(store, hosts, name)
         drivers = drivers_of(hosts, clock)
         if kind == SIMULATED:
@@ -106,7 +112,7 @@ def _adopt(args: Namespace) -> int:
         if kind != LIBVIRT:
             revision = write(store, 0, {})
         try:
-            rows, guests = _take(store, drivers, clock, hosts, known, revision, ratios)
+            rows, guests = _take(store, drivers, clock, hosts, known, revision, ratios, gone)
         finally:
             close(drivers)
     _show(args, rows, guests)
@@ -131,12 +137,18 @@ def _take(
     known: Mapping[str, LibvirtHost],
     revision: int,
     ratios: Mapping[str, float],
+    gone: Iterable[Instance],
 ) -> tuple[list[dict[str, Any]], list[Adopted]]:
     """Asks the hosts, and records them and their guests; what came of each host, and of each guest."""
     runner = LocalRunner(store, drivers, clock)
     uuids, silent = _identities(drivers, known)
     found = runner.run(survey(uuids))
     found = attrs.evolve(found, silent={**found.silent, **silent})
+    guests: list[Adopted] = []
+    for server in gone:
+        ended = runner.run(forget(server.uuid, found.states))
+        what = "forgotten: its record says that it was deleted"
+        guests.append(Adopted(ended.uuid, ended.display_name or ended.uuid, ended.host, Outcome.GONE, what))
     # A host that never answered has no record, and is not kept; nor is another URI of a known one.
     kept = {
         name: attrs.evolve(host, uuid=uuids[name] or host.uuid)
@@ -170,7 +182,6 @@ def _take(
         for server in every(store, Instance)
         if server.vm_state is not VMState.DELETED
     }
-    guests: list[Adopted] = []
     for uuid, called in known_as.items():
         try:
             guests.append(runner.run(adopt(uuid, found)))
@@ -269,11 +280,28 @@ def _of(hosts: Mapping[str, LibvirtHost], name: str) -> LibvirtHost:
     return hosts[name]
 
 
+def _gone(store: Store, hosts: Mapping[str, LibvirtHost], names: Iterable[str]) -> list[Instance]:
+    """The servers among *names*. Raises UnknownName, InvalidField."""
+    servers: dict[str, Instance] = {}
+    for name in names:
+        if name in hosts:
+            continue
+        try:
+            server = find_server(store, name)
+        except UnknownName as error:
+            shown = "…" if "://" in name else name
+            raise UnknownName("host or server", shown, {*hosts, *error.known}) from None
+        if server.deleted:
+            raise InvalidField("--forget", name, "is deleted already")
+        servers[server.uuid] = server
+    return list(servers.values())
+
+
 def _forget(store: Store, hosts: dict[str, LibvirtHost], name: str) -> None:
-    """Drops a host from *hosts*, and its record. Raises UnknownName, InvalidField."""
-    _of(hosts, name)
+    """Drops a host from *hosts*, and its record. Raises InvalidField."""
     if store.find(Allocation, limit=1, host=name):
-        raise InvalidField("--forget", name, "has servers ('novastate servers'): move or delete them first")
+        problem = "has servers ('novastate servers'): move or delete them, or --forget those that are gone, first"
+        raise InvalidField("--forget", name, problem)
     with suppress(NotFound):
         store.commit(Drop(store.load(ComputeNode, name)))
     del hosts[name]

@@ -3,8 +3,8 @@
 Rules of this file:
 
 1. The hosts themselves keep what they hold; the file keeps the way to them. Nothing is opened before it is needed.
-2. A URI is printed without what may be secret in it, and one that holds a password, also as a parameter, is refused: libvirt takes none, and
-   the file would keep it.
+2. A URI is printed without what may be secret in it, and one that holds a password, as a parameter too, is refused: libvirt takes
+   none from there, and the file would keep it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def _uri(_: object, attribute: Any, value: Any) -> None:
         raise InvalidField(attribute.name, value, "must be text")
     try:
         parts = urlsplit(value)
+        _ = parts.port  # what is no number there may be half a password
         secret = parts.password is not None or any(
             "pass" in unquote(word.partition("=")[0]).lower() for word in re.split("[&;]", parts.query)
         )

@@ -9,13 +9,16 @@ Rules of this flow:
    or ``recover`` goes on.
 4. Room is given back before the last commit, in which the instance becomes deleted. Its record stays, marked as deleted, with its
    host and its history.
+5. A guest that is gone is forgotten: :func:`forget` does what is left to do, and asks the hosts, but tells them nothing.
 
 Nova: ``compute/api.py: _delete``, ``compute/manager.py: terminate_instance``.
 """
 
 from __future__ import annotations
 
-from novastate.errors import ActionNotAllowed, NotSupported, StaleState
+from collections.abc import Iterable
+
+from novastate.errors import ActionNotAllowed, GuestNotFound, InvalidField, NotSupported, StaleState
 from novastate.flows.effects import Find, Flow, Load, Notify, Now, Release, Save
 from novastate.flows.requests import active_live_migration
 from novastate.flows.steps import RETRIES, call, named, reload, tell, write
@@ -31,7 +34,7 @@ from novastate.machines import (
 )
 from novastate.objects import Allocation, Instance, LibvirtLiveMigrateData
 
-__all__ = ["delete", "drive_deletion"]
+__all__ = ["delete", "drive_deletion", "forget"]
 
 
 def delete(instance_uuid: str, *, admin: bool = False) -> Flow[Instance]:
@@ -61,19 +64,7 @@ def drive_deletion(instance: Instance) -> Flow[Instance]:
             if host != instance.host:
                 yield from tell(host, "rollback_live_migration_at_destination", instance, LibvirtLiveMigrateData())
             yield from call(host, "destroy", uuid)
-        yield from _end_migration(uuid)
-        for allocation in (yield Find(Allocation, {"consumer": uuid})):
-            yield Release(allocation.host, uuid)
-        now = yield Now()
-
-        def end(server: Instance) -> None:
-            server.power_state = PowerState.NOSTATE
-            server.terminated_at = server.deleted_at = now
-            server.deleted = True
-            VMMachine.delete(server)
-            TaskMachine.finish(server)
-
-        instance = yield from write(instance, end)
+        instance = yield from _end(instance)
     except StaleState:
         raise
     except Exception as error:  # whatever it is, the record must not be left half-done
@@ -84,6 +75,49 @@ def drive_deletion(instance: Instance) -> Flow[Instance]:
         raise
     yield Notify("delete.end", {"instance": uuid})
     return instance
+
+
+def forget(instance_uuid: str, hosts: Iterable[str]) -> Flow[Instance]:
+    """Ends the record of a guest that none of *hosts* has, whatever its task: its room is given back, and it is marked as deleted.
+
+    No host is told anything; one that is not among *hosts* may still have the guest. The result is the instance as saved. Raises, with
+    nothing recorded: NotFound, InvalidField if a host has the guest, ActionNotAllowed if it is deleted already, and DriverError.
+    Raises StaleState (somebody else works on it); it may be run again.
+    """
+    instance: Instance = yield Load(Instance, instance_uuid)
+    if instance.vm_state is VMState.DELETED:
+        alive = [state for state in VMState if state in VMMachine.delete.rows]
+        raise ActionNotAllowed(Action.DELETE, "vm_state", instance.vm_state, alive)
+    for host in hosts:
+        try:
+            yield from call(host, "get_info", instance_uuid)
+        except GuestNotFound:
+            continue
+        raise InvalidField("server", instance.display_name or instance_uuid, f"{host} has it: it is not gone")
+    instance = yield from _end(instance)
+    yield Notify("delete.end", {"instance": instance_uuid})
+    return instance
+
+
+def _end(instance: Instance) -> Flow[Instance]:
+    """What is recorded of an instance that has no guest any more. Raises StaleState."""
+    uuid = instance.uuid
+    yield from _end_migration(uuid)
+    for allocation in (yield Find(Allocation, {"consumer": uuid})):
+        yield Release(allocation.host, uuid)
+    now = yield Now()
+
+    def end(server: Instance) -> None:
+        server.power_state = PowerState.NOSTATE
+        server.terminated_at = server.deleted_at = now
+        server.deleted = True
+        VMMachine.delete(server)
+        if server.task_state is TaskState.DELETING:
+            TaskMachine.finish(server)
+        elif server.task_state is not TaskState.IDLE:
+            TaskMachine.revert(server)
+
+    return (yield from write(instance, end))
 
 
 def _fail(server: Instance) -> None:
