@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 import weakref
 
 import pytest
 
+pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
+
+from novastate.drivers.libvirt import Connection
 from novastate.drivers.libvirt.background import Background
 from novastate.drivers.libvirt.migration_job import Job
 from novastate.errors import DriverError
@@ -67,3 +71,18 @@ def test_an_error_that_is_its_own_cause_ends():
 def test_what_went_well_has_no_error():
     task = ended(lambda: 3)
     assert (task.error, task.result()) == (None, 3)
+
+
+def test_a_background_call_that_cannot_begin_is_a_driver_error(monkeypatch):
+    connection = Connection("test:///default")
+
+    def none_left(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(DriverError, match="can't start new thread"):
+        connection.background("migrating", lambda _: None)
+    monkeypatch.undo()
+    connection.close()
+    with pytest.raises(DriverError, match="was closed"):
+        connection.background("migrating", lambda _: None)

@@ -324,19 +324,6 @@ def test_a_background_call_has_a_connection_of_its_own(connection):
     assert task.result() is not connection.call("looking", lambda connect: connect)
 
 
-def test_a_background_call_that_cannot_begin_is_a_driver_error(connection, monkeypatch):
-    def none_left(_thread):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", none_left)
-    with pytest.raises(DriverError, match="can't start new thread"):
-        connection.background("migrating", lambda _: None)
-    monkeypatch.undo()
-    connection.close()
-    with pytest.raises(DriverError, match="was closed"):
-        connection.background("migrating", lambda _: None)
-
-
 def test_calls_within_one_deadline_share_it(connection):
     gate = threading.Event()
 

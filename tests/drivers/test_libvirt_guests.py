@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import threading
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
 
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
-from novastate.drivers import LibvirtDriver, Lifecycle  # noqa: E402
-from novastate.drivers.libvirt import events, guests, states, storage, xml  # noqa: E402
+from libvirt_world import NOBODY, P, R, S, X, domain, wait_for  # noqa: E402
+from novastate.drivers import LibvirtDriver  # noqa: E402
+from novastate.drivers.libvirt import guests, states, storage, xml  # noqa: E402
 from novastate.drivers.libvirt.host import numa_cells  # noqa: E402
-from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField, UnknownName  # noqa: E402
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, InvalidField  # noqa: E402
 from novastate.machines import PowerState  # noqa: E402
-from novastate.objects import Flavor, Instance, evolve  # noqa: E402
-
-R, P, X, S = PowerState.RUNNING, PowerState.PAUSED, PowerState.SHUTDOWN, PowerState.SUSPENDED
-NOBODY = "00000000-0000-4000-8000-000000000000"
-_numbers = itertools.count()
-
-
-def domain(instance, kind="test"):
-    return (
-        f"<domain type='{kind}'><name>{instance.uuid}</name><uuid>{instance.uuid}</uuid>"
-        f"<memory unit='MiB'>{instance.flavor.memory_mb}</memory><vcpu>{instance.flavor.vcpus}</vcpu>"
-        "<os><type>hvm</type></os></domain>"
-    )
-
-
-@pytest.fixture
-def driver():
-    made = LibvirtDriver("test:///default", "alpha", timeout=10.0, define=domain, stop_delay=0.05)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def instance(driver):
-    made = Instance(uuid=f"7a1f2c9e-0d53-4c7f-9a39-{next(_numbers):012x}", flavor=Flavor(vcpus=2, memory_mb=64))
-    yield made
-    driver.destroy(made.uuid)
-
-
-def wait_for(what, condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
-
+from novastate.objects import evolve  # noqa: E402
 
 # --- what is there
 
@@ -234,91 +199,6 @@ def test_a_reboot_that_was_given_up_does_not_start_the_guest_later(driver, insta
     gate.set()
     wait_for("the call to end", lambda: threading.active_count() < before)
     assert driver.get_info(instance.uuid).power_state is X
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """Every action on a guest waits for the event; ``slow.begun`` counts them."""
-    gate, act = threading.Event(), guests.Guests._act
-    gate.begun = 0
-
-    def slowly(self, domain, action, wanted):
-        def wait():
-            gate.begun += 1
-            gate.wait(60)
-            action()
-
-        act(self, domain, wait, wanted)
-
-    monkeypatch.setattr(guests.Guests, "_act", slowly)
-    yield gate
-    gate.set()
-
-
-def hurry(driver, seconds):
-    driver.timeout = driver.connection.timeout = seconds
-
-
-LONG = [("suspend", [], S), ("resume", ["suspend"], R), ("power_on", ["suspend"], R)]
-
-
-@pytest.mark.parametrize(("call", "ways", "end"), LONG)
-def test_saving_and_restoring_may_take_longer_than_a_call(driver, instance, slow, call, ways, end):
-    """The call ends in time, the work goes on, and harms no other call; asked for again it is joined and not begun anew."""
-    slow.set()
-    driver.spawn(instance)
-    for way in ways:
-        getattr(driver, way)(instance.uuid)
-    slow.clear()
-    slow.begun = 0
-    hurry(driver, 0.3)
-    for _ in range(2):
-        began = time.monotonic()
-        with pytest.raises(DriverTimeout, match="goes on"):
-            getattr(driver, call)(instance.uuid)
-        assert time.monotonic() - began < 1.0
-        assert not driver.connection._link.suspect
-    assert slow.begun == 1
-    hurry(driver, 10.0)
-    threading.Timer(0.2, slow.set).start()
-    getattr(driver, call)(instance.uuid)
-    assert (slow.begun, driver.get_info(instance.uuid).power_state) == (1, end)
-
-
-@pytest.mark.parametrize(("call", "ways", "end"), LONG)
-def test_saving_and_restoring_end_though_nobody_asks_again(driver, instance, slow, call, ways, end):
-    slow.set()
-    driver.spawn(instance)
-    for way in ways:
-        getattr(driver, way)(instance.uuid)
-    slow.clear()
-    hurry(driver, 0.3)
-    with pytest.raises(DriverTimeout):
-        getattr(driver, call)(instance.uuid)
-    hurry(driver, 10.0)
-    slow.set()
-    wait_for("its end", lambda: driver.get_info(instance.uuid).power_state is end)
-
-
-@pytest.mark.parametrize("call", ["resume", "power_on"])
-def test_what_was_given_up_before_it_began_is_not_restored_later(driver, instance, monkeypatch, call):
-    driver.spawn(instance)
-    driver.suspend(instance.uuid)
-    gate, start = threading.Event(), guests.Guests._start
-
-    def late(self, domain, seen):
-        gate.wait(60)
-        start(self, domain, seen)
-
-    monkeypatch.setattr(guests.Guests, "_start", late)
-    hurry(driver, 0.3)
-    with pytest.raises(DriverTimeout):
-        getattr(driver, call)(instance.uuid)
-    hurry(driver, 10.0)
-    (task,) = driver._lengthy.values()
-    gate.set()
-    assert task.done.wait(10)
-    assert driver.get_info(instance.uuid).power_state is S
 
 
 # --- spawning
@@ -522,109 +402,6 @@ def test_numa_cells_are_read_with_their_pages():
     assert (first.id, first.cpus, first.memory_mb) == (0, (2, 10), 4096)
     assert [(page.size_kb, page.total) for page in first.pages] == [(2048, 512), (1048576, 2)]
     assert (second.id, second.cpus, second.memory_mb, second.pages) == (3, (), 2, ())
-
-
-# --- events
-
-
-def test_a_guests_life_is_told(driver, instance):
-    heard = []
-    end = driver.subscribe(heard.append)
-    uuid = instance.uuid
-
-    def told():
-        return [event.transition for event in heard if event.uuid == uuid]
-
-    driver.spawn(instance)
-    driver.pause(uuid)
-    driver.unpause(uuid)
-    wait_for("the events", lambda: told()[-2:] == [Lifecycle.PAUSED, Lifecycle.RESUMED])
-    driver.power_off(uuid)
-    wait_for("the stop", lambda: told()[-1] is Lifecycle.STOPPED)
-    assert Lifecycle.STARTED in told()
-    assert {event.host for event in heard} == {"alpha"}
-    end()
-    count = len(heard)
-    driver.power_on(uuid)
-    time.sleep(0.1)
-    assert len(heard) == count
-
-
-def test_what_a_listener_raises_harms_no_other(driver, instance, caplog):
-    heard = []
-    driver.subscribe(lambda event: 1 / 0)
-    driver.subscribe(heard.append)
-    driver.spawn(instance)
-    wait_for("the start", lambda: Lifecycle.STARTED in [event.transition for event in heard])
-    assert "ZeroDivisionError" in caplog.text
-
-
-@pytest.mark.parametrize("error", [UnknownName("libvirt domain state", 99, ()), ValueError("no XML")])
-def test_what_nobody_expected_of_a_host_does_not_make_its_listeners_deaf(driver, instance, monkeypatch, caplog, error):
-    heard, compare = [], events._states
-    errors = [error, error]
-
-    def states(connect):
-        if errors:
-            raise errors.pop()
-        return compare(connect)
-
-    monkeypatch.setattr(events, "_AGAIN", 0.05)
-    monkeypatch.setattr(events, "_states", states)
-    driver.subscribe(heard.append)
-    wait_for("another look", lambda: driver._teller._story)
-    driver.spawn(instance)
-    wait_for("the start", lambda: Lifecycle.STARTED in [event.transition for event in heard])
-    assert str(error) in caplog.text
-
-
-def test_a_listener_may_end_its_own_subscription(driver, instance):
-    heard = []
-
-    def once(event):
-        heard.append(event)
-        end()
-
-    end = driver.subscribe(once)
-    driver.spawn(instance)
-    wait_for("an event", lambda: heard)
-    driver.pause(instance.uuid)
-    driver.unpause(instance.uuid)
-    time.sleep(0.1)
-    assert len(heard) == 1
-
-
-def test_who_subscribes_twice_is_told_twice_until_each_ends(driver, instance):
-    heard = []
-    ends = [driver.subscribe(heard.append) for _ in range(2)]
-    driver.spawn(instance)
-    wait_for("the start", lambda: [event.transition for event in heard].count(Lifecycle.STARTED) == 2)
-    ends[0]()
-    ends[0]()
-    heard.clear()
-    driver.pause(instance.uuid)
-    wait_for("the pause", lambda: heard)
-    time.sleep(0.1)
-    assert [event.transition for event in heard] == [Lifecycle.PAUSED]
-
-
-def test_subscribing_to_a_host_that_is_down_raises_nothing(tmp_path):
-    driver = LibvirtDriver(f"qemu+unix:///system?socket={tmp_path}/none", "alpha", timeout=5.0)
-    began = time.monotonic()
-    driver.subscribe(lambda event: None)
-    assert time.monotonic() - began < 3.0, "it is known to be down"
-    driver.close()
-
-
-def test_closing_ends_every_thread():
-    driver = LibvirtDriver("test:///default", "alpha")
-    driver.subscribe(lambda event: None)
-    driver.close()
-    driver.close()
-    mine = {"libvirt watch", "libvirt lifecycle", "libvirt knock", "libvirt open", "libvirt close"}
-    wait_for("the threads to end", lambda: not mine & {thread.name for thread in threading.enumerate()})
-    with pytest.raises(DriverError, match="was closed"):
-        driver.list_guests()
 
 
 # --- parameters

@@ -1,0 +1,99 @@
+"""A guest's memory is saved and restored by LibvirtDriver, on libvirt's own test driver: that may take longer than a call."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
+
+from libvirt_world import R, S, wait_for
+from novastate.drivers.libvirt import guests
+from novastate.errors import DriverTimeout
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Every action on a guest waits for the event; ``slow.begun`` counts them."""
+    gate, act = threading.Event(), guests.Guests._act
+    gate.begun = 0
+
+    def slowly(self, domain, action, wanted):
+        def wait():
+            gate.begun += 1
+            gate.wait(60)
+            action()
+
+        act(self, domain, wait, wanted)
+
+    monkeypatch.setattr(guests.Guests, "_act", slowly)
+    yield gate
+    gate.set()
+
+
+def hurry(driver, seconds):
+    driver.timeout = driver.connection.timeout = seconds
+
+
+LONG = [("suspend", [], S), ("resume", ["suspend"], R), ("power_on", ["suspend"], R)]
+
+
+@pytest.mark.parametrize(("call", "ways", "end"), LONG)
+def test_saving_and_restoring_may_take_longer_than_a_call(driver, instance, slow, call, ways, end):
+    """The call ends in time, the work goes on, and harms no other call; asked for again it is joined and not begun anew."""
+    slow.set()
+    driver.spawn(instance)
+    for way in ways:
+        getattr(driver, way)(instance.uuid)
+    slow.clear()
+    slow.begun = 0
+    hurry(driver, 0.3)
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(DriverTimeout, match="goes on"):
+            getattr(driver, call)(instance.uuid)
+        assert time.monotonic() - began < 1.0
+        assert not driver.connection._link.suspect
+    assert slow.begun == 1
+    hurry(driver, 10.0)
+    threading.Timer(0.2, slow.set).start()
+    getattr(driver, call)(instance.uuid)
+    assert (slow.begun, driver.get_info(instance.uuid).power_state) == (1, end)
+
+
+@pytest.mark.parametrize(("call", "ways", "end"), LONG)
+def test_saving_and_restoring_end_though_nobody_asks_again(driver, instance, slow, call, ways, end):
+    slow.set()
+    driver.spawn(instance)
+    for way in ways:
+        getattr(driver, way)(instance.uuid)
+    slow.clear()
+    hurry(driver, 0.3)
+    with pytest.raises(DriverTimeout):
+        getattr(driver, call)(instance.uuid)
+    hurry(driver, 10.0)
+    slow.set()
+    wait_for("its end", lambda: driver.get_info(instance.uuid).power_state is end)
+
+
+@pytest.mark.parametrize("call", ["resume", "power_on"])
+def test_what_was_given_up_before_it_began_is_not_restored_later(driver, instance, monkeypatch, call):
+    driver.spawn(instance)
+    driver.suspend(instance.uuid)
+    gate, start = threading.Event(), guests.Guests._start
+
+    def late(self, domain, seen):
+        gate.wait(60)
+        start(self, domain, seen)
+
+    monkeypatch.setattr(guests.Guests, "_start", late)
+    hurry(driver, 0.3)
+    with pytest.raises(DriverTimeout):
+        getattr(driver, call)(instance.uuid)
+    hurry(driver, 10.0)
+    (task,) = driver._lengthy.values()
+    gate.set()
+    assert task.done.wait(10)
+    assert driver.get_info(instance.uuid).power_state is S
