@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
+libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
-from libvirt_world import R, S, wait_for
-from novastate.drivers.libvirt import guests
-from novastate.errors import DriverTimeout
+from libvirt_world import NOBODY, R, S, wait_for  # noqa: E402
+from novastate.drivers import GuestInfo  # noqa: E402
+from novastate.drivers.libvirt import background, guests  # noqa: E402
+from novastate.errors import DriverTimeout  # noqa: E402
 
 
 @pytest.fixture
@@ -97,3 +99,28 @@ def test_what_was_given_up_before_it_began_is_not_restored_later(driver, instanc
     gate.set()
     assert task.done.wait(10)
     assert driver.get_info(instance.uuid).power_state is S
+
+
+def test_a_guest_that_was_paused_when_it_was_saved_runs_on_though_nobody_waits(driver, monkeypatch):
+    """Else it would be left paused, which no resuming mends."""
+    task = SimpleNamespace(abandoned=False)
+    monkeypatch.setattr(background._running, "task", task, raising=False)
+
+    class Saved:
+        now = libvirt.VIR_DOMAIN_SHUTOFF
+
+        def state(self):
+            return [self.now, 0]
+
+        def create(self):
+            self.now, task.abandoned = libvirt.VIR_DOMAIN_PAUSED, True
+
+        def resume(self):
+            self.now = libvirt.VIR_DOMAIN_RUNNING
+
+        def jobStats(self):  # noqa: N802  (libvirt's name)
+            return {}
+
+    guest = Saved()
+    driver._start(guest, GuestInfo(NOBODY, "name", S, 64, 1))
+    assert guest.now == libvirt.VIR_DOMAIN_RUNNING

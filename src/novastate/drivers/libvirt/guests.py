@@ -332,9 +332,13 @@ class Guests(Hypervisor):
             }:  # what is left of it stands in the way
                 _keep(domain)
                 _turn_off(domain)
-            self._act(domain, domain.create, PowerState.RUNNING)
-            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as it was when its memory was saved
-                self._run_on(domain)
+
+            def run() -> None:
+                domain.create()
+                if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as it was when its memory was saved
+                    domain.resume()
+
+            self._act(domain, run, PowerState.RUNNING)
 
     def _run_on(self, domain: Any) -> None:
         """Lets the vCPUs of a paused guest run on, unless a live migration keeps them still."""
