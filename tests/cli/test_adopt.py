@@ -454,6 +454,20 @@ def test_a_server_that_is_gone_is_forgotten_with_its_claims(world, web, run, mon
     assert run("live-migration", "web", "b")[0] == 0
 
 
+def test_where_one_is_not_gone_none_is_forgotten(run, file, monkeypatch):
+    world = SimulatedCloud([SimulatedHost(host=name) for name in ("a", "b", "c")], clock=RealClock(speed=40))
+    monkeypatch.setattr(libvirt_hosts, "_driver", lambda name, *_: world.drivers[name])
+    guest(world, "web", "a")
+    old = guest(world, "old", "b")
+    run("adopt", *HOSTS)
+    world.drivers["b"].destroy(old)
+    run("adopt", "--host", "c=qemu+ssh://c.example/system")
+    status, out, err = run("adopt", "--forget", "old", "--forget", "web", "--forget", "c")
+    assert (status, out, "a has it" in err) == (2, "", True)
+    assert row(run, "old")["host"] == "b"
+    assert [node["host"] for node in json.loads(run("hosts", "--json")[1])] == ["a", "b", "c"]
+
+
 def test_a_dead_host_is_forgotten_after_its_servers(world, web, run):
     db = guest(world, "db", "b")
     run("adopt", *HOSTS)

@@ -146,6 +146,9 @@ def _take(
     found = attrs.evolve(found, silent={**found.silent, **silent})
     guests: list[Adopted] = []
     for server in gone:
+        for where in found.guests.get(server.uuid, {}):
+            raise InvalidField("--forget", server.display_name or server.uuid, f"{where} has it: it is not gone")
+    for server in gone:
         ended = runner.run(forget(server.uuid, found.states))
         what = "forgotten: its record says that it was deleted"
         guests.append(Adopted(ended.uuid, ended.display_name or ended.uuid, ended.host, Outcome.GONE, what))
@@ -157,6 +160,9 @@ def _take(
         for name, host in hosts.items()
         if name in found.states or name in known
     }
+    for name in set(known) - set(hosts):
+        with suppress(NotFound):
+            store.commit(Drop(store.load(ComputeNode, name)))
     if kept != known:
         write(store, revision, kept)
     rows: list[dict[str, Any]] = []
@@ -298,12 +304,10 @@ def _gone(store: Store, hosts: Mapping[str, LibvirtHost], names: Iterable[str]) 
 
 
 def _forget(store: Store, hosts: dict[str, LibvirtHost], name: str) -> None:
-    """Drops a host from *hosts*, and its record. Raises InvalidField."""
+    """Drops a host from *hosts*. Raises InvalidField."""
     if store.find(Allocation, limit=1, host=name):
         problem = "has servers ('novastate servers'): move or delete them, or --forget those that are gone, first"
         raise InvalidField("--forget", name, problem)
-    with suppress(NotFound):
-        store.commit(Drop(store.load(ComputeNode, name)))
     del hosts[name]
 
 
