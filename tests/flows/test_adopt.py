@@ -8,9 +8,10 @@ import pytest
 from attrs import evolve
 
 from novastate.drivers import DiskInfo, GuestInfo, HostState, JobStats, JobType, LiveMigrationSource, VirtualClock
-from novastate.errors import DriverError, GuestNotFound, NotFound
+from novastate.errors import DriverError, GuestNotFound, InvalidField, NotFound
 from novastate.flows import Outcome, adopt, adopt_host, survey
 from novastate.flows.adopt import ADOPTED_AS
+from novastate.flows.delete import forget
 from novastate.machines import (
     JOINT,
     POWER_SYNC,
@@ -415,6 +416,32 @@ def test_whoever_dies_anywhere_runs_it_again(how, case):
         home, size = ("a", (2, 1024)) if case == "resized" else ("b", (2, 512))
         assert (world.server().host, world.claims()) == (home, {home: size})
         assert world.adopt().outcome is Outcome.KNOWN
+        if not outcome.reached:
+            break
+        place += 1
+    assert place > 3
+
+
+@pytest.mark.parametrize("how", [Interference.CRASH_BEFORE, Interference.CRASH_AFTER, Interference.TWICE])
+def test_a_server_is_forgotten_whoever_dies_meanwhile(how):
+    place = 0
+    while True:
+        world = World()
+        first = world.hosts["a"]
+        first.put()
+        world.adopt()
+        with pytest.raises(InvalidField, match="a has it"):
+            world.runner.run(forget(UUID, world.hosts))
+        first.guests.clear()
+        outcome = interfere(world.runner, forget(UUID, world.hosts), place, how)
+        assert outcome.error is None
+        world.check_claims()
+        if world.server().vm_state is not VMState.DELETED:
+            world.runner.run(forget(UUID, world.hosts))
+        server = world.server()
+        assert (server.vm_state, server.deleted, server.task_state) == (VMState.DELETED, True, TaskState.IDLE)
+        assert world.claims() == {}
+        world.check_claims()
         if not outcome.reached:
             break
         place += 1
