@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from novastate.cli import adopt as cli_adopt
-from novastate.cli import libvirt_hosts, main
+from novastate.cli import libvirt_hosts
 from novastate.cli.cloud import open_store
 from novastate.cli.libvirt_hosts import LibvirtHost
 from novastate.drivers import RealClock, SimulatedCloud, SimulatedHost
@@ -30,29 +30,7 @@ HOSTS = ("--host", "a=qemu+ssh://a.example/system", "--host", "b=qemu+ssh://b.ex
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
-    path = tmp_path / "cloud.sqlite"
-    monkeypatch.setenv("NOVASTATE_CLOUD", str(path))
-    return path
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process: status, output, error output."""
-
-    def run(*argv):
-        try:
-            status = main(list(argv))
-        except SystemExit as end:
-            status = end.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
-@pytest.fixture
-def world(file, monkeypatch):
+def world(cloud, monkeypatch):
     """The hosts a and b, which no file knows yet."""
     hosts = [SimulatedHost(host=name, vcpus=4, memory_mb=4096, shared_storage="pool") for name in ("a", "b")]
     world = SimulatedCloud(hosts, clock=RealClock(speed=40))
@@ -224,7 +202,7 @@ def test_how_hosts_are_reached_is_kept_and_can_be_changed(world, run):
     assert world.made["b"].address == "10.0.0.2"
 
 
-def test_a_wrong_uri_of_a_known_host_is_kept_only_once_it_answers(world, web, run, file):
+def test_a_wrong_uri_of_a_known_host_is_kept_only_once_it_answers(world, web, run, cloud):
     run("adopt", *HOSTS)
     world.fail_host("a")
     status, _, _ = run("adopt", "--host", "a=qemu+ssh://typo.example/system", "--line-rate", "a=100")
@@ -351,12 +329,12 @@ def test_wrong_use_is_one_clear_line_and_nothing_is_kept(world, run, argv, words
 
 
 @pytest.mark.parametrize("option", ["--host", "--migrate-uri"])
-def test_no_password_is_taken_or_shown(world, run, option, file):
+def test_no_password_is_taken_or_shown(world, run, option, cloud):
     status, out, err = run("adopt", *HOSTS, option, "a=qemu+ssh://user:geheim@a.example/system?x=geheim")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "password" in err
     assert "geheim" not in err
-    assert b"geheim" not in file.read_bytes()
+    assert b"geheim" not in cloud.read_bytes()
     assert "hidden" not in repr(LibvirtHost("qemu+ssh://b.example/system?keyfile=/root/hidden"))
     with pytest.raises(InvalidField, match="is no URI") as caught:
         LibvirtHost("qemu+ssh://user:geheim@[::1/system")
@@ -389,7 +367,7 @@ def test_no_wrong_use_shows_what_a_uri_holds(world, run, argv, uri):
     assert "geheim" not in err
 
 
-def test_a_misspelt_option_with_a_uri_is_still_told(run, file):
+def test_a_misspelt_option_with_a_uri_is_still_told(run, cloud):
     assert run("adopt", "--hots", "x=qemu+ssh://u:geheim@a/system")[2] == (
         "novastate: unrecognized arguments: --hots …; did you mean --host or --forget or -h?\n"
     )
@@ -397,12 +375,12 @@ def test_a_misspelt_option_with_a_uri_is_still_told(run, file):
 
 @pytest.mark.parametrize("option", ["--host", "--migrate-uri"])
 @pytest.mark.parametrize("query", ["password=geheim", "a=1;PassWord=geheim", "a=1&p%61ssword=geheim"])
-def test_no_password_is_taken_as_a_parameter(world, run, option, query, file):
+def test_no_password_is_taken_as_a_parameter(world, run, option, query, cloud):
     status, out, err = run("adopt", *HOSTS, option, f"a=qemu+tls://a.example/system?{query}")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "password" in err
     assert "geheim" not in err
-    assert b"geheim" not in file.read_bytes()
+    assert b"geheim" not in cloud.read_bytes()
 
 
 def test_what_a_host_may_be_overcommitted_by_decides_what_moves_there(world, web, run):
@@ -454,7 +432,7 @@ def test_a_server_that_is_gone_is_forgotten_with_its_claims(world, web, run, mon
     assert run("live-migration", "web", "b")[0] == 0
 
 
-def test_where_one_is_not_gone_none_is_forgotten(run, file, monkeypatch):
+def test_where_one_is_not_gone_none_is_forgotten(run, cloud, monkeypatch):
     world = SimulatedCloud([SimulatedHost(host=name) for name in ("a", "b", "c")], clock=RealClock(speed=40))
     monkeypatch.setattr(libvirt_hosts, "_driver", lambda name, *_: world.drivers[name])
     guest(world, "web", "a")
@@ -490,14 +468,14 @@ def test_no_parameter_of_a_uri_is_printed(world, web, run, caplog):
     assert "qemu+ssh://b.example/system" in more
 
 
-def test_a_file_never_mixes_hosts(world, web, run, file):
+def test_a_file_never_mixes_hosts(world, web, run, cloud):
     assert run("boot", "sim")[0] == 0
     status, out, err = run("adopt", *HOSTS)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "simulated hosts" in err
     assert run("delete", "sim")[0] == 0
     assert "simulated hosts" in run("adopt", *HOSTS)[2], "it was used"
-    file.unlink()
+    cloud.unlink()
     assert run("adopt", *HOSTS)[0] == 0
     status, _, err = run("boot", "sim")
     assert (status, err.count("\n")) == (1, 1)
@@ -517,18 +495,18 @@ def test_a_file_that_was_only_looked_at_is_taken_over(world, web, run, looked):
     assert run("live-migration", "web", "b")[0] == 0
 
 
-def test_a_file_of_both_kinds_or_of_nonsense_is_one_clear_line(world, web, run, file):
+def test_a_file_of_both_kinds_or_of_nonsense_is_one_clear_line(world, web, run, cloud):
     import sqlite3
 
     run("adopt", *HOSTS)
-    with sqlite3.connect(file) as db:
+    with sqlite3.connect(cloud) as db:
         db.execute(
             "UPDATE novastate_documents SET body = ? WHERE name = 'libvirt-hosts'", ['{"hosts": {"a": {"uri": 5}}}']
         )
     status, _, err = run("pause", "web")
     db.close()
     assert (status, err.count("\n")) == (1, 1)
-    with sqlite3.connect(file) as db:
+    with sqlite3.connect(cloud) as db:
         db.execute("UPDATE novastate_documents SET name = 'simulated-cloud' WHERE name = 'libvirt-hosts'")
     db.close()
     assert run("pause", "web")[0] == 1
@@ -548,10 +526,10 @@ def test_a_forecast_takes_a_recording_or_a_server_and_not_the_other_ones_options
     assert run("forecast", "web", "b")[0] == 1
 
 
-def test_a_guest_whose_name_looks_like_a_file_is_forecast(world, run, tmp_path, monkeypatch, file):
+def test_a_guest_whose_name_looks_like_a_file_is_forecast(world, run, tmp_path, monkeypatch, cloud):
     monkeypatch.chdir(tmp_path)
     status, _, err = run("forecast", "31-x.json")
-    assert (status, err.count("\n"), file.exists()) == (2, 1, False)
+    assert (status, err.count("\n"), cloud.exists()) == (2, 1, False)
     guest(world, "31-x.json", "a")
     run("adopt", *HOSTS)
     status, out, err = run("forecast", "31-x.json", "b")
@@ -561,11 +539,11 @@ def test_a_guest_whose_name_looks_like_a_file_is_forecast(world, run, tmp_path, 
     assert (status, "a recording" in err) == (2, True)
 
 
-def test_a_forecast_needs_no_lock(world, web, run, file, monkeypatch):
+def test_a_forecast_needs_no_lock(world, web, run, cloud, monkeypatch):
     import fcntl
 
     run("adopt", *HOSTS)
-    handle = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT)
+    handle = os.open(f"{cloud}.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         assert run("forecast", "web", "b")[0] == 0
@@ -610,9 +588,9 @@ def test_whoever_interrupts_a_migration_can_recover_it(world, web, run, monkeypa
     assert (row(run)["task"], row(run)["host"], world.running(web)) == ("idle", "b", ["b"])
 
 
-def test_doctor_asks_the_hosts_and_makes_no_file(world, web, run, file, monkeypatch):
+def test_doctor_asks_the_hosts_and_makes_no_file(world, web, run, cloud, monkeypatch):
     run("doctor")
-    assert not file.exists()
+    assert not cloud.exists()
     run("adopt", *HOSTS)
     from novastate.drivers import libvirt
 
@@ -648,7 +626,7 @@ def test_doctor_asks_the_hosts_and_makes_no_file(world, web, run, file, monkeypa
     assert rows["libvirt-python"]["state"] in {"ok", "missing"}
 
 
-def test_without_libvirt_python_it_says_what_to_install(file, tmp_path):
+def test_without_libvirt_python_it_says_what_to_install(cloud, tmp_path):
     (tmp_path / "libvirt.py").write_text("raise ModuleNotFoundError('no libvirt', name='libvirt')")
     done = subprocess.run(
         [sys.executable, "-m", "novastate", "adopt", "--host", "a=test:///default"],
@@ -662,7 +640,7 @@ if importlib.util.find_spec(
     "libvirt"
 ):  # libvirt's own test driver is part of its library; there is nothing to run without it
 
-    def test_a_host_of_libvirt_itself(file, run):
+    def test_a_host_of_libvirt_itself(cloud, run):
         status, out, err = run("adopt", "--host", "a=test:///default")
         assert (status, err) == (0, "")
         assert "adopted  test: active on a (power RUNNING), 2 vCPUs, 8192 MiB" in out, (

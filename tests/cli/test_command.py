@@ -12,32 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from novastate.cli import main
 from novastate.cli.machine import MACHINES
 
 LAW = "uniform wss=16MiB rate=8MiB/s"
-
-
-@pytest.fixture
-def cloud(tmp_path, monkeypatch):
-    path = tmp_path / "cloud.sqlite"
-    monkeypatch.setenv("NOVASTATE_CLOUD", str(path))
-    return path
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process: status, output, error output."""
-
-    def run(*argv):
-        try:
-            status = main(list(argv))
-        except SystemExit as end:
-            status = end.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -6,24 +6,6 @@ import json
 
 import pytest
 
-from novastate.cli import main
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs the command in this process, on a cloud of its own: status, output, error output."""
-    monkeypatch.setenv("NOVASTATE_CLOUD", str(tmp_path / "cloud.sqlite"))
-
-    def run(*argv):
-        try:
-            status = main(list(argv))
-        except SystemExit as end:
-            status = end.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
 
 @pytest.fixture
 def web(run):
