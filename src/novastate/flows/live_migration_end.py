@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from novastate.drivers import GuestInfo
-from novastate.errors import DriverError, GuestNotFound, StaleState
+from novastate.errors import DriverError, StaleState
 from novastate.flows.effects import Flow, Notify, Release
-from novastate.flows.steps import amend, call, tell
+from novastate.flows.steps import amend, look, tell
 from novastate.machines import (
     LiveMigrationMachine,
     MigrationStatus,
@@ -98,15 +98,12 @@ class _Half(DriverError):
 
 def _look(uuid: str, host: str) -> Flow[PowerState | DriverError | None]:
     """The guest's power state on *host*, None if it is not there (or only on its way), the error if the host cannot tell."""
-    try:
-        info: GuestInfo = yield from call(host, "get_info", uuid)
-    except GuestNotFound:
-        return None
-    except DriverError as error:
-        return error
-    if info.outgoing:
+    found = yield from look(host, uuid)
+    if not isinstance(found, GuestInfo):
+        return found
+    if found.outgoing:
         return _Half(f"guest {uuid}: post-copy has not ended, half of its memory is here", host=host)
-    return None if info.incoming else info.power_state
+    return None if found.incoming else found.power_state
 
 
 def complete(

@@ -38,7 +38,7 @@ from novastate.errors import (
     StaleState,
 )
 from novastate.flows.effects import Find, Flow, Load, Notify, Now, Release, Save, Wait
-from novastate.flows.steps import call, named, reload, tell, write
+from novastate.flows.steps import call, look, named, reload, tell, write
 from novastate.machines import ACTIONS, Action, PowerState, TaskMachine, TaskState, VMMachine, VMState, begin
 from novastate.objects import Allocation, Instance
 
@@ -262,14 +262,10 @@ def _drive(instance: Instance, row: _Row, grace: float) -> Flow[Instance]:
 
 def _look(host: str, uuid: str) -> Flow[PowerState | None]:
     """What the guest is: NOSTATE where there is none, None if the host does not say."""
-    try:
-        info = yield from call(host, "get_info", uuid)
-    except GuestNotFound:
-        return PowerState.NOSTATE
-    except DriverError:
+    found = yield from look(host, uuid)
+    if isinstance(found, DriverError):
         return None
-    power: PowerState = info.power_state
-    return power
+    return PowerState.NOSTATE if found is None else found.power_state
 
 
 def _undo(instance: Instance, power: PowerState | None, *, error: bool) -> Flow[None]:

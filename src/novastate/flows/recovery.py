@@ -27,7 +27,7 @@ from novastate.flows.live_migration_monitor import Monitored, kept, monitor
 from novastate.flows.live_migration_options import LiveMigrationOptions, of_json
 from novastate.flows.power import drive_on
 from novastate.flows.requests import active_live_migration
-from novastate.flows.steps import call, tell
+from novastate.flows.steps import call, look, tell
 from novastate.machines import (
     MigrationStatus,
     PowerState,
@@ -115,13 +115,10 @@ def _power(instance: Instance) -> Flow[tuple[PowerState, DriverError | None]]:
     """What the hypervisor says of the guest, NOSTATE where it has none; the record's word and the error if it is silent."""
     if instance.host is None:
         return PowerState.NOSTATE, None
-    try:
-        power: PowerState = (yield from call(instance.host, "get_info", instance.uuid)).power_state
-    except GuestNotFound:
-        return PowerState.NOSTATE, None
-    except DriverError as error:
-        return instance.power_state, error
-    return power, None
+    found = yield from look(instance.host, instance.uuid)
+    if isinstance(found, DriverError):
+        return instance.power_state, found
+    return PowerState.NOSTATE if found is None else found.power_state, None
 
 
 def _live_migration(

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from novastate.errors import DriverError, DriverTimeout, IllegalTransition, StaleState
+from novastate.drivers import GuestInfo
+from novastate.errors import DriverError, DriverTimeout, GuestNotFound, IllegalTransition, StaleState
 from novastate.flows.effects import Call, Flow, Load, Save, Wait
 from novastate.machines import TaskState, VMState
 from novastate.objects import Instance, Migration
 
-__all__ = ["RETRIES", "Told", "amend", "call", "named", "reload", "tell", "write"]
+__all__ = ["RETRIES", "Told", "amend", "call", "look", "named", "reload", "tell", "write"]
 
 #: How often a call with a lost reply, or a save that lost, is tried in all.
 RETRIES = 4
@@ -32,6 +33,17 @@ def call(host: str, method: str, *args: Any, **kwargs: Any) -> Flow[Any]:
                 raise
             yield Wait(1.0)
     raise AssertionError("unreachable")
+
+
+def look(host: str, uuid: str) -> Flow[GuestInfo | DriverError | None]:
+    """The guest as *host* has it: None if it is not there, the error if the host does not say."""
+    try:
+        found: GuestInfo = yield from call(host, "get_info", uuid)
+    except GuestNotFound:
+        return None
+    except DriverError as error:
+        return error
+    return found
 
 
 class Told:
