@@ -34,6 +34,7 @@ __all__ = [
     "check_json",
     "check_literal",
     "check_mapping",
+    "check_nullable",
     "check_pattern",
     "check_record",
     "check_sequence",
@@ -241,6 +242,15 @@ def check_mapping(take_key: Check, take: Check) -> Check:
             problem.where = f"[{name!r}]{problem.where}"
             raise
         return FrozenDict(taken)
+
+    return check
+
+
+def check_nullable(take: Check) -> Check:
+    """Takes None too."""
+
+    def check(value: Any) -> Any:
+        return None if value is None else take(value)
 
     return check
 

@@ -19,6 +19,7 @@ from novastate.objects.checks import (
     check_json,
     check_literal,
     check_mapping,
+    check_nullable,
     check_pattern,
     check_record,
     check_sequence,
@@ -84,6 +85,14 @@ def _kind(annotation: Any) -> tuple[Kind, frozenset[object]]:
     return _kind_of(annotation, origin, marks), frozenset(marks)
 
 
+def _element(annotation: Any) -> Kind:
+    """The kind of what a container holds: ``str | None`` takes None beside texts."""
+    meant = understand(annotation)
+    if not meant.nullable or meant.kind.tag == "json":
+        return meant.kind
+    return Kind("nullable", check_nullable(meant.kind.check), (meant.kind,))
+
+
 def _kind_of(annotation: Any, origin: Any, marks: tuple[object, ...]) -> Kind:
     for mark in marks:
         if isinstance(mark, Range):
@@ -101,10 +110,10 @@ def _kind_of(annotation: Any, origin: Any, marks: tuple[object, ...]) -> Kind:
     if origin is Literal:
         return Kind("literal", check_literal(args), args)
     if origin is Mapping:
-        key, item = _kind(args[0])[0], _kind(args[1])[0]
+        key, item = _kind(args[0])[0], _element(args[1])
         return Kind("map", check_mapping(key.check, item.check), (key, item))
     if origin is Sequence:
-        item = _kind(args[0])[0]
+        item = _element(args[0])
         return Kind("seq", check_sequence(item.check), (item,))
     if origin is Set:
         item = _kind(args[0])[0]

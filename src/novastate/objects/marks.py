@@ -72,6 +72,10 @@ class Note(Enum):
     FIXED = "fixed"
     #: Any JSON value.
     JSON = "json"
+    #: On Nova's wire the sequence travels in an object of its own: of Tags, in a TagList.
+    BOXED = "boxed"
+    #: On Nova's wire the value is a JSON text.
+    JSON_TEXT = "json text"
 
 
 class Moves:
