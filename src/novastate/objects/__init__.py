@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from novastate.objects.compute_node import ComputeNode, HVSpec, Service
     from novastate.objects.convert import configure, dumps, loads, make_converter
     from novastate.objects.flavor import Flavor
+    from novastate.objects.host_numa import NUMACell, NUMAPagesTopology, NUMATopology
     from novastate.objects.image import ImageMeta, ImageMetaProps
     from novastate.objects.instance import Instance
     from novastate.objects.live_migrate_data import (
@@ -106,6 +107,9 @@ __all__ = [
     "LiveMigrateData",
     "Migration",
     "MigrationContext",
+    "NUMACell",
+    "NUMAPagesTopology",
+    "NUMATopology",
     "NUMATopologyLimits",
     "NetworkInterfaceMetadata",
     "NetworkMetadata",
@@ -151,6 +155,7 @@ _HOMES = {
     "compute_node": ("ComputeNode", "HVSpec", "Service"),
     "convert": ("configure", "dumps", "loads", "make_converter"),
     "flavor": ("Flavor",),
+    "host_numa": ("NUMACell", "NUMAPagesTopology", "NUMATopology"),
     "image": ("ImageMeta", "ImageMetaProps"),
     "instance": ("Instance",),
     "live_migrate_data": (

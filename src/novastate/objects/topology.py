@@ -1,9 +1,11 @@
 """How a guest's CPUs and memory lie: sockets, cores, threads, NUMA cells."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Annotated
+from typing import Annotated
 
 from novastate.objects.base import Record, value
-from novastate.objects.marks import Count, CountOrMinus1, Uuid
+from novastate.objects.marks import I64, Count, CountOrMinus1, Range, Uuid
 from novastate.objects.values import UNSET, Unset
 from novastate.objects.vocabulary import (
     Architecture,
@@ -20,10 +22,14 @@ __all__ = [
     "InstanceNUMATopology",
     "NUMATopologyLimits",
     "NetworkMetadata",
+    "PageSize",
     "VirtCPUFeature",
     "VirtCPUModel",
     "VirtCPUTopology",
 ]
+
+#: A page size in KiB; until one was chosen -1 (small), -2 (large) or -3 (any): the MEMPAGES of Nova's virt/hardware.py.
+PageSize = Annotated[int, Range(-3, I64 - 1)]
 
 
 @value
@@ -60,8 +66,9 @@ class VirtCPUModel(Record):
 class InstanceNUMACell(Record):
     """One NUMA cell of a guest. Nova's InstanceNUMACell 1.6.
 
-    *memory*: MiB; *pagesize*: KiB. *cpuset* are guest CPUs that float, *pcpuset* those that are pinned;
-    *cpu_pinning_raw* maps a guest CPU (as text, as on Nova's wire) to its host CPU.
+    *memory*: MiB; *pagesize*: KiB, or -1 for the smallest that the host has, -2 for a larger one, -3 for any. *cpuset* are
+    guest CPUs that float, *pcpuset* those that are pinned; *cpu_pinning_raw* maps a guest CPU (as text, as on Nova's wire)
+    to its host CPU; *cpuset_reserved*: host CPUs that the hypervisor keeps for this guest.
     """
 
     id: int
@@ -69,7 +76,7 @@ class InstanceNUMACell(Record):
     pcpuset: Set[int] = frozenset()
     cpuset_reserved: Set[int] | None = None
     memory: Count
-    pagesize: Count | None = None
+    pagesize: Annotated[int, Range(-3, I64 - 1)] | None = None
     cpu_topology: VirtCPUTopology | Unset | None = UNSET
     cpu_pinning_raw: Mapping[str, int] | None = None
     cpu_policy: CPUAllocationPolicy | None = None
