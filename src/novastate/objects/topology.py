@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence, Set
 from typing import Annotated
-from typing import Annotated
 
 from novastate.objects.base import Record, value
 from novastate.objects.marks import I64, Count, CountOrMinus1, Range, Uuid
