@@ -24,6 +24,7 @@ from novastate.objects import (
     RequestSpec,
     convert,
     dumps,
+    json_text,
     loads,
     make_converter,
 )
@@ -40,19 +41,21 @@ SIX = [
     strategies.live_migrate_data,
     strategies.allocations,
 ]
-PRESETS = ["json", "orjson"]
+PRESETS = ["json", "orjson", "msgspec"]
 
 
-@pytest.fixture(params=PRESETS)
+@pytest.fixture(params=["json", "orjson"])
 def codec(request, monkeypatch):
     """The module's own functions on either JSON library."""
     if request.param == "json":
         encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        monkeypatch.setattr(convert, "_codec", lambda: (lambda data: encoder.encode(data).encode(), json.loads))
+        monkeypatch.setattr(
+            json_text, "_codec", lambda: (lambda data: encoder.encode(data).encode(), json_text._strict)
+        )
     else:
         import orjson
 
-        monkeypatch.setattr(convert, "_codec", lambda: (orjson.dumps, orjson.loads))
+        monkeypatch.setattr(json_text, "_codec", lambda: (orjson.dumps, orjson.loads))
     return request.param
 
 

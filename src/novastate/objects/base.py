@@ -20,6 +20,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -34,6 +35,7 @@ from novastate.errors import InvalidField
 from novastate.objects.checks import ProblemError
 from novastate.objects.kinds import Kind, understand
 from novastate.objects.marks import Moves, Note, Wire
+from novastate.objects.past import LOADED, Past
 from novastate.objects.values import UNSET
 
 __all__ = [
@@ -44,9 +46,12 @@ __all__ = [
     "declared",
     "evolve",
     "fields",
+    "is_mutable",
+    "per_class",
     "prefixed",
     "record",
     "root",
+    "tracked",
     "unset",
     "value",
 ]
@@ -82,6 +87,8 @@ class Field(NamedTuple):
     moves: Moves | None
     #: Its name in Nova's objects; empty where Nova has no such field.
     wire: str
+    #: On Nova's wire: :data:`~novastate.objects.marks.Note.BOXED`, ``JSON_TEXT``, or neither.
+    form: Note | None = None
 
 
 # --- records
@@ -91,14 +98,21 @@ class Record:  # noqa: PLW1641  (attrs makes both)
     """The base of every domain object: it knows its fields, and never shows a secret.
 
     Two records are equal when they are of one class and all their fields are, ``revision`` among them. Values hash;
-    mutable records do not.
+    mutable records do not. Where a record came from (:mod:`~novastate.objects.past`) is no part of it.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_held", "_past")
 
-    if TYPE_CHECKING:  # attrs makes it
+    if TYPE_CHECKING:
+        _held: tuple[Any, ...]
+        _past: Past
 
-        def __eq__(self, other: object) -> bool: ...
+        def __eq__(self, other: object) -> bool: ...  # attrs makes it
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """Sets what a copy or a pickle carries: every slot, past every check."""
+        for name, held in state[1].items():
+            object.__setattr__(self, name, held)
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{name} cannot be deleted; {name} = UNSET says that it is not known")
@@ -192,6 +206,7 @@ def _field(cls: type[Any], attribute: Attribute[Any]) -> Field:
         fixed=Note.FIXED in meant.marks,
         moves=next((m for m in meant.marks if isinstance(m, Moves)), None),
         wire=next((m.name for m in meant.marks if isinstance(m, Wire)), attribute.name),
+        form=next((m for m in (Note.BOXED, Note.JSON_TEXT) if m in meant.marks), None),
     )
 
 
@@ -227,7 +242,7 @@ _DECLARED: dict[str, type[Any]] = {}
 
 
 def _declare(cls: type[T], **how: Any) -> type[T]:
-    made = attrs.define(cls, kw_only=True, repr=False, field_transformer=_checked, **how)
+    made = attrs.define(cls, kw_only=True, repr=False, getstate_setstate=False, field_transformer=_checked, **how)
     _DECLARED[made.__name__] = made
     return made
 
@@ -249,6 +264,22 @@ def fields(cls: type[Any]) -> Mapping[str, Field]:
     return MappingProxyType({attribute.name: attribute.metadata[Field] for attribute in attrs.fields(cls)})
 
 
+def is_mutable(cls: type[Any]) -> bool:
+    """Whether objects of *cls* can be assigned to: a record, not a value."""
+    return cls.__hash__ is None
+
+
+def per_class(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+    """Makes a function of a class remember what it has made."""
+    return cast("Callable[[type[Any]], T]", functools.cache(make))
+
+
+@per_class
+def tracked(cls: type[Any]) -> tuple[str, ...]:
+    """The names of the fields whose changes count: all that Nova has, not the revision of the store."""
+    return tuple(name for name, field in fields(cls).items() if field.wire)
+
+
 def declared() -> Mapping[str, type[Any]]:
     """Every record class, by name."""
     from novastate import objects  # noqa: PLC0415  (it loads the families, and they this file)
@@ -266,11 +297,19 @@ def unset(obj: Record) -> tuple[str, ...]:
 def evolve(obj: T, **changes: Any) -> T:
     """A new object like *obj* with *changes*, each checked; no machine is asked, so it is for values.
 
-    A state of a live record is moved by its machine.
+    It has the past of *obj*; what differs is a change. A state of a live record is moved by its machine.
 
     >>> from novastate.objects import VirtCPUTopology
     >>> evolve(VirtCPUTopology(sockets=2), cores=4)
     VirtCPUTopology(sockets=2, cores=4)
     """
-    evolved: T = attrs.evolve(cast("Any", obj), **changes)
-    return evolved
+    evolved: Any = attrs.evolve(cast("Any", obj), **changes)
+    past: Past = getattr(obj, "_past", LOADED)
+    if hasattr(obj, "_held"):
+        object.__setattr__(evolved, "_held", cast("Any", obj)._held)  # noqa: SLF001  (this file's own slot)
+    elif isinstance(obj, Record):
+        differs = {name for name in changes if getattr(obj, name) != getattr(evolved, name)}
+        past = past._replace(changed=past.changed | differs) if differs else past
+    if hasattr(obj, "_past"):
+        object.__setattr__(evolved, "_past", past)
+    return cast("T", evolved)

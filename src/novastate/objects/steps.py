@@ -1,0 +1,139 @@
+"""How one value is written and read, by what its field may hold; a :class:`Profile` says what differs between two formats.
+
+A step converts one value, and is final: what it returns goes into the object, or into the text, as it is. None is no step's
+business. A value that a step cannot take raises :class:`~novastate.errors.WireError` whose path begins inside the value
+(``[3]``, ``flavor.vcpus``); whoever holds the field puts the way to it before.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from novastate.errors import InvalidField, WireError
+from novastate.objects.base import Field, TypeName, prefixed
+from novastate.objects.kinds import Kind
+
+__all__ = ["Profile", "Step", "dump_field", "dump_step", "load_field", "load_items", "load_step", "type_of", "under"]
+
+Step = Callable[[Any], Any]
+
+
+class Profile(Protocol):
+    """A format: what it does its own way."""
+
+    def load_record(self, cls: type[Any], polymorphic: bool) -> Step:
+        """The step that reads an inner object of *cls*, or, where *polymorphic*, of a subclass of it."""
+        ...
+
+    def dump_record(self, cls: type[Any], polymorphic: bool) -> Step:
+        """The step that writes one."""
+        ...
+
+    @property
+    def load_form(self) -> Callable[[Field], Step] | None:
+        """What makes the step that reads a field with a form of its own (boxed, JSON text); None: there are no such forms."""
+        ...
+
+    @property
+    def dump_form(self) -> Callable[[Field], Step] | None:
+        """What makes the step that writes one."""
+        ...
+
+    def load_time(self, held: Any) -> Any:
+        """A time, read."""
+        ...
+
+    def dump_time(self, held: Any) -> Any:
+        """A time, written."""
+        ...
+
+
+def load_field(field: Field, profile: Profile) -> Step | None:
+    """What reads a value of *field*; None where its own check reads it as it is."""
+    make = profile.load_form if field.form else None
+    return make(field) if make else load_step(field.kind, profile)
+
+
+def dump_field(field: Field, profile: Profile) -> Step | None:
+    """What writes a value of *field*; None where it is written as it is."""
+    make = profile.dump_form if field.form else None
+    return make(field) if make else dump_step(field.kind, profile)
+
+
+def load_step(kind: Kind, profile: Profile) -> Step | None:
+    """What reads a value of *kind*; None where the check reads it as it is."""
+    match kind.tag:
+        case "record" | "any record":
+            return profile.load_record(kind.args[0], kind.tag == "any record")
+        case "datetime":
+            return profile.load_time
+        case "seq":
+            item = load_step(kind.args[0], profile)
+            return None if item is None else functools.partial(load_items, item)
+        case _:
+            return None
+
+
+def dump_step(kind: Kind, profile: Profile) -> Step | None:
+    """What writes a value of *kind*; None where it is written as it is."""
+    match kind.tag:
+        case "record" | "any record":
+            return profile.dump_record(kind.args[0], kind.tag == "any record")
+        case "enum":
+            return _value_of
+        case "datetime":
+            return profile.dump_time
+        case "set":
+            return sorted
+        case "json":
+            return _thaw
+        case "seq":
+            item = dump_step(kind.args[0], profile)
+            return list if item is None else lambda held: [item(element) for element in held]
+        case "map":
+            part = dump_step(kind.args[1], profile)
+            return dict if part is None else lambda held: {name: part(element) for name, element in held.items()}
+        case "nullable":
+            part = dump_step(kind.args[0], profile)
+            return None if part is None else lambda held: None if held is None else part(held)
+        case _:
+            return None
+
+
+def load_items(item: Step, held: Any) -> tuple[Any, ...]:
+    """A sequence, each of whose elements *item* reads."""
+    if not isinstance(held, list):
+        raise WireError("", type_of(held), "must be a sequence")
+    elements: list[Any] = held
+    out: list[Any] = []
+    for index, element in enumerate(elements):
+        try:
+            out.append(item(element))
+        except InvalidField as error:
+            raise under(error, f"[{index}]") from None
+    return tuple(out)
+
+
+def _value_of(held: Any) -> Any:
+    return held.value
+
+
+def _thaw(held: Any) -> Any:
+    if isinstance(held, Mapping):
+        return {name: _thaw(part) for name, part in cast("Mapping[str, Any]", held).items()}
+    if isinstance(held, tuple):
+        parts: tuple[Any, ...] = held
+        return [_thaw(part) for part in parts]
+    return held
+
+
+def under(error: InvalidField, where: str) -> WireError:
+    """An inner error with the path of the outer place: an index goes behind it, the inner root is replaced by it."""
+    if error.field.startswith("["):
+        return WireError(f"{where}{error.field}", error.value, error.problem, error.allowed)
+    return cast("WireError", prefixed(error, where, WireError))
+
+
+def type_of(held: object) -> str | TypeName:
+    """What an error shows of a value that may be anything: a short text as it is, else its type."""
+    return held if isinstance(held, str) else TypeName(type(held).__name__)
