@@ -1,0 +1,146 @@
+"""What an older peer gets: an object's primitive as a peer of an older version reads it.
+
+Rules of this file, which are those of ``obj_to_primitive`` of oslo.versionedobjects with a manifest:
+
+1. The root is given the version that is asked for; each object inside that of the manifest, by the kind that the field is
+   declared with (a bus, device or metadata of a subclass gets its base's). Inner objects go first, then the object.
+2. Of an object, values that the version does not know are refused, its rule is followed (:mod:`backport_rules`), and fields
+   that came later are left out (:mod:`history`).
+3. An inner object that the manifest does not name goes as it is; what is in a box gets version 1.0.
+4. ``changes`` of the root name only fields that are left; those of inner objects stay.
+
+Nova would also answer for another major version, with data that no such peer can read: that is refused here. A version
+of the manifest that is newer than the object inside is only written on it, as Nova does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple, cast
+
+from novastate.errors import WireError, near
+from novastate.objects.nova import versions
+from novastate.objects.nova.backport_rules import RULES, SEALED
+from novastate.objects.nova.history import HISTORY
+from novastate.objects.nova.tree import BOX, copied, edges
+
+__all__ = ["backport"]
+
+_NAME: Final = "nova_object.name"
+_VERSION: Final = "nova_object.version"
+_DATA: Final = "nova_object.data"
+_CHANGES: Final = "nova_object.changes"
+
+
+def backport(primitive: Mapping[str, Any], version: str, manifest: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A new primitive: *primitive* as a peer gets it that speaks *version* of it, and *manifest* of what is inside.
+
+    Without a manifest what is inside keeps the present versions, and a primitive that has *version* already is only copied.
+
+    Raises :class:`~novastate.errors.WireError`, with the path, for a version that is no ``"N.N"``, newer than the
+    primitive's or of another major; for an object that is not known; and where Nova refuses, because a value cannot be
+    said in that version. The primitive is not changed.
+
+    >>> flavor = {"nova_object.name": "Flavor", "nova_object.namespace": "nova", "nova_object.version": "1.2",
+    ...           "nova_object.data": {"name": "m1.tiny", "description": None}}
+    >>> backport(flavor, "1.1")["nova_object.data"]
+    {'name': 'm1.tiny'}
+    """
+    try:
+        made = copied(primitive)
+    except RecursionError:
+        raise WireError("$", type(primitive).__name__, "is nested too deeply") from None
+    root = _opened(made, "$")
+    target = versions.parse(version, "version")
+    _same_major(root.name, target, version, "version")
+    if target > root.version:
+        raise WireError("version", version, f"is newer than what {root.name} has, {root.envelope[_VERSION]}")
+    if manifest is None:
+        if target == root.version:
+            return root.envelope
+        manifest = versions.manifest(root.name)
+    for name, spoken in manifest.items():
+        versions.parse(spoken, f"manifest.{name}")
+    _bring(root, version, manifest)
+    changes = [field for field in root.envelope.pop(_CHANGES, ()) if field in root.data]
+    if changes:
+        root.envelope[_CHANGES] = changes
+    return root.envelope
+
+
+class _Opened(NamedTuple):
+    """An object in the copy: its envelope, what is in it, and where it is."""
+
+    envelope: dict[str, Any]
+    name: str
+    version: tuple[int, int]
+    data: dict[str, Any]
+    at: str
+
+
+def _opened(envelope: object, at: str) -> _Opened:
+    if not isinstance(envelope, dict):
+        raise WireError(at, type(envelope).__name__, "must be an object of Nova")
+    name, data = envelope.get(_NAME), envelope.get(_DATA)
+    if not isinstance(name, str) or name not in versions.CURRENT:
+        shown = name[:80] if isinstance(name, str) else type(name).__name__
+        raise WireError(f"{at}.{_NAME}", shown, "is no object of Nova", near(shown, versions.CURRENT))
+    if not isinstance(data, dict):
+        raise WireError(f"{at}.{_DATA}", type(data).__name__, "must be an object")
+    version = versions.parse(envelope.get(_VERSION), f"{at}.{_VERSION}")
+    _same_major(name, version, envelope[_VERSION], f"{at}.{_VERSION}")
+    if version > versions.parse(versions.CURRENT[name]):
+        newest = versions.CURRENT[name]
+        raise WireError(
+            f"{at}.{_VERSION}", envelope[_VERSION], f"cannot be brought back: {name} is known up to {newest}"
+        )
+    return _Opened(cast("dict[str, Any]", envelope), name, version, cast("dict[str, Any]", data), at)
+
+
+def _same_major(name: str, version: tuple[int, int], text: str, at: str) -> None:
+    newest = versions.CURRENT[name]
+    if version[0] != versions.parse(newest)[0]:
+        raise WireError(at, text, f"is of another major version than {name} has here, {newest}")
+
+
+def _bring(opened: _Opened, version: str, manifest: Mapping[str, str]) -> None:
+    """Brings an object, in place, back to *version*, and what is inside to the versions of *manifest*."""
+    target = versions.parse(version)
+    _same_major(opened.name, target, version, opened.at)
+    if opened.name not in SEALED:
+        for inner, wanted in _inside(opened, manifest):
+            _bring(inner, wanted, manifest)
+    _refuse(opened, target, version)
+    if opened.name in RULES:
+        RULES[opened.name](opened.data, target, opened.at)
+    for step in HISTORY.get(opened.name, ()):
+        if target < versions.parse(step.version):
+            for field in step.adds:
+                opened.data.pop(field, None)
+    opened.envelope[_VERSION] = version
+
+
+def _inside(opened: _Opened, manifest: Mapping[str, str]) -> Iterator[tuple[_Opened, str]]:
+    """The objects in an object, each with the version that it is to get."""
+    for field, kind in edges(opened.name).items():
+        wanted = manifest.get(kind, "1.0" if field == BOX else None)
+        held = opened.data.get(field)
+        if wanted is None or held is None:
+            continue
+        at = f"{opened.at}.{field}"
+        if isinstance(held, list):
+            for index, element in enumerate(held):
+                yield _opened(element, f"{at}[{index}]"), wanted
+        else:
+            yield _opened(held, at), wanted
+
+
+def _refuse(opened: _Opened, target: tuple[int, int], version: str) -> None:
+    """Raises where a field holds a value that came after *target*."""
+    for step in HISTORY.get(opened.name, ()):
+        for field, new in step.values.items():
+            held = opened.data.get(field)
+            if target < versions.parse(step.version) and isinstance(held, str) and held in new:
+                raise WireError(
+                    f"{opened.at}.{field}", held, f"came with version {step.version}, {version} does not know it"
+                )
