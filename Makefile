@@ -4,16 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
+# The real Nova that tests/nova compares with; NOVASTATE_NOVA_VENV names an environment that has it already.
+NOVA := build/nova-venv
 KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
-.PHONY: demo test bench bench-lab lab docs lint system-deps clean setup build
+.PHONY: demo test bench bench-lab bench-objects lab test-nova nova-venv docs lint system-deps clean setup build
 
 # The main job: a simulated cloud, one live migration from request to completion.
 demo: $(VENV)/.built
 	$(BIN)/novastate demo
 
 # Every suite, on the compiled and on the pure-Python variant; ends with one line of counts.
-test: setup
+test: setup nova-venv
 	$(BIN)/python tests/suites.py
 
 lint: setup
@@ -25,6 +27,10 @@ docs: setup
 # Two real libvirt daemons. Asked for by name, a lab that cannot run is a failure; `make test` only reports it.
 lab: setup
 	$(BIN)/python tests/suites.py --require lab
+
+# Nova's own objects beside ours. Asked for by name, a Nova that cannot be installed is a failure; `make test` only reports it.
+test-nova: setup nova-venv
+	$(BIN)/python tests/suites.py --require nova
 
 bench: setup
 	$(PIP) install --group bench
@@ -40,6 +46,16 @@ setup: $(VENV)/.ready
 	  if ! pkg-config --exists libvirt 2>/dev/null; then \
 	    echo "setup: without libvirt-python: libvirt's development files are not installed (as root: make system-deps)"; \
 	  elif ! $(PIP) install 'novastate[libvirt]'; then echo "setup: without libvirt-python: it could not be installed"; fi; }
+
+# Some 130 packages, for tests alone, in an environment of their own: once, and again when the versions change. It never fails:
+# who needs it asks tests/nova/needs.py.
+nova-venv: $(VENV)/.venv
+	@[ -n "$$NOVASTATE_NOVA_VENV" ] || cmp -s tests/nova/constraints.txt $(NOVA)/.ready || { \
+	  mkdir -p build && $(BIN)/python -m venv --clear $(NOVA) \
+	  && timeout 600 $(NOVA)/bin/python -m pip --disable-pip-version-check --timeout 60 --retries 2 \
+	    install nova -c tests/nova/constraints.txt >$(NOVA).log 2>&1 \
+	  && cp tests/nova/constraints.txt $(NOVA)/.ready; } \
+	  || { echo "setup: without the real nova for tests/nova: it could not be installed ($(NOVA).log)"; grep -m 1 ERROR $(NOVA).log; }
 
 # --- the virtual environment: python, then the package, then the tools of `make test`
 

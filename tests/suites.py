@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from lab.needs import no_lab
+from nova.needs import no_nova
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -67,8 +68,8 @@ def pytest(*args: str) -> list[str]:
     return tool("pytest", "-q", "--continue-on-collection-errors", *args)
 
 
-#: Suites of their own: they need root, packages or a server.
-APART = ["--ignore=tests/lab", "--ignore=tests/database"]
+#: Suites of their own: they need root, packages, a server or the real Nova.
+APART = ["--ignore=tests/lab", "--ignore=tests/database", "--ignore=tests/nova"]
 
 
 def no_kernels() -> str:
@@ -95,6 +96,8 @@ SUITES = [
         [tool("sphinx-build", "-q", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build/html")],
     ),
     Suite("database", [pytest("tests/database")], missing=no_database),
+    # Its objects and ours, in one conversation; the examples are the same in every run.
+    Suite("nova", [pytest("tests/nova")], {"HYPOTHESIS_PROFILE": "ci"}, missing=no_nova, deadline=600),
     # Two labs at once, a file of tests each in turn: most of their time is waiting.
     Suite("lab", [pytest("tests/lab", "-n", "2", "--dist", "loadfile")], missing=no_lab, deadline=1800),
 ]
