@@ -13,17 +13,23 @@ from hypothesis.strategies import SearchStrategy
 from novastate.machines import MigrationStatus, MigrationType, PowerState, TaskState, VMMachine, VMState
 from novastate.objects import (
     UNSET,
+    Aggregate,
     Allocation,
+    BlockDeviceMapping,
     ComputeNode,
     Flavor,
     ImageMetaProps,
     Instance,
     InstanceInfoCache,
+    InstanceList,
     InstanceNUMACell,
     LibvirtLiveMigrateData,
     Migration,
+    MigrationList,
     RequestSpec,
+    Selection,
     Tag,
+    TagList,
     Unset,
     dumps,
     evolve,
@@ -97,6 +103,25 @@ assert_type(InstanceNUMACell(id=0, memory=1, cpuset={0, 1}).cpuset, Set[int])
 assert_type(ImageMetaProps(hw_cpu_policy="dedicated").hw_tpm_version, Literal["1.2", "2.0"] | Unset)
 ImageMetaProps(hw_cpu_policy="dedicatet")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_type(Allocation(consumer=UUID, host="a", vcpus=1, memory_mb=1).migration, bool)
+
+disk = BlockDeviceMapping(source_type="volume", boot_index=0)
+assert_type(disk.boot_index, int | None)
+assert_type(disk.is_root, bool)
+BlockDeviceMapping(source_type="tape")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(Aggregate(name="az-1").availability_zone, str | None)
+assert_type(Selection(compute_node_uuid=UUID, service_host="a", nodename="a", cell_uuid=UUID).service_host, str)
+
+# A list is a sequence of its class; a slice of it is such a list again.
+servers = InstanceList(objects=[server])
+assert_type(servers[0], Instance)
+assert_type(servers[:1], InstanceList)
+assert_type(servers.objects, Sequence[Instance])
+assert_type([one.host for one in servers], list[str | None])
+assert_type(list(MigrationList()), list[Migration])
+some: Sequence[Instance] = servers
+server.tags = TagList(objects=[Tag(resource_id=UUID, tag="web")])
+TagList(objects=[server])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+servers.objects = []  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 assert_type(unset(server), tuple[str, ...])
 assert_type(dumps(server), bytes)

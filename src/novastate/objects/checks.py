@@ -196,10 +196,10 @@ def _not_one_of(value: object, called: str, values: Sequence[object]) -> Problem
 
 
 def check_sequence(take: Check) -> Check:
-    """Takes a sequence, as a tuple."""
+    """Takes a sequence that is no text, as a tuple."""
 
     def check(value: Any) -> Any:
-        if not isinstance(value, tuple | list):
+        if not isinstance(value, tuple | list) and (isinstance(value, str | bytes) or not isinstance(value, Sequence)):
             raise ProblemError(value, "must be a sequence")
         index = 0
         taken: list[Any] = []

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 from novastate.objects.base import Record, record, value
-from novastate.objects.marks import Count, IpAddress, LegacyStr, Ratio, Revision, Uuid
+from novastate.objects.marks import Count, IpAddress, LegacyStr, Note, Ratio, Revision, Uuid
 from novastate.objects.pci import PciDevicePool
 from novastate.objects.persistent import PersistentRecord, PersistentValue
 from novastate.objects.values import UNSET, Unset
@@ -50,17 +51,17 @@ class ComputeNode(PersistentRecord):
     free_ram_mb: int | None = None
     free_disk_gb: int | None = None
     disk_available_least: int | None = None
-    current_workload: Count | None = None
-    running_vms: Count | None = None
+    current_workload: int | None = None
+    running_vms: int | None = None
     cpu_allocation_ratio: Ratio = 0.0
     ram_allocation_ratio: Ratio = 0.0
     disk_allocation_ratio: Ratio = 0.0
     cpu_info: str | None = None
     metrics: str | None = None
-    stats: Mapping[str, str] | None = None
+    stats: Mapping[str, str | None] | None = None
     numa_topology: str | None = None
     supported_hv_specs: Sequence[HVSpec] | Unset = UNSET
-    pci_device_pools: Sequence[PciDevicePool] | None = None
+    pci_device_pools: Annotated[Sequence[PciDevicePool], Note.BOXED] | None = None
     mapped: Count = 0
     revision: Revision = 0
 

@@ -43,28 +43,31 @@ __all__ = ["ImageMeta", "ImageMetaProps"]
 
 @value
 class ImageMetaProps(Record):
-    """What an image asks of its guest; a property that the image does not have is UNSET. Nova's ImageMetaProps 1.44."""
+    """What an image asks of its guest; a property that the image does not have is UNSET. Nova's ImageMetaProps 1.44.
+
+    Numbers and identifiers are as the owner of the image wrote them: like Nova, we take any.
+    """
 
     hw_architecture: Architecture | Unset = UNSET
     hw_auto_disk_config: str | Unset = UNSET
     hw_boot_menu: bool | Unset = UNSET
     hw_cdrom_bus: DiskBus | Unset = UNSET
-    hw_cpu_cores: Count | Unset = UNSET
-    hw_cpu_max_cores: Count | Unset = UNSET
-    hw_cpu_max_sockets: Count | Unset = UNSET
-    hw_cpu_max_threads: Count | Unset = UNSET
+    hw_cpu_cores: int | Unset = UNSET
+    hw_cpu_max_cores: int | Unset = UNSET
+    hw_cpu_max_sockets: int | Unset = UNSET
+    hw_cpu_max_threads: int | Unset = UNSET
     hw_cpu_policy: CPUAllocationPolicy | Unset = UNSET
     hw_cpu_realtime_mask: str | Unset = UNSET
-    hw_cpu_sockets: Count | Unset = UNSET
+    hw_cpu_sockets: int | Unset = UNSET
     hw_cpu_thread_policy: CPUThreadAllocationPolicy | Unset = UNSET
-    hw_cpu_threads: Count | Unset = UNSET
+    hw_cpu_threads: int | Unset = UNSET
     hw_device_id: int | Unset = UNSET
     hw_disk_bus: DiskBus | Unset = UNSET
     hw_disk_type: str | Unset = UNSET
     hw_emulation_architecture: Architecture | Unset = UNSET
     hw_ephemeral_encryption: bool | Unset = UNSET
     hw_ephemeral_encryption_format: BlockDeviceEncryptionFormatType | Unset = UNSET
-    hw_ephemeral_encryption_secret_uuid: Uuid | Unset = UNSET
+    hw_ephemeral_encryption_secret_uuid: str | Unset = UNSET
     hw_firmware_stateless: bool | Unset = UNSET
     hw_firmware_type: FirmwareType | Unset = UNSET
     hw_floppy_bus: DiskBus | Unset = UNSET
@@ -72,31 +75,31 @@ class ImageMetaProps(Record):
     hw_ipxe_boot: bool | Unset = UNSET
     hw_locked_memory: bool | Unset = UNSET
     hw_machine_type: str | Unset = UNSET
-    hw_maxphysaddr_bits: Count | Unset = UNSET
+    hw_maxphysaddr_bits: int | Unset = UNSET
     hw_maxphysaddr_mode: MaxPhyAddrMode | Unset = UNSET
     hw_mem_encryption: bool | Unset = UNSET
     hw_mem_encryption_model: MemEncryptionModel | Unset = UNSET
     hw_mem_page_size: str | Unset = UNSET
     hw_numa_cpus: Sequence[Set[int]] | Unset = UNSET
     hw_numa_mem: Sequence[int] | Unset = UNSET
-    hw_numa_nodes: Count | Unset = UNSET
+    hw_numa_nodes: int | Unset = UNSET
     hw_pci_numa_affinity_policy: PCINUMAAffinityPolicy | Unset = UNSET
     hw_pmu: bool | Unset = UNSET
     hw_pointer_model: PointerModelType | Unset = UNSET
     hw_qemu_guest_agent: bool | Unset = UNSET
-    hw_redirected_usb_ports: Count | Unset = UNSET
+    hw_redirected_usb_ports: int | Unset = UNSET
     hw_rescue_bus: DiskBus | Unset = UNSET
     hw_rescue_device: BlockDeviceType | Unset = UNSET
     hw_rng_model: RNGModel | Unset = UNSET
     hw_scsi_model: SCSIModel | Unset = UNSET
-    hw_serial_port_count: Count | Unset = UNSET
+    hw_serial_port_count: int | Unset = UNSET
     hw_sound_model: SoundModelType | Unset = UNSET
     hw_time_hpet: bool | Unset = UNSET
     hw_tpm_model: TPMModel | Unset = UNSET
     hw_tpm_version: TPMVersion | Unset = UNSET
     hw_usb_model: USBControllerModelType | Unset = UNSET
     hw_video_model: VideoModel | Unset = UNSET
-    hw_video_ram: Count | Unset = UNSET
+    hw_video_ram: int | Unset = UNSET
     hw_vif_model: VIFModel | Unset = UNSET
     hw_vif_multiqueue_enabled: bool | Unset = UNSET
     hw_viommu_model: VIOMMUModel | Unset = UNSET
@@ -105,19 +108,19 @@ class ImageMetaProps(Record):
     hw_watchdog_action: WatchdogAction | Unset = UNSET
     img_bdm_v2: bool | Unset = UNSET
     img_bittorrent: bool | Unset = UNSET
-    img_block_device_mapping: Sequence[Mapping[str, str]] | Unset = UNSET
+    img_block_device_mapping: Sequence[Mapping[str, str | None]] | Unset = UNSET
     img_cache_in_nova: bool | Unset = UNSET
-    img_compression_level: Count | Unset = UNSET
+    img_compression_level: int | Unset = UNSET
     img_config_drive: ConfigDrivePolicy | Unset = UNSET
     img_hide_hypervisor_id: bool | Unset = UNSET
     img_hv_requested_version: str | Unset = UNSET
     img_hv_type: HVType | Unset = UNSET
     img_linked_clone: bool | Unset = UNSET
-    img_mappings: Sequence[Mapping[str, str]] | Unset = UNSET
+    img_mappings: Sequence[Mapping[str, str | None]] | Unset = UNSET
     img_owner_id: str | Unset = UNSET
     img_root_device_name: str | Unset = UNSET
     img_signature: str | Unset = UNSET
-    img_signature_certificate_uuid: Uuid | Unset = UNSET
+    img_signature_certificate_uuid: str | Unset = UNSET
     img_signature_hash_method: ImageSignatureHashType | Unset = UNSET
     img_signature_key_type: ImageSignatureKeyType | Unset = UNSET
     img_use_agent: bool | Unset = UNSET

@@ -1,28 +1,21 @@
 """An instance: one virtual machine, as the control plane knows it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 from novastate.machines import PowerMachine, PowerState, TaskMachine, TaskState, VMMachine, VMState
 from novastate.objects.base import record
 from novastate.objects.compute_node import Service
+from novastate.objects.devices import InstanceDeviceMetadata
+from novastate.objects.ec2 import EC2Ids
 from novastate.objects.flavor import Flavor
-from novastate.objects.marks import Count, GuardedMap, Ip, Moves, Percent, Revision, SecretStr, Uuid
+from novastate.objects.marks import Count, GuardedMap, Ip, Moves, Note, Percent, Revision, SecretStr, Uuid
 from novastate.objects.migration import MigrationContext
-from novastate.objects.parts import (
-    EC2Ids,
-    InstanceDeviceMetadata,
-    InstanceFault,
-    InstanceInfoCache,
-    KeyPair,
-    Resource,
-    SecurityGroup,
-    Tag,
-    TrustedCerts,
-)
+from novastate.objects.parts import InstanceFault, InstanceInfoCache, KeyPair, SecurityGroup, Tag, TrustedCerts
 from novastate.objects.pci import InstancePCIRequests, PciDevice
 from novastate.objects.persistent import PersistentRecord
+from novastate.objects.resources import Resource
 from novastate.objects.topology import InstanceNUMATopology, VirtCPUModel
 from novastate.objects.values import EMPTY, UNSET, Unset
 
@@ -77,7 +70,7 @@ class Instance(PersistentRecord):
     launched_at: datetime | None = None
     terminated_at: datetime | None = None
     availability_zone: str | None = None
-    services: Sequence[Service] | Unset = UNSET
+    services: Annotated[Sequence[Service], Note.BOXED] | Unset = UNSET
 
     # --- what it has
     flavor: Flavor
@@ -92,8 +85,8 @@ class Instance(PersistentRecord):
     numa_topology: InstanceNUMATopology | Unset | None = UNSET
     vcpu_model: VirtCPUModel | Unset | None = UNSET
     pci_requests: InstancePCIRequests | Unset | None = UNSET
-    pci_devices: Sequence[PciDevice] | Unset | None = UNSET
-    resources: Sequence[Resource] | Unset | None = UNSET
+    pci_devices: Annotated[Sequence[PciDevice], Note.BOXED] | Unset | None = UNSET
+    resources: Annotated[Sequence[Resource], Note.BOXED] | Unset | None = UNSET
     device_metadata: InstanceDeviceMetadata | Unset | None = UNSET
 
     # --- what it boots from and how it is set up
@@ -113,17 +106,17 @@ class Instance(PersistentRecord):
     user_data: SecretStr | None = None
     key_name: str | None = None
     key_data: SecretStr | None = None
-    keypairs: Sequence[KeyPair] | Unset = UNSET
+    keypairs: Annotated[Sequence[KeyPair], Note.BOXED] | Unset = UNSET
     trusted_certs: TrustedCerts | Unset | None = UNSET
 
     # --- how it is reached and marked
     access_ip_v4: Annotated[str, Ip(4)] | None = None
     access_ip_v6: Annotated[str, Ip(6)] | None = None
     info_cache: InstanceInfoCache | Unset | None = UNSET
-    security_groups: Sequence[SecurityGroup] | Unset = UNSET
+    security_groups: Annotated[Sequence[SecurityGroup], Note.BOXED] | Unset = UNSET
     metadata: GuardedMap = EMPTY
-    system_metadata: GuardedMap = EMPTY
-    tags: Sequence[Tag] | Unset = UNSET
+    system_metadata: Annotated[Mapping[str, str | None], Note.SECRET] = EMPTY
+    tags: Annotated[Sequence[Tag], Note.BOXED] | Unset = UNSET
 
     revision: Revision = 0
 

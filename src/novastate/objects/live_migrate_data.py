@@ -1,19 +1,22 @@
 """What source and destination tell each other before and during a live migration."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Annotated
 
 from novastate.objects.base import Record, value
-from novastate.objects.marks import Count, IpAddress, SecretStr, Uuid
+from novastate.objects.marks import IpAddress, Note, SecretStr, Uuid
 from novastate.objects.migration import Migration
 from novastate.objects.network import VIF
 from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = [
+    "HyperVLiveMigrateData",
     "LibvirtLiveMigrateBDMInfo",
     "LibvirtLiveMigrateData",
     "LibvirtLiveMigrateNUMAInfo",
     "LiveMigrateData",
     "VIFMigrateData",
+    "VMwareLiveMigrateData",
 ]
 
 
@@ -27,7 +30,7 @@ class VIFMigrateData(Record):
     vif_details_json: str | Unset = UNSET
     profile_json: str | Unset = UNSET
     host: str | Unset = UNSET
-    source_vif: VIF | Unset = UNSET
+    source_vif: Annotated[VIF, Note.JSON_TEXT] | Unset = UNSET
 
 
 @value
@@ -71,15 +74,16 @@ class LiveMigrateData(Record):
 class LibvirtLiveMigrateData(LiveMigrateData):
     """What two libvirt hosts tell each other. Nova's LibvirtLiveMigrateData 1.14.
 
-    *disk_available_mb*: MiB. The destination fills in what it can do, the source what it has; each step gives a new
-    value (:func:`~novastate.objects.evolve`), so neither sees the other's change before it was told.
+    *disk_available_mb*: MiB, negative where the host has promised more than it has. The destination fills in what it can do,
+    the source what it has; each step gives a new value (:func:`~novastate.objects.evolve`), so neither sees the other's change
+    before it was told.
     """
 
     filename: str | Unset = UNSET
     image_type: str | Unset = UNSET
     block_migration: bool | Unset = UNSET
     disk_over_commit: bool | Unset = UNSET
-    disk_available_mb: Count | Unset | None = UNSET
+    disk_available_mb: int | Unset | None = UNSET
     is_shared_instance_path: bool | Unset = UNSET
     is_shared_block_storage: bool | Unset = UNSET
     instance_relative_path: str | Unset = UNSET
@@ -102,3 +106,18 @@ class LibvirtLiveMigrateData(LiveMigrateData):
     target_mdevs: Mapping[str, str] | Unset = UNSET
     vtpm_secret_uuid: Uuid | Unset | None = UNSET
     vtpm_secret_value: SecretStr | Unset | None = UNSET
+
+
+@value
+class HyperVLiveMigrateData(LiveMigrateData):
+    """What two Hyper-V hosts tell each other. Nova's HyperVLiveMigrateData 1.5."""
+
+    is_shared_instance_path: bool | Unset = UNSET
+
+
+@value
+class VMwareLiveMigrateData(LiveMigrateData):
+    """What two vCenter clusters tell each other. Nova's VMwareLiveMigrateData 1.1."""
+
+    cluster_name: str | Unset = UNSET
+    datastore_regex: str | Unset = UNSET

@@ -19,6 +19,7 @@ __all__ = [
     "Ip",
     "IpAddress",
     "LegacyStr",
+    "MacAddress",
     "Moves",
     "Note",
     "Pattern",
@@ -111,6 +112,8 @@ Ratio = Annotated[float, Range(0, math.inf)]
 Uuid = Annotated[str, Pattern(_UUID, "a UUID")]
 #: An IP address of either version, as text.
 IpAddress = Annotated[str, Ip(0)]
+#: A MAC address in lower case, as Nova writes it: ``fa:16:3e:00:00:08``.
+MacAddress = Annotated[str, Pattern(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address")]
 #: A text that is never shown.
 SecretStr = Annotated[str, Note.SECRET]
 #: A text, where Nova's schema also allows None.

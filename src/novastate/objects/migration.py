@@ -6,9 +6,9 @@ from typing import Annotated
 from novastate.machines import MIGRATION_MACHINES, MigrationStatus, MigrationType
 from novastate.objects.base import record, value
 from novastate.objects.marks import Count, LegacyStr, Moves, Note, Revision, Uuid
-from novastate.objects.parts import Resource
 from novastate.objects.pci import InstancePCIRequests, PciDevice
 from novastate.objects.persistent import PersistentRecord, PersistentValue
+from novastate.objects.resources import Resource
 from novastate.objects.topology import InstanceNUMATopology
 from novastate.objects.values import UNSET, Unset
 
@@ -57,9 +57,9 @@ class MigrationContext(PersistentValue):
     migration_id: int | Unset = UNSET
     old_numa_topology: InstanceNUMATopology | None = None
     new_numa_topology: InstanceNUMATopology | None = None
-    old_pci_devices: Sequence[PciDevice] | None = None
-    new_pci_devices: Sequence[PciDevice] | None = None
+    old_pci_devices: Annotated[Sequence[PciDevice], Note.BOXED] | None = None
+    new_pci_devices: Annotated[Sequence[PciDevice], Note.BOXED] | None = None
     old_pci_requests: InstancePCIRequests | None = None
     new_pci_requests: InstancePCIRequests | None = None
-    old_resources: Sequence[Resource] | None = None
-    new_resources: Sequence[Resource] | None = None
+    old_resources: Annotated[Sequence[Resource], Note.BOXED] | None = None
+    new_resources: Annotated[Sequence[Resource], Note.BOXED] | None = None

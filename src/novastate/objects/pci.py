@@ -16,7 +16,7 @@ class InstancePCIRequest(Record):
     """So many devices that match one of *spec*. Nova's InstancePCIRequest 1.4."""
 
     count: Count
-    spec: Sequence[Mapping[str, str]] = ()
+    spec: Sequence[Mapping[str, str | None]] = ()
     alias_name: str | None = None
     is_new: bool = False
     numa_policy: PCINUMAAffinityPolicy | None = None
@@ -60,5 +60,5 @@ class PciDevicePool(Record):
     vendor_id: str
     product_id: str
     numa_node: int | None = None
-    tags: Mapping[str, str] = EMPTY
+    tags: Mapping[str, str | None] = EMPTY
     count: Count

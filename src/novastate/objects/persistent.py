@@ -1,13 +1,13 @@
-"""The four fields of whatever is a row in Nova's database.
+"""The fields of whatever is a row in one of Nova's databases: four, or two where a row is not kept once it is deleted.
 
-They are written twice, since a mutable record cannot inherit from a frozen value.
+The four are written twice, since a mutable record cannot inherit from a frozen value.
 """
 
 from datetime import datetime
 
 from novastate.objects.base import Record, record, value
 
-__all__ = ["PersistentRecord", "PersistentValue"]
+__all__ = ["PersistentRecord", "PersistentValue", "TimestampedValue"]
 
 
 @record
@@ -21,10 +21,16 @@ class PersistentRecord(Record):
 
 
 @value
-class PersistentValue(Record):
-    """A frozen value with a row of its own. Times are UTC."""
+class TimestampedValue(Record):
+    """A frozen value with a row that is deleted for good. Times are UTC."""
 
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+@value
+class PersistentValue(TimestampedValue):
+    """A frozen value with a row that is kept, and marked, when it is deleted."""
+
     deleted_at: datetime | None = None
     deleted: bool = False

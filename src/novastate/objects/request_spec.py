@@ -1,20 +1,20 @@
 """What a placement asks for: the RequestSpec and its parts."""
 
 from collections.abc import Mapping, Sequence, Set
-from datetime import datetime
+from typing import Annotated
 
 from novastate.objects.base import Record, record, value
+from novastate.objects.cells import CellMapping
 from novastate.objects.compute_node import ComputeNode
 from novastate.objects.flavor import Flavor
 from novastate.objects.image import ImageMeta
-from novastate.objects.marks import Count, IpAddress, Positive, Revision, SecretStr, Uuid
+from novastate.objects.marks import Count, IpAddress, Note, Positive, Revision, Uuid
 from novastate.objects.parts import InstanceGroup, SecurityGroup
 from novastate.objects.pci import InstancePCIRequests
 from novastate.objects.topology import InstanceNUMATopology, NetworkMetadata, NUMATopologyLimits
 from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = [
-    "CellMapping",
     "Destination",
     "NetworkRequest",
     "RequestGroup",
@@ -23,20 +23,6 @@ __all__ = [
     "SchedulerLimits",
     "SchedulerRetries",
 ]
-
-
-@value
-class CellMapping(Record):
-    """A cell, and how to reach it; both connections hold passwords. Nova's CellMapping 1.1."""
-
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    id: int | Unset = UNSET
-    uuid: Uuid
-    name: str | None = None
-    transport_url: SecretStr | Unset = UNSET
-    database_connection: SecretStr | Unset = UNSET
-    disabled: bool = False
 
 
 @value
@@ -56,7 +42,7 @@ class SchedulerRetries(Record):
     """How often was tried, and where in vain. Nova's SchedulerRetries 1.1."""
 
     num_attempts: Count = 0
-    hosts: Sequence[ComputeNode] = ()
+    hosts: Annotated[Sequence[ComputeNode], Note.BOXED] = ()
 
 
 @value
@@ -132,9 +118,9 @@ class RequestSpec(Record):
     scheduler_hints: Mapping[str, Sequence[str]] | None = None
     numa_topology: InstanceNUMATopology | None = None
     pci_requests: InstancePCIRequests | None = None
-    security_groups: Sequence[SecurityGroup] | Unset = UNSET
+    security_groups: Annotated[Sequence[SecurityGroup], Note.BOXED] | Unset = UNSET
     network_metadata: NetworkMetadata | Unset = UNSET
-    requested_networks: Sequence[NetworkRequest] | Unset = UNSET
+    requested_networks: Annotated[Sequence[NetworkRequest], Note.BOXED] | Unset = UNSET
     requested_resources: Sequence[RequestGroup] | None = None
     request_level_params: RequestLevelParams | Unset = UNSET
     revision: Revision = 0

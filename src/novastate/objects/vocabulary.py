@@ -16,13 +16,18 @@ __all__ = [
     "CPUThreadAllocationPolicy",
     "ConfigDrivePolicy",
     "DiskBus",
+    "ExternalEventName",
+    "ExternalEventStatus",
     "FirmwareType",
     "HVType",
+    "HypervisorDriver",
     "ImageSignatureHashType",
     "ImageSignatureKeyType",
     "InputBus",
+    "InstancePowerState",
     "MaxPhyAddrMode",
     "MemEncryptionModel",
+    "MonitorMetricType",
     "OSType",
     "PCINUMAAffinityPolicy",
     "PciDeviceStatus",
@@ -31,6 +36,8 @@ __all__ = [
     "RNGModel",
     "SCSIModel",
     "SecureBoot",
+    "ShareMappingProto",
+    "ShareMappingStatus",
     "SoundModelType",
     "TPMModel",
     "TPMVersion",
@@ -60,19 +67,31 @@ CPUMode = Literal["custom", "host-model", "host-passthrough"]
 CPUThreadAllocationPolicy = Literal["prefer", "isolate", "require"]
 ConfigDrivePolicy = Literal["optional", "mandatory"]
 DiskBus = Literal["fdc", "ide", "sata", "scsi", "usb", "virtio", "xen", "lxc", "uml"]
+ExternalEventName = Literal[
+    "network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted", "volume-extended",
+    "power-update", "accelerator-request-bound", "volume-reimaged",
+]  # fmt: skip
+ExternalEventStatus = Literal["failed", "completed", "in-progress"]
 FirmwareType = Literal["uefi", "bios"]
 HVType = Literal[
     "baremetal", "bhyve", "docker", "fake", "hyperv", "ironic", "kqemu", "kvm", "lxc", "lxd", "openvz",
     "parallels", "phyp", "qemu", "test", "uml", "vbox", "vz", "vmware", "xen", "zvm", "prsm",
 ]  # fmt: skip
+HypervisorDriver = Literal["libvirt", "xenapi", "vmwareapi", "ironic", "hyperv"]
 ImageSignatureHashType = Literal["SHA-224", "SHA-256", "SHA-384", "SHA-512"]
 ImageSignatureKeyType = Literal[
     "DSA", "ECC_SECP384R1", "ECC_SECP521R1", "ECC_SECT409K1", "ECC_SECT409R1", "ECC_SECT571K1",
     "ECC_SECT571R1", "RSA-PSS",
 ]  # fmt: skip
 InputBus = Literal["usb", "virtio"]
+InstancePowerState = Literal["pending", "running", "_unused", "paused", "shutdown", "crashed", "suspended"]
 MaxPhyAddrMode = Literal["passthrough", "emulate"]
 MemEncryptionModel = Literal["amd-sev", "amd-sev-es", "amd-sev-snp", "intel-tdx"]
+MonitorMetricType = Literal[
+    "cpu.frequency", "cpu.user.time", "cpu.kernel.time", "cpu.idle.time", "cpu.iowait.time", "cpu.user.percent",
+    "cpu.kernel.percent", "cpu.idle.percent", "cpu.iowait.percent", "cpu.percent", "numa.membw.max",
+    "numa.membw.current",
+]  # fmt: skip
 OSType = Literal["linux", "windows"]
 PCINUMAAffinityPolicy = Literal["required", "legacy", "preferred", "socket"]
 PciDeviceStatus = Literal[
@@ -83,6 +102,8 @@ PointerModelType = Literal["usbtablet"]
 RNGModel = Literal["virtio"]
 SCSIModel = Literal["buslogic", "ibmvscsi", "lsilogic", "lsisas1068", "lsisas1078", "virtio-scsi", "vmpvscsi"]
 SecureBoot = Literal["required", "disabled", "optional"]
+ShareMappingProto = Literal["NFS", "CEPHFS"]
+ShareMappingStatus = Literal["attaching", "detaching", "active", "inactive", "error"]
 SoundModelType = Literal["sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb", "virtio"]
 TPMModel = Literal["tpm-tis", "tpm-crb"]
 TPMVersion = Literal["1.2", "2.0"]

@@ -105,6 +105,9 @@ def _pool(kind: Kind) -> Iterator[Any]:
             yield {}
             yield {"a": few[0]}
             yield dict(zip(("", "password_0", "ключ"), (*few, *few, *few), strict=False))
+        case "nullable":
+            first, *rest = _pool(kind.args[0])
+            yield from (first, None, *rest)
         case "any record":
             subclasses: list[Any] = [cls for cls in declared().values() if issubclass(cls, kind.args[0])]
             for cls in subclasses:
