@@ -28,7 +28,10 @@ class Schema:
             return primitive
         fields = self.fields[primitive[NAME]]
         made = dict(primitive)
-        made[DATA] = {name: self._value(fields[name]["repr"], held) for name, held in primitive[DATA].items()}
+        made[DATA] = {
+            name: self._value(fields[name]["repr"] if name in fields else "", held)  # a field of old has no type any more
+            for name, held in primitive[DATA].items()
+        }
         if CHANGES in made:
             made[CHANGES] = sorted(made[CHANGES])
         return made
