@@ -115,6 +115,10 @@ class WireError(InvalidField):
     """A serialized object that cannot be read; `field` is the path to the place, ``$`` the whole."""
 
 
+class NewerVersionWarning(UserWarning):
+    """An object came in a newer minor version than the one that we know; its unknown fields are kept."""
+
+
 class ConvergenceError(InvalidField):
     """A number that no dirty curve, guest, link, limit or recording can have."""
 

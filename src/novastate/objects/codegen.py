@@ -202,11 +202,11 @@ def _hide(error: WireError) -> WireError:
 # --- out
 
 
-def dump_rows(source: Source, table: Sequence[Row], inner: str, lacks: Callable[[Field], str]) -> None:
+def dump_rows(source: Source, table: Sequence[Row], inner: Callable[[Row], str], lacks: Callable[[Field], str]) -> None:
     """Adds what writes the fields of ``o`` that are set into ``out``.
 
-    *inner* is a statement about an inner object that was just written: ``p`` is what became of it, ``{key}`` its member.
-    *lacks* gives a statement about a field that is not set.
+    *inner* gives a statement about a field that was just written, where there is something to say: ``p`` is what became of it.
+    *lacks* gives one about a field that is not set.
     """
     source.add("    out = {}")
     for index, row in enumerate(table):
@@ -215,15 +215,15 @@ def dump_rows(source: Source, table: Sequence[Row], inner: str, lacks: Callable[
         lines = [f"{f} = o.{row.field.name}", f"if {f} is not U:"]
         none = f" if {f} is not None else None" if row.field.nullable else ""
         source.names[f"s{index}"] = row.dump
-        boxes = row.field.form is not None and row.field.kind.tag == "seq"
+        said = inner(row)
         if row.dump is None:
             lines.append(f"    {put} = {f}")
         elif row.field.kind.tag == "enum":
             lines.append(f"    {put} = {f}._value_{none}")
         elif row.field.kind.tag == "map" and row.dump is dict:
             lines.append(f"    {put} = {{**{f}}}{none}")
-        elif inner and (row.field.kind.tag in {"record", "any record"} or boxes):
-            lines += [f"    p = {put} = s{index}({f}){none}", "    " + inner.format(key=repr(row.key))]
+        elif said:
+            lines += [f"    p = {put} = s{index}({f}){none}", "    " + said]
         else:
             lines.append(f"    {put} = s{index}({f}){none}")
         if otherwise := lacks(row.field):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cattrs.preconf.msgspec import MsgspecJsonConverter
     from cattrs.preconf.orjson import OrjsonConverter
 
-__all__ = ["configure", "dumps", "loads", "make_converter", "structure", "unstructure"]
+__all__ = ["configure", "dumps", "loads", "make_converter", "structure", "subclasses", "unstructure"]
 
 R = TypeVar("R", bound=Record)
 
@@ -199,7 +199,7 @@ def _dumper(cls: type[Any], plain: _Plain) -> Step:
         return "" if _may_lack(field) else f"out.setdefault({_UNSET_KEY!r}, []).append({field.name!r})"
 
     source.add("def dump(o):")
-    codegen.dump_rows(source, codegen.rows(cls, plain, lambda field: field.name), "", lacks)
+    codegen.dump_rows(source, codegen.rows(cls, plain, lambda field: field.name), lambda _: "", lacks)
     source.add("    past = getattr(o, '_past', None)")
     source.add("    if past is not None and past.version: out[wire] = kept(past)", wire=_WIRE_KEY, kept=_dump_past)
     source.add("    return out")

@@ -88,14 +88,13 @@ def dump_step(kind: Kind, profile: Profile) -> Step | None:
         case "json":
             return _thaw
         case "seq":
-            item = dump_step(kind.args[0], profile)
-            return list if item is None else lambda held: [item(element) for element in held]
+            return _dump_seq(dump_step(kind.args[0], profile))
         case "map":
             part = dump_step(kind.args[1], profile)
-            return dict if part is None else lambda held: {name: part(element) for name, element in held.items()}
+            return dict if part is None else functools.partial(_dump_map, part)
         case "nullable":
             part = dump_step(kind.args[0], profile)
-            return None if part is None else lambda held: None if held is None else part(held)
+            return None if part is None else functools.partial(_dump_nullable, part)
         case _:
             return None
 
@@ -112,6 +111,18 @@ def load_items(item: Step, held: Any) -> tuple[Any, ...]:
         except InvalidField as error:
             raise under(error, f"[{index}]") from None
     return tuple(out)
+
+
+def _dump_seq(item: Step | None) -> Step:
+    return list if item is None else lambda held: [item(element) for element in held]
+
+
+def _dump_map(part: Step, held: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part(element) for name, element in held.items()}
+
+
+def _dump_nullable(part: Step, held: Any) -> Any:
+    return None if held is None else part(held)
 
 
 def _value_of(held: Any) -> Any:

@@ -1,1 +1,86 @@
-"""Nova's wire profile: its versioned objects, read and written in every version that a peer may speak."""
+"""Nova's wire format: versioned envelopes in, objects out, and back, without Nova.
+
+>>> from novastate.objects import nova
+>>> limits = nova.load({
+...     "nova_object.name": "SchedulerLimits", "nova_object.namespace": "nova", "nova_object.version": "1.0",
+...     "nova_object.data": {"vcpu": 16, "memory_mb": 65536},
+... })
+>>> limits.vcpu, limits.disk_gb
+(16, UNSET)
+>>> nova.dump(limits)["nova_object.data"]
+{'vcpu': 16, 'memory_mb': 65536}
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from novastate.objects.base import Record, fields
+from novastate.objects.json_text import LIMIT, encode, parse
+from novastate.objects.nova.backport import backport
+from novastate.objects.nova.envelope import DATA, NAME, VERSION, name_of
+from novastate.objects.nova.profile import class_of, dumper, loader
+from novastate.objects.nova.versions import CURRENT, current, manifest, releases
+from novastate.objects.nova.versions import parse as _parse_version
+
+__all__ = ["current", "dump", "dumps", "load", "loads", "manifest", "releases"]
+
+
+def load(primitive: object) -> Record:
+    """The object in the envelope *primitive*, which a JSON library has parsed; partial where Nova sent a part.
+
+    A field that is not there is UNSET. An older minor version is brought up to ours; of a newer one the unknown fields are kept, with a
+    :class:`~novastate.errors.NewerVersionWarning`.
+
+    Raises :class:`~novastate.errors.WireError`, with the full path, for whatever is no such object, in *primitive* or in it.
+    """
+    return cast("Record", loader(class_of(name_of(primitive, "$")))(primitive))
+
+
+def dump(
+    obj: Record, version: str | None = None, *, manifest: Mapping[str, str] | None = None, release: str | None = None
+) -> dict[str, Any]:
+    """*obj* in an envelope, ready for any JSON library: what a peer of today gets, or one of another *version*.
+
+    *version*: of the object; what is inside goes by *manifest* (name: version), which an older peer tells; without one, in today's
+    versions. *release*: a release of Nova (:func:`releases`), whose versions to use for all.
+
+    Raises :class:`~novastate.errors.WireError` where the object, or a value in it, cannot be said in that version.
+    """
+    made = cast("dict[str, Any]", dumper(type(obj))(obj))
+    if release is not None:
+        from novastate.objects.nova.versions import manifest as manifest_of  # noqa: PLC0415  (a parameter has its name)
+
+        manifest = {**manifest_of(type(obj).__name__, release=release), **(manifest or {})}
+    if version is None and manifest is not None:
+        version = manifest.get(type(obj).__name__)
+    if version is None and manifest is None:
+        return made
+    return backport(_known(made), version or current(type(obj).__name__), manifest)
+
+
+def loads(data: bytes | str, *, limit: int = LIMIT) -> Record:
+    """The object in the JSON text *data* of at most *limit* bytes; see :func:`load`. A member that is given twice is refused."""
+    return load(parse(data, limit))
+
+
+def dumps(
+    obj: Record, version: str | None = None, *, manifest: Mapping[str, str] | None = None, release: str | None = None
+) -> bytes:
+    """*obj* in an envelope, as JSON in UTF-8; see :func:`dump`."""
+    return encode(dump(obj, version, manifest=manifest, release=release))
+
+
+def _known(primitive: Any) -> Any:
+    """*primitive* without what a newer Nova said that we do not know: an older peer knows it no better."""
+    if isinstance(primitive, list):
+        parts: list[Any] = primitive
+        return [_known(part) for part in parts]
+    if not isinstance(primitive, dict) or NAME not in primitive:
+        return primitive
+    members = cast("dict[str, Any]", primitive)
+    name = members[NAME]
+    data = {field: _known(held) for field, held in members[DATA].items()}
+    if _parse_version(members[VERSION]) <= _parse_version(CURRENT[name]):
+        return {**members, DATA: data}
+    known = {field.wire for field in fields(class_of(name)).values()}
+    return {**members, VERSION: CURRENT[name], DATA: {field: held for field, held in data.items() if field in known}}

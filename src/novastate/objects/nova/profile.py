@@ -1,0 +1,288 @@
+"""The Nova profile: what reads and writes each class in Nova's envelopes, generated from its declared fields.
+
+Rules of this file:
+
+1. A field that is UNSET is not in the data, and a field that is not in the data is UNSET.
+2. Times go to the second, in UTC, as ``2026-08-05T04:00:00Z``. Sets are sorted lists. A boxed sequence is an object of its own
+   (:data:`~novastate.objects.marks.Note.BOXED`); a network model is a JSON text.
+3. ``changes`` are those of :func:`~novastate.objects.changes.changes`, by Nova's names.
+"""
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+from novastate import objects
+from novastate.errors import InvalidField, WireError, near
+from novastate.objects import codegen
+from novastate.objects.base import Field, Record, fields, is_mutable, per_class, root
+from novastate.objects.checks import ProblemError, check_datetime
+from novastate.objects.convert import structure, subclasses, unstructure
+from novastate.objects.json_text import encode, parse
+from novastate.objects.marks import Note
+from novastate.objects.nova.envelope import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION, name_of, opened
+from novastate.objects.nova.versions import CURRENT, current
+from novastate.objects.past import LOADED, Box, Past
+from novastate.objects.steps import Step, dump_step, load_items, load_step, type_of
+from novastate.objects.values import UNSET
+
+__all__ = ["class_of", "dumper", "loader"]
+
+
+def class_of(name: str, at: str = "$") -> type[Record]:
+    """The class of the Nova object *name*."""
+    if name not in CURRENT or name not in objects.__all__:
+        raise WireError(f"{at}.{NAME}", name, "is no object of Nova", near(name, CURRENT))
+    return cast("type[Record]", getattr(objects, name))
+
+
+class _Profile:
+    """Nova's wire format, as a :class:`~novastate.objects.steps.Profile`."""
+
+    def load_record(self, cls: type[Any], polymorphic: bool) -> Step:
+        return functools.partial(_load_any, cls) if polymorphic else _late(loader, cls)
+
+    def dump_record(self, cls: type[Any], polymorphic: bool) -> Step:
+        return _dump_any if polymorphic else _late(dumper, cls)
+
+    def load_form(self, field: Field) -> Step:
+        if field.form is Note.BOXED:
+            element: Any = field.kind.args[0].args[0]
+            item = load_step(field.kind.args[0], self)
+            assert item is not None, "a record is read by a step"
+            return _load_box(f"{element.__name__}List", item)
+        return functools.partial(_load_text, field)
+
+    def dump_form(self, field: Field) -> Step:
+        if field.form is Note.BOXED:
+            element: Any = field.kind.args[0].args[0]
+            item = dump_step(field.kind.args[0], self)
+            assert item is not None, "a record is written by a step"
+            return _dump_box(f"{element.__name__}List", item)
+        return _dump_text
+
+    def load_time(self, held: Any) -> datetime:
+        try:
+            read: datetime = check_datetime(datetime.fromisoformat(held))
+        except (TypeError, ValueError, ProblemError):
+            raise WireError("", type_of(held), "must be a time, as 2026-08-05T04:00:00Z") from None
+        return read
+
+    def dump_time(self, held: datetime) -> str:
+        return "%04d-%02d-%02dT%02d:%02d:%02dZ" % (  # noqa: UP031  (half the time of isoformat)
+            held.year, held.month, held.day, held.hour, held.minute, held.second,
+        )  # fmt: skip
+
+
+_PROFILE = _Profile()
+
+
+def _late(make: Callable[[type[Any]], Step], cls: type[Any]) -> Step:
+    step: Step | None = None
+
+    def run(held: Any) -> Any:
+        nonlocal step
+        if step is None:
+            step = make(cls)
+        return step(held)
+
+    return run
+
+
+# --- in
+
+
+@per_class
+def loader(cls: type[Any]) -> Step:
+    """What reads an envelope of *cls*."""
+    name, at = cls.__name__, root(cls)
+    table = codegen.rows(cls, _PROFILE, lambda field: field.wire)
+    ours = {row.key: row.field.name for row in table}
+    source = codegen.Source()
+    source.add(f"""\
+def load(p):
+    try:
+        d = p[{DATA!r}]
+        usual = (
+            p[{VERSION!r}] == {current(name)!r} and p[{NAME!r}] == {name!r} and p[{NAMESPACE!r}] == {NOVA!r}
+            and len(p) == 4 and d.__class__ is dict
+        )
+    except (TypeError, KeyError, IndexError):
+        usual = False
+    if usual: past = LOADED
+    else: d, past = unusual(p)""")
+    source.names.update(LOADED=LOADED, unusual=functools.partial(_unusual, name, at, ours))
+    codegen.load_rows(source, cls, table, lambda field: UNSET if field.wire else field.default)
+    source.add(f"    if n + len(d) != {len(table)}: surplus(d)", surplus=functools.partial(_surplus, name, at, ours))
+    codegen.finish(source, cls)
+    return codegen.compiled(source, "load")
+
+
+def _unusual(name: str, at: str, ours: dict[str, str], envelope: object) -> tuple[dict[str, Any], Past]:
+    data, past = opened(name, at, ours, envelope)
+    if past.changed:
+        past = past._replace(changed=frozenset(ours.get(field, field) for field in past.changed))
+    return data, past
+
+
+def _surplus(name: str, at: str, ours: dict[str, str], data: dict[str, Any]) -> None:
+    for field in data:
+        if field not in ours:
+            raise WireError(f"{at}.{field}", field, f"is no field of {name} {current(name)}", near(field, ours))
+    field = next(field for field, held in data.items() if held is UNSET)
+    raise WireError(f"{at}.{ours[field]}", type_of(UNSET), "is left out where it is not known")
+
+
+def _load_any(base: type[Any], held: Any) -> Any:
+    """An object of *base*, or of a subclass, as its envelope says."""
+    name, known = name_of(held, root(base)), subclasses(base)
+    if name not in known:
+        raise WireError(f"{root(base)}.{NAME}", name, f"is no {base.__name__}", known)
+    return loader(known[name])(held)
+
+
+def _load_box(box: str, item: Step) -> Step:
+    """The elements of an object of the list class *box*."""
+    version = current(box)
+
+    def load(held: Any) -> Any:
+        try:
+            data = held[DATA]
+            usual = held[VERSION] == version and held[NAME] == box and held[NAMESPACE] == NOVA and len(held) == 4
+        except (TypeError, KeyError, IndexError):
+            usual, data = False, None
+        past = LOADED
+        if not usual:
+            data, past = opened(box, "", ("objects",), held)
+        if not isinstance(data, dict) or data.keys() != {"objects"}:
+            raise WireError("", type_of(data), f"must hold the objects of a {box}, and nothing else")
+        items = load_items(item, cast("dict[str, Any]", data)["objects"])
+        return items if past is LOADED else Box.of(items, past)
+
+    return load
+
+
+def _load_text(field: Field, held: Any) -> Any:
+    """The records in a JSON text."""
+    if not isinstance(held, str):
+        raise WireError("", type_of(held), "must be a JSON text")
+    parsed = parse(held)
+    if field.kind.tag == "seq":
+        return load_items(functools.partial(_load_part, field.kind.args[0].args[0]), parsed)
+    return _load_part(field.kind.args[0], parsed)
+
+
+def _load_part(cls: type[Any], held: Any) -> Any:
+    try:
+        return structure(cls, held)
+    except InvalidField:
+        known = _known_of_network(cls, held)
+        if known == held:
+            raise
+        return structure(cls, known)
+
+
+def _known_of_network(cls: type[Any], held: Any) -> Any:
+    """What Nova's network model makes of names that it does not know: it moves them into ``meta``."""
+    if not isinstance(held, dict):
+        return held
+    table, known, meta = fields(cls), dict[str, Any](), dict[str, Any]()
+    for name, part in cast("dict[str, Any]", held).items():
+        field = table.get(name)
+        if field is None:
+            meta[name] = part
+        elif field.kind.tag == "record":
+            known[name] = _known_of_network(field.kind.args[0], part)
+        elif field.kind.tag == "seq" and field.kind.args[0].tag == "record" and isinstance(part, list):
+            parts: list[Any] = part
+            known[name] = [_known_of_network(field.kind.args[0].args[0], element) for element in parts]
+        else:
+            known[name] = part
+    if meta and "meta" in table:
+        known["meta"] = {**cast("dict[str, Any]", known.get("meta") or {}), **meta}
+    return known if meta or known != held else held
+
+
+# --- out
+
+
+@per_class
+def dumper(cls: type[Any]) -> Step:
+    """What writes an object of *cls* into an envelope."""
+    name = cls.__name__
+    if name not in CURRENT:
+        raise WireError(
+            root(cls), type_of(name), "has no form in Nova: it is novastate's own, or a base that is never sent"
+        )
+    table = codegen.rows(cls, _PROFILE, lambda field: field.wire)
+    source = codegen.Source()
+
+    def inner(row: codegen.Row) -> str:
+        if row.field.kind.tag in {"record", "any record"} or row.field.form is Note.BOXED:
+            return f"if p is not None and {CHANGES!r} in p: c.append({row.key!r})"
+        if row.field.name == "objects":  # of a list class
+            return f"if any({CHANGES!r} in each for each in p): c.append({row.key!r})"
+        return ""
+
+    source.add("def dump(o):\n    c = []")
+    codegen.dump_rows(source, table, inner, lambda _: "")
+    source.add(f"""\
+    past = getattr(o, "_past", None)
+    made = {{{NAME!r}: {name!r}, {NAMESPACE!r}: {NOVA!r}, {VERSION!r}: {current(name)!r}, {DATA!r}: out}}
+    if past is not LOADED: c = told(made, past, c)""")
+    if is_mutable(cls):
+        now = "".join(f"f{index}, " for index in range(len(table)))
+        source.add(f"    if past is not None and ({now}) != o._held: c = differing(({now}), o._held, c)")
+    source.add(f"    if c: made[{CHANGES!r}] = c\n    return made")
+    keys = tuple(row.key for row in table)
+    ours = {row.field.name: row.key for row in table}
+    source.names.update(
+        LOADED=LOADED, told=functools.partial(_told, ours), differing=functools.partial(_differing, keys)
+    )
+    return codegen.compiled(source, "dump")
+
+
+def _told(wire: dict[str, str], made: dict[str, Any], past: Past | None, inner: list[str]) -> list[str]:
+    """Puts into the envelope what the past of an object tells; returns which fields have changed."""
+    data = made[DATA]
+    if past is None:  # built here: all of it is new
+        return list(data)
+    if past.version:
+        made[VERSION] = past.version
+        data.update(past.unknown)
+    changed = {wire.get(name, name) for name in past.changed}
+    return [*inner, *sorted((changed & data.keys()) - set(inner))]
+
+
+def _differing(keys: tuple[str, ...], now: tuple[Any, ...], held: tuple[Any, ...], inner: list[str]) -> list[str]:
+    differing = (key for key, value, was in zip(keys, now, held, strict=True) if value is not UNSET and value != was)
+    return [*inner, *(key for key in differing if key not in inner)]
+
+
+def _dump_any(held: Any) -> Any:
+    return dumper(type(held))(held)
+
+
+def _dump_box(box: str, item: Step) -> Step:
+    version = current(box)
+
+    def dump(held: Any) -> dict[str, Any]:
+        items = [item(element) for element in held]
+        made: dict[str, Any] = {NAME: box, NAMESPACE: NOVA, VERSION: version, DATA: {"objects": items}}
+        changed = any(CHANGES in each for each in items)
+        if held.__class__ is Box:
+            past: Past = held.past
+            changed = changed or bool(past.changed)
+            if past.version:
+                made[VERSION] = past.version
+                made[DATA].update(past.unknown)
+        if changed:
+            made[CHANGES] = ["objects"]
+        return made
+
+    return dump
+
+
+def _dump_text(held: Any) -> str:
+    return encode([unstructure(part) for part in held] if isinstance(held, tuple) else unstructure(held)).decode()
