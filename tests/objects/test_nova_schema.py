@@ -25,6 +25,7 @@ from novastate.objects.marks import Ip, Note, Pattern
 FACTS = json.loads((Path(__file__).parent / "data" / "nova_objects.json").read_text())
 NOVA, ENUMS = FACTS["objects"], FACTS["enums"]
 CELLS = [(cls, name) for cls, nova in NOVA.items() for name in nova["fields"]]
+PATHS = [f"{cls}.{name}" for cls, name in CELLS]
 LISTS = sorted(cls for cls in NOVA if cls.endswith("List"))
 
 #: novastate's own, and the dictionaries of Nova's network model, which are no versioned objects.
@@ -66,7 +67,6 @@ KINDS = {
     "Dict": "map",
     "NetworkModel": "seq",
     "NetworkVIFModel": "record",
-    "VersionPredicate": "str",
     "SensitiveString": "str",
     "String": "str",
 }
@@ -80,6 +80,7 @@ FORMS = {
     "IDEAddress": "an IDE address",
     "XenAddress": "a Xen address",
     "ResourceClass": "a resource class",
+    "VersionPredicate": "a version predicate, e.g. '>=6.1, !=7.0'",
 }
 ADDRESSES = {"IPAddress": Ip(0), "IPV4Address": Ip(4), "IPV6Address": Ip(6)}
 #: Written by the owner of an image, and Nova only warns when it is no UUID.
@@ -200,7 +201,7 @@ def test_the_fields_are_novas(cls):
     assert by_wire_name(cls).keys() == NOVA[cls]["fields"].keys()
 
 
-@pytest.mark.parametrize(("cls", "name"), CELLS, ids=".".join)
+@pytest.mark.parametrize(("cls", "name"), CELLS, ids=PATHS)
 def test_the_type_is_novas(cls, name):
     nova, kind = NOVA[cls]["fields"][name], by_wire_name(cls)[name].kind
     if (cls, name) in STATES:
@@ -238,7 +239,7 @@ def same(nova, kind):
             same(nova["element"], element.args[0] if element.tag == "nullable" else element)
 
 
-@pytest.mark.parametrize(("cls", "name"), CELLS, ids=".".join)
+@pytest.mark.parametrize(("cls", "name"), CELLS, ids=PATHS)
 def test_none_is_taken_where_nova_takes_it(cls, name):
     nova, field = NOVA[cls]["fields"][name], by_wire_name(cls)[name]
     if nova["nullable"] and (cls, name) not in NEVER_NONE:
@@ -249,7 +250,7 @@ def test_none_is_taken_where_nova_takes_it(cls, name):
             made(cls, **{field.name: None})
 
 
-@pytest.mark.parametrize(("cls", "name"), CELLS, ids=".".join)
+@pytest.mark.parametrize(("cls", "name"), CELLS, ids=PATHS)
 def test_the_default_is_novas(cls, name):
     nova, field = NOVA[cls]["fields"][name], by_wire_name(cls)[name]
     default = field.default
@@ -265,7 +266,7 @@ def test_the_default_is_novas(cls, name):
         assert default is not None or nova["nullable"]
 
 
-@pytest.mark.parametrize(("cls", "name"), CELLS, ids=".".join)
+@pytest.mark.parametrize(("cls", "name"), CELLS, ids=PATHS)
 def test_the_form_on_the_wire_is_novas(cls, name):
     nova, form = NOVA[cls]["fields"][name], marks(cls, by_wire_name(cls)[name])
     boxed = nova.get("object") in LISTS
@@ -284,6 +285,22 @@ def test_secrets_are_known():
 @pytest.mark.parametrize(("cls", "name", "number"), BELOW_ZERO)
 def test_a_number_below_zero_is_taken_where_nova_sends_it(cls, name, number):
     assert getattr(made(cls, **{name: number}), name) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.0", "", ">=", ">=a", "=1", "~=1.0", ">=1.0,", ">=1.0;<2", ">=1.0.", ">=1 0", ">= 1.0+", "a >=1", "=>1.0"],
+)
+def test_what_nova_calls_no_version_predicate_is_none(text):
+    with pytest.raises(InvalidField, match="img_hv_requested_version: must be a version predicate"):
+        objects.ImageMetaProps(img_hv_requested_version=text)
+
+
+@pytest.mark.parametrize("text", ["0:1", "0:0:0:1", "1:0.2"])
+def test_nova_looks_at_the_beginning_of_a_bus_address_alone(text):
+    assert objects.IDEDeviceBus(address=text).address == text
+    with pytest.raises(InvalidField, match="must be an IDE address"):
+        objects.IDEDeviceBus(address=f" {text}")
 
 
 # --- the lists

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
+from typing import Annotated
 
 from novastate.objects.base import Record, value
-from novastate.objects.marks import Count, Uuid
+from novastate.objects.marks import Count, Pattern, Uuid
 from novastate.objects.values import UNSET, Unset
 from novastate.objects.vocabulary import (
     Architecture,
@@ -38,7 +39,19 @@ from novastate.objects.vocabulary import (
     WatchdogAction,
 )
 
-__all__ = ["ImageMeta", "ImageMetaProps"]
+__all__ = ["ImageMeta", "ImageMetaProps", "VersionPredicate"]
+
+#: A version as PEP 440 has it.
+_VERSION = (
+    r"(?i:v?([0-9]+!)?[0-9]+(\.[0-9]+)*"
+    r"([-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?[0-9]*)?"
+    r"(-[0-9]+|[-_.]?(post|rev|r)[-_.]?[0-9]*)?"
+    r"([-_.]?dev[-_.]?[0-9]*)?"
+    r"(\+[a-z0-9]+([-_.][a-z0-9]+)*)?)"
+)
+_CONDITION = rf"\s*(<=|>=|<|>|!=|==)\s*{_VERSION}\s*"
+#: Which versions will do: ``>=6.1, !=7.0``.
+VersionPredicate = Annotated[str, Pattern(rf"{_CONDITION}(,{_CONDITION})*", "a version predicate, e.g. '>=6.1, !=7.0'")]
 
 
 @value
@@ -113,7 +126,7 @@ class ImageMetaProps(Record):
     img_compression_level: int | Unset = UNSET
     img_config_drive: ConfigDrivePolicy | Unset = UNSET
     img_hide_hypervisor_id: bool | Unset = UNSET
-    img_hv_requested_version: str | Unset = UNSET
+    img_hv_requested_version: VersionPredicate | Unset = UNSET
     img_hv_type: HVType | Unset = UNSET
     img_linked_clone: bool | Unset = UNSET
     img_mappings: Sequence[Mapping[str, str | None]] | Unset = UNSET
