@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from novastate.errors import WireError, near
-from novastate.objects.nova import versions
 from novastate.objects.nova.backport_rules import RULES, SEALED
 from novastate.objects.nova.history import HISTORY
 from novastate.objects.nova.tree import BOX, copied, edges
+from novastate.objects.nova.versions import CURRENT, parse
+from novastate.objects.nova.versions import manifest as present
 
 __all__ = ["backport"]
 
@@ -51,16 +52,16 @@ def backport(primitive: Mapping[str, Any], version: str, manifest: Mapping[str, 
     except RecursionError:
         raise WireError("$", type(primitive).__name__, "is nested too deeply") from None
     root = _opened(made, "$")
-    target = versions.parse(version, "version")
+    target = parse(version, "version")
     _same_major(root.name, target, version, "version")
     if target > root.version:
         raise WireError("version", version, f"is newer than what {root.name} has, {root.envelope[_VERSION]}")
     if manifest is None:
         if target == root.version:
             return root.envelope
-        manifest = versions.manifest(root.name)
+        manifest = present(root.name)
     for name, spoken in manifest.items():
-        versions.parse(spoken, f"manifest.{name}")
+        parse(spoken, f"manifest.{name}")
     _bring(root, version, manifest)
     changes = [field for field in root.envelope.pop(_CHANGES, ()) if field in root.data]
     if changes:
@@ -82,15 +83,15 @@ def _opened(envelope: object, at: str) -> _Opened:
     if not isinstance(envelope, dict):
         raise WireError(at, type(envelope).__name__, "must be an object of Nova")
     name, data = envelope.get(_NAME), envelope.get(_DATA)
-    if not isinstance(name, str) or name not in versions.CURRENT:
+    if not isinstance(name, str) or name not in CURRENT:
         shown = name[:80] if isinstance(name, str) else type(name).__name__
-        raise WireError(f"{at}.{_NAME}", shown, "is no object of Nova", near(shown, versions.CURRENT))
+        raise WireError(f"{at}.{_NAME}", shown, "is no object of Nova", near(shown, CURRENT))
     if not isinstance(data, dict):
         raise WireError(f"{at}.{_DATA}", type(data).__name__, "must be an object")
-    version = versions.parse(envelope.get(_VERSION), f"{at}.{_VERSION}")
+    version = parse(envelope.get(_VERSION), f"{at}.{_VERSION}")
     _same_major(name, version, envelope[_VERSION], f"{at}.{_VERSION}")
-    if version > versions.parse(versions.CURRENT[name]):
-        newest = versions.CURRENT[name]
+    if version > parse(CURRENT[name]):
+        newest = CURRENT[name]
         raise WireError(
             f"{at}.{_VERSION}", envelope[_VERSION], f"cannot be brought back: {name} is known up to {newest}"
         )
@@ -98,14 +99,14 @@ def _opened(envelope: object, at: str) -> _Opened:
 
 
 def _same_major(name: str, version: tuple[int, int], text: str, at: str) -> None:
-    newest = versions.CURRENT[name]
-    if version[0] != versions.parse(newest)[0]:
+    newest = CURRENT[name]
+    if version[0] != parse(newest)[0]:
         raise WireError(at, text, f"is of another major version than {name} has here, {newest}")
 
 
 def _bring(opened: _Opened, version: str, manifest: Mapping[str, str]) -> None:
     """Brings an object, in place, back to *version*, and what is inside to the versions of *manifest*."""
-    target = versions.parse(version)
+    target = parse(version)
     _same_major(opened.name, target, version, opened.at)
     if opened.name not in SEALED:
         for inner, wanted in _inside(opened, manifest):
@@ -114,7 +115,7 @@ def _bring(opened: _Opened, version: str, manifest: Mapping[str, str]) -> None:
     if opened.name in RULES:
         RULES[opened.name](opened.data, target, opened.at)
     for step in HISTORY.get(opened.name, ()):
-        if target < versions.parse(step.version):
+        if target < parse(step.version):
             for field in step.adds:
                 opened.data.pop(field, None)
     opened.envelope[_VERSION] = version
@@ -140,7 +141,7 @@ def _refuse(opened: _Opened, target: tuple[int, int], version: str) -> None:
     for step in HISTORY.get(opened.name, ()):
         for field, new in step.values.items():
             held = opened.data.get(field)
-            if target < versions.parse(step.version) and isinstance(held, str) and held in new:
+            if target < parse(step.version) and isinstance(held, str) and held in new:
                 raise WireError(
                     f"{opened.at}.{field}", held, f"came with version {step.version}, {version} does not know it"
                 )

@@ -19,9 +19,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from novastate.errors import WireError
-from novastate.objects.nova import versions
 from novastate.objects.nova.history import HISTORY
 from novastate.objects.nova.tree import BOX, copied, edges
+from novastate.objects.nova.versions import current, parse
 
 __all__ = ["DEFAULTS", "STEPS", "upgrade"]
 
@@ -100,16 +100,14 @@ def upgrade(name: str, version: str, data: Mapping[str, Any]) -> dict[str, Any]:
     >>> upgrade("InstanceNUMACell", "1.4", {"id": 0, "cpuset": [0, 1], "cpu_policy": "dedicated"})["pcpuset"]
     [0, 1]
     """
-    present = versions.parse(versions.current(name))
-    said = versions.parse(version, "version")
+    present = parse(current(name))
+    said = parse(version, "version")
     if said[0] != present[0]:
-        raise WireError(
-            "version", version, f"is of another major version than {name} has here, {versions.current(name)}"
-        )
+        raise WireError("version", version, f"is of another major version than {name} has here, {current(name)}")
     made: dict[str, Any] = copied(data)
     if said > present:
         return made
-    gone = {field for step in HISTORY.get(name, ()) if said < versions.parse(step.version) for field in step.removes}
+    gone = {field for step in HISTORY.get(name, ()) if said < parse(step.version) for field in step.removes}
     for field in gone:
         made.pop(field, None)
     if said < present and name in STEPS:
