@@ -15,12 +15,16 @@ from rich.pretty import pprint
 
 from novastate.errors import InvalidField
 from novastate.objects import (
+    BlockDeviceMapping,
     CellMapping,
+    ConsoleAuthToken,
     Instance,
+    InstanceList,
     KeyPair,
     LibvirtLiveMigrateBDMInfo,
     LibvirtLiveMigrateData,
     LiveMigrateData,
+    ShareMapping,
     dumps,
     evolve,
     loads,
@@ -47,7 +51,23 @@ def holders():
         CellMapping(uuid=UUID, transport_url=CONNECTION, database_connection=CONNECTION),
         volume,
         LibvirtLiveMigrateData(vtpm_secret_value=SECRET, bdms=[volume]),
+        BlockDeviceMapping(connection_info=SECRET),
+        console(token=SECRET, internal_access_path=SECRET),
+        ShareMapping(
+            instance_uuid=UUID,
+            share_id=UUID,
+            status="active",
+            tag="t",
+            export_location="nfs:/a",
+            share_proto="NFS",
+            access_key=SECRET,
+        ),
+        InstanceList(objects=[server]),
     ]
+
+
+def console(**given):
+    return ConsoleAuthToken(**{"instance_uuid": UUID, "console_type": "novnc", "host": "cmp-a", "port": 5900, **given})
 
 
 @pytest.mark.parametrize("obj", holders(), ids=lambda obj: type(obj).__name__)
@@ -86,6 +106,8 @@ REFUSED = [
     lambda: instance(flavor={"admin_pass": SECRET}),
     lambda: LibvirtLiveMigrateData(vtpm_secret_value=(SECRET,)),
     lambda: CellMapping(uuid=UUID, transport_url=[CONNECTION]),
+    lambda: console(token=[SECRET]),
+    lambda: loads(InstanceList, f'{{"objects": [{{"user_data": ["{SECRET}"], "uuid": "{UUID}"}}]}}'),
     lambda: loads(
         Instance, f'{{"user_data": ["{SECRET}"], "uuid": "{UUID}", "flavor": {{"vcpus": 1, "memory_mb": 1}}}}'
     ),
@@ -125,6 +147,8 @@ def test_every_field_that_sounds_like_a_secret_is_one():
         "user_data",
         "key_data",
         "public_key",
+        "access_key",
+        "token",
     )
     for cls in declared().values():
         for name, field in fields(cls).items():
