@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
 
-from novastate.errors import InvalidField
-from novastate.objects import InstanceNUMACell, NUMACell, NUMAPagesTopology, NUMATopology
+import numa_cases as cases
+from novastate.errors import InvalidField, WireError
+from novastate.objects import ComputeNode, InstanceNUMACell, NUMACell, NUMAPagesTopology, NUMATopology
+from novastate.objects.host_numa import set_topology, topology_of
 
 CELL = NUMACell(
     id=0,
@@ -80,3 +83,35 @@ def test_a_guest_asks_for_a_page_size_or_for_a_kind_of_it(pagesize):
 def test_there_is_no_fourth_kind_of_page_size():
     with pytest.raises(InvalidField, match="pagesize"):
         InstanceNUMACell(id=0, memory=1, pagesize=-4)
+
+
+def node(**fields):
+    return ComputeNode(host="cmp-a", vcpus=8, memory_mb=4096, **fields)
+
+
+@given(cases.hosts())
+def test_a_node_keeps_its_topology_as_a_text(host):
+    kept = node()
+    set_topology(kept, host)
+    assert topology_of(kept) == host
+    assert '"nova_object.name":"NUMATopology"' in kept.numa_topology
+
+
+def test_a_node_without_a_topology_has_none():
+    kept = node(numa_topology="{}")
+    set_topology(kept, None)
+    assert kept.numa_topology is None
+    assert topology_of(kept) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[",
+        '{"nova_object.name":"Flavor","nova_object.namespace":"nova","nova_object.version":"1.2","nova_object.data":{}}',
+    ],
+)
+def test_a_text_that_is_no_topology_is_refused(text):
+    with pytest.raises(WireError):
+        topology_of(node(numa_topology=text))

@@ -10,13 +10,14 @@ Rules of this file:
 
 from collections.abc import Sequence, Set
 
-from novastate.errors import InvalidField
-from novastate.objects.base import Record, value
+from novastate.errors import InvalidField, WireError
+from novastate.objects.base import Record, TypeName, value
+from novastate.objects.compute_node import ComputeNode
 from novastate.objects.marks import Count
 from novastate.objects.topology import NetworkMetadata
 from novastate.objects.values import UNSET, Unset
 
-__all__ = ["NUMACell", "NUMAPagesTopology", "NUMATopology"]
+__all__ = ["NUMACell", "NUMAPagesTopology", "NUMATopology", "set_topology", "topology_of"]
 
 
 @value
@@ -138,3 +139,31 @@ class NUMATopology(Record):
             if cell.id == id:
                 return cell
         raise InvalidField("numa_topology.cells", id, "there is no such cell", [cell.id for cell in self.cells])
+
+
+def topology_of(node: ComputeNode) -> NUMATopology | None:
+    """The NUMA cells of *node*, which it keeps as the JSON text of Nova's envelope; None where it has none.
+
+    Raises :class:`~novastate.errors.WireError` for a text that is none.
+    """
+    from novastate.objects import nova  # noqa: PLC0415  (who only fits guests needs no wire format)
+
+    if not node.numa_topology:
+        return None
+    found = nova.loads(node.numa_topology)
+    if isinstance(found, NUMATopology):
+        return found
+    raise WireError("$", TypeName(type(found).__name__), "must be a NUMATopology")
+
+
+def set_topology(node: ComputeNode, topology: NUMATopology | None) -> None:
+    """Keeps *topology* in *node*, as Nova does.
+
+    >>> node = ComputeNode(host="cmp-a", vcpus=2, memory_mb=1024)
+    >>> set_topology(node, NUMATopology(cells=[NUMACell(id=0, cpuset={0, 1}, memory=1024)]))
+    >>> topology_of(node).cells[0].avail_memory
+    1024
+    """
+    from novastate.objects import nova  # noqa: PLC0415  (the same)
+
+    node.numa_topology = None if topology is None else nova.dumps(topology).decode()

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from novastate.errors import ClaimFailed
 from novastate.objects import Allocation, ComputeNode, RequestSpec
+from novastate.objects.totals import disk_gb
 
 __all__ = ["INITIAL_RATIOS", "Room", "claim", "hold", "needs", "release", "room"]
 
@@ -49,10 +50,7 @@ class Room:
 def needs(spec: RequestSpec) -> Room:
     """What one instance of *spec* takes on its host."""
     flavor = spec.flavor
-    root = 0 if spec.is_bfv else flavor.root_gb
-    # swap is in MiB; placement rounds it up to whole GiB (nova/scheduler/utils.py).
-    disk = root + flavor.ephemeral_gb + -(-flavor.swap // 1024)
-    return Room(flavor.vcpus, flavor.memory_mb, disk)
+    return Room(flavor.vcpus, flavor.memory_mb, disk_gb(flavor, volume_backed=spec.is_bfv))
 
 
 def room(node: ComputeNode) -> Room:

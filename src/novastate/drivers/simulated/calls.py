@@ -16,6 +16,7 @@ from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.drivers.simulated.world import ALLOCATED, GIB, Disk, Domain
 from novastate.errors import DriverError, UnknownName
 from novastate.machines import PowerState
+from novastate.objects.totals import disk_gb
 
 if TYPE_CHECKING:
     from novastate.drivers.simulated.cloud import SimulatedCloud
@@ -141,5 +142,4 @@ def allocated(instance: Instance) -> int:
 
 def local_disk_gb(instance: Instance) -> int:
     """How much local disk the instance has, GiB: none is an instance all of whose disks are volumes."""
-    flavor = instance.flavor
-    return flavor.root_gb + flavor.ephemeral_gb + -(-flavor.swap // 1024)
+    return disk_gb(instance.flavor)
