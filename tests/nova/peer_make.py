@@ -30,11 +30,16 @@ STATUSES = (
 )  # fmt: skip
 #: What Nova's own code puts into a text or number that its schema leaves open.
 WORDS = {
-    ("Instance", "vm_state"): [*words(vm_states), None],
+    ("Instance", "vm_state"): words(vm_states),
     ("Instance", "task_state"): [*words(task_states), None],
-    ("Instance", "power_state"): [*power_state.STATE_MAP, None],
+    ("Instance", "power_state"): list(
+        power_state.STATE_MAP
+    ),  # neither is ever None: _populate_instance_for_create sets both
     ("Instance", "progress"): [0, 7, 100, None],
     ("Migration", "status"): STATUSES,
+    # The API takes no flavor without a CPU, and no request for no server.
+    ("Flavor", "vcpus"): [1, 7, 4096],
+    ("RequestSpec", "num_instances"): [1, 7, 4096],
 }
 
 

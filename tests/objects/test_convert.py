@@ -298,7 +298,7 @@ def test_an_unknown_preset_is_refused():
 
 
 def test_json_values_come_back_as_they_were():
-    vif = VIF(details={"a": [1, 1.0, None, {"b": True}]}, profile=[], meta="x")
+    vif = VIF(details={"a": [1, 1.0, None, {"b": True}]}, profile=[], meta={"x": "y"})
     back = loads(VIF, dumps(vif))
     assert back == vif
     assert [type(part) for part in back.details["a"][:2]] == [int, float]

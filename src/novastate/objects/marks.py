@@ -13,6 +13,7 @@ from novastate.machines import Machine
 __all__ = [
     "I64",
     "AnyJson",
+    "Cidr",
     "Count",
     "CountOrMinus1",
     "GuardedMap",
@@ -112,6 +113,8 @@ Ratio = Annotated[float, Range(0, math.inf)]
 Uuid = Annotated[str, Pattern(_UUID, "a UUID")]
 #: An IP address of either version, as text.
 IpAddress = Annotated[str, Ip(0)]
+#: A network with the length of its prefix, of either version: ``10.0.0.0/24``.
+Cidr = Annotated[str, Pattern(r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}", "a network, as 10.0.0.0/24")]
 #: A MAC address in lower case, as Nova writes it: ``fa:16:3e:00:00:08``.
 MacAddress = Annotated[str, Pattern(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address")]
 #: A text that is never shown.

@@ -1,13 +1,13 @@
 """Nova's network model: a guest's interfaces with their networks, subnets and addresses.
 
 Nova keeps these as dictionaries inside a JSON text (``nova/network/model.py``); here they are values like the others.
-What a plugin adds is free JSON: *details*, *profile*, *meta*.
+What a plugin adds is free JSON: *details*, *profile*; names that the model does not know it keeps in *meta*, which is never None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from novastate.objects.base import Record, value
-from novastate.objects.marks import AnyJson
+from novastate.objects.marks import AnyJson, Cidr, IpAddress
 from novastate.objects.values import EMPTY, UNSET, Unset
 
 __all__ = ["VIF", "FixedIP", "NetworkModel", "Route", "Subnet"]
@@ -17,10 +17,10 @@ __all__ = ["VIF", "FixedIP", "NetworkModel", "Route", "Subnet"]
 class FixedIP(Record):
     """An address, its type (fixed, floating, gateway, dns), and what floats on it."""
 
-    address: str | None = None
+    address: IpAddress | None = None
     type: str | None = None
     version: int | None = None
-    meta: AnyJson = EMPTY
+    meta: Mapping[str, AnyJson] = EMPTY
     floating_ips: Sequence[AnyJson] | Unset = UNSET
 
 
@@ -28,23 +28,23 @@ class FixedIP(Record):
 class Route(Record):
     """A route of a subnet."""
 
-    cidr: str | None = None
+    cidr: Cidr | None = None
     gateway: FixedIP | None = None
     interface: str | None = None
-    meta: AnyJson = EMPTY
+    meta: Mapping[str, AnyJson] = EMPTY
 
 
 @value
 class Subnet(Record):
     """A subnet of a network, with the guest's addresses in it."""
 
-    cidr: str | None = None
+    cidr: Cidr | None = None
     dns: Sequence[FixedIP] = ()
     gateway: FixedIP | None = None
     ips: Sequence[FixedIP] = ()
     routes: Sequence[Route] = ()
     version: int | None = None
-    meta: AnyJson = EMPTY
+    meta: Mapping[str, AnyJson] = EMPTY
 
 
 @value
@@ -55,7 +55,7 @@ class NetworkModel(Record):
     bridge: str | None = None
     label: str | None = None
     subnets: Sequence[Subnet] = ()
-    meta: AnyJson = EMPTY
+    meta: Mapping[str, AnyJson] = EMPTY
 
 
 @value
@@ -66,7 +66,7 @@ class VIF(Record):
     address: str | None = None
     network: NetworkModel | None = None
     type: str | None = None
-    details: AnyJson = EMPTY
+    details: Mapping[str, AnyJson] = EMPTY
     devname: str | None = None
     ovs_interfaceid: str | None = None
     qbh_params: AnyJson = None
@@ -76,4 +76,4 @@ class VIF(Record):
     profile: AnyJson = EMPTY
     preserve_on_delete: bool = False
     delegate_create: bool = False
-    meta: AnyJson = EMPTY
+    meta: Mapping[str, AnyJson] = EMPTY

@@ -69,6 +69,7 @@ _MATCHING = {
     "a SCSI address": ("1:0:2:0",),
     "an IDE address": ("0:1",),
     "a Xen address": ("000100", "51712"),
+    "a network, as 10.0.0.0/24": ("10.0.8.0/24", "fd00::/8"),
     "a MAC address": ("fa:16:3e:00:00:08",),
     "a version predicate, e.g. '>=6.1, !=7.0'": (">=6.1", " ==1.0rc1 ,!=2!7.0.post1"),
     "a resource class": ("VCPU", "CUSTOM_PMEM_NAMESPACE_4GB"),
