@@ -35,6 +35,7 @@ __all__ = [
     "MaxRetriesExceeded",
     "MigrationError",
     "MigrationPreCheckError",
+    "NewerVersionWarning",
     "NoActiveMigration",
     "NoValidHost",
     "NotFound",

@@ -15,12 +15,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from enum import Enum
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 from uuid import UUID
 
 from novastate.errors import near
 from novastate.objects.marks import I64, Pattern
-from novastate.objects.values import FrozenDict
+from novastate.objects.values import EMPTY, FrozenDict
 
 __all__ = [
     "Check",
@@ -40,6 +41,7 @@ __all__ = [
     "check_sequence",
     "check_set",
     "check_str",
+    "is_ip",
 ]
 
 #: Returns the value as it is held, or raises :class:`ProblemError`.
@@ -131,19 +133,34 @@ def check_pattern(pattern: Pattern) -> Check:
     return check
 
 
+def is_ip(text: str, version: int = 0) -> bool:
+    """Whether *text* is an IP address of that version, as it is usually written; what it denies, :mod:`ipaddress` may know."""
+    family = AF_INET6 if ":" in text else AF_INET
+    if version == (4 if family == AF_INET6 else 6):
+        return False
+    try:
+        inet_pton(family, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def check_ip(version: int) -> Check:
     """Takes the text of an IP address."""
 
     def check(value: Any) -> Any:
-        import ipaddress  # noqa: PLC0415  (only who has addresses pays for it)
-
-        made = {0: ipaddress.ip_address, 4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}[version]
-        try:
-            if value.__class__ is str:
-                made(value)
+        if value.__class__ is str:
+            if is_ip(value, version):
                 return value
-        except ValueError:
-            pass
+            import ipaddress  # noqa: PLC0415  (only who has unusual addresses pays for it)
+
+            made = {0: ipaddress.ip_address, 4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}[version]
+            try:
+                made(value)
+            except ValueError:
+                pass
+            else:
+                return value
         raise ProblemError(value, f"must be an IP{f'v{version}' if version else ''} address")
 
     return check
@@ -272,20 +289,27 @@ def _article(name: str) -> str:
 
 def check_json(value: Any, depth: int = 32) -> Any:
     """Freezes any JSON value; deeper than 32 levels is refused."""
-    if value is None or value is True or value is False:
+    made = value.__class__
+    if value is None or made is bool:
         return value
+    if made is str:
+        return value if value.isascii() else check_str(value)
+    if isinstance(value, dict | Mapping):
+        if not value:
+            return EMPTY
+        if depth == 0:
+            raise ProblemError(value, "is nested too deep")
+        return FrozenDict({check_str(k): check_json(v, depth - 1) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        if depth == 0:
+            raise ProblemError(value, "is nested too deep")
+        return tuple([check_json(v, depth - 1) for v in value])
     if isinstance(value, str):
         return check_str(value)
     if isinstance(value, float):
         return _finite(value)
     if isinstance(value, int):
         return _whole(value)
-    if depth == 0:
-        raise ProblemError(value, "is nested too deep")
-    if isinstance(value, Mapping):
-        return FrozenDict({check_str(k): check_json(v, depth - 1) for k, v in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple([check_json(v, depth - 1) for v in value])
     raise ProblemError(value, "must be JSON")
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, cast
 
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Field, fields, is_mutable, per_class, root, tracked
-from novastate.objects.checks import Check
-from novastate.objects.marks import Pattern
-from novastate.objects.steps import Profile, Step, dump_field, load_field, under
-from novastate.objects.values import UNSET, FrozenDict
+from novastate.objects.checks import Check, is_ip
+from novastate.objects.marks import Ip, Pattern
+from novastate.objects.steps import Profile, Step, bind, dump_field, load_field, under
+from novastate.objects.values import EMPTY, UNSET, FrozenDict
 
 __all__ = ["Row", "Source", "compiled", "dump_rows", "finish", "load_rows", "rows"]
 
@@ -42,7 +42,13 @@ class Source:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.names: dict[str, Any] = {"U": UNSET, "InvalidField": InvalidField, "under": under, "texts": _texts}
+        self.names: dict[str, Any] = {
+            "U": UNSET,
+            "EMPTY": EMPTY,
+            "InvalidField": InvalidField,
+            "under": under,
+            "texts": _texts,
+        }
 
     def add(self, text: str, **names: Any) -> None:
         """Adds lines as they stand."""
@@ -106,9 +112,9 @@ def _texts(held: dict[Any, Any]) -> FrozenDict[str, str] | None:
 def _twin(cls: type[Any]) -> type[Any]:
     """A class whose objects can become *cls*: the same slots, and assignment without checks."""
     metaclass: Any = type(cls)
-    made: type[Any] = metaclass(
-        cls.__name__, cls.__bases__, {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__hash__": None}
-    )
+    plain: dict[str, Any] = {"__slots__": cls.__slots__, "__hash__": None}
+    plain |= {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    made: type[Any] = metaclass(cls.__name__, cls.__bases__, plain)
     return made
 
 
@@ -149,7 +155,7 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
     rest.append(f"elif {f} is not None: {check}" if field.nullable else f"else: {check}")
     match kind.tag:
         case _ if row.load is not None:
-            source.names[f"s{index}"] = row.load
+            bind(source.names, f"s{index}", row.load)
             where = f"{at}.{field.name}"
             lines += [f"if {f} is U: {missing}"]
             lines += [f"elif {f} is None: {'pass' if field.nullable else check}"]
@@ -159,6 +165,9 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
             rest = []
         case "str" if not kind.args:
             lines += [f"if {f}.__class__ is str:", f"    if not {f}.isascii(): {check}"]
+        case "str" if isinstance(kind.args, Ip):
+            source.names["is_ip"] = is_ip
+            lines += [f"if {f}.__class__ is str and is_ip({f}, {kind.args.version}): pass"]
         case "str" if isinstance(kind.args, Pattern):
             source.names[f"m{index}"] = re.compile(kind.args.regex).fullmatch
             lines += [f"if {f}.__class__ is str and m{index}({f}): pass"]
@@ -180,7 +189,11 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
             source.names[f"k{index}"] = frozenset(kind.args)
             lines += [f"if {f}.__class__ is str and {f} in k{index}: pass"]
         case "map" if kind.args[0].tag == kind.args[1].tag == "str" and not kind.args[1].args:
-            lines += [f"if {f}.__class__ is dict: {f} = texts({f}) or t{index}({f})"]
+            lines += [f"if {f}.__class__ is dict: {f} = (texts({f}) or t{index}({f})) if {f} else EMPTY"]
+        case "json" | "map":
+            lines += [f"if {f}.__class__ is dict: {f} = t{index}({f}) if {f} else EMPTY"]
+        case "seq":
+            lines += [f"if {f}.__class__ is list: {f} = t{index}({f}) if {f} else ()"]
         case _:
             lines += [
                 f"if {f} is U: {missing}",
@@ -214,7 +227,7 @@ def dump_rows(source: Source, table: Sequence[Row], inner: Callable[[Row], str],
         put = f"out[{row.key!r}]"
         lines = [f"{f} = o.{row.field.name}", f"if {f} is not U:"]
         none = f" if {f} is not None else None" if row.field.nullable else ""
-        source.names[f"s{index}"] = row.dump
+        bind(source.names, f"s{index}", row.dump)
         said = inner(row)
         if row.dump is None:
             lines.append(f"    {put} = {f}")

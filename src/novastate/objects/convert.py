@@ -27,7 +27,7 @@ from novastate.objects.base import Field, Record, TypeName, declared, fields, pe
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.past import LOADED, Past
-from novastate.objects.steps import Step, type_of
+from novastate.objects.steps import Late, Step, type_of
 from novastate.objects.values import UNSET, FrozenDict
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ class _Plain(NamedTuple):
     dumper: Inner
 
     def load_record(self, cls: type[Any], polymorphic: bool) -> Step:
-        return functools.partial(_load_any, cls, self.loader) if polymorphic else _late(self.loader, cls)
+        return functools.partial(_load_any, cls, self.loader) if polymorphic else Late(self.loader, cls)
 
     def dump_record(self, cls: type[Any], polymorphic: bool) -> Step:
-        return functools.partial(_dump_any, cls, self.dumper) if polymorphic else _late(self.dumper, cls)
+        return functools.partial(_dump_any, cls, self.dumper) if polymorphic else Late(self.dumper, cls)
 
     @property
     def load_form(self) -> None:
@@ -174,19 +174,6 @@ class _Plain(NamedTuple):
 
     def dump_time(self, held: datetime) -> str:
         return held.isoformat()
-
-
-def _late(inner: Inner, cls: type[Any]) -> Step:
-    """The step of an inner record, made when the first one comes: most fields of most records are empty."""
-    step: Step | None = None
-
-    def run(held: Any) -> Any:
-        nonlocal step
-        if step is None:
-            step = inner(cls)
-        return step(held)
-
-    return run
 
 
 # --- out

@@ -46,10 +46,13 @@ def _says_all(written: bytes, data: bytes | str) -> bool:
     A member that is lost takes the two quotes of its name along, and nothing else changes the number of quotes that are not part
     of a text. Where a backslash stands before a backslash that number is not told so easily, and nothing is promised.
     """
-    text = data if isinstance(data, bytes) else data.encode()
-    if text == written:
+    if isinstance(data, str):
+        if "\\" not in data:
+            return data.count('"') == written.count(b'"')
+        data = data.encode()
+    if data == written:
         return True
-    return b"\\\\" not in text and b"\\\\" not in written and _quotes(text) == _quotes(written)
+    return b"\\\\" not in data and b"\\\\" not in written and _quotes(data) == _quotes(written)
 
 
 def _quotes(text: bytes) -> int:

@@ -6,14 +6,27 @@ business. A value that a step cannot take raises :class:`~novastate.errors.WireE
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, cast
 
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Field, TypeName, prefixed
 from novastate.objects.kinds import Kind
+from novastate.objects.values import FrozenDict
 
-__all__ = ["Profile", "Step", "dump_field", "dump_step", "load_field", "load_items", "load_step", "type_of", "under"]
+__all__ = [
+    "Late",
+    "Profile",
+    "Step",
+    "bind",
+    "dump_field",
+    "dump_step",
+    "load_field",
+    "load_items",
+    "load_step",
+    "type_of",
+    "under",
+]
 
 Step = Callable[[Any], Any]
 
@@ -99,17 +112,49 @@ def dump_step(kind: Kind, profile: Profile) -> Step | None:
             return None
 
 
+class Late:
+    """A step that is made when the first value comes: most fields of most records are empty.
+
+    Whoever keeps it under a name in a dict (:func:`bind`) finds the made step there afterwards.
+    """
+
+    __slots__ = ("_cls", "_homes", "_make", "_step")
+
+    def __init__(self, make: Callable[[type[Any]], Step], cls: type[Any]) -> None:
+        self._make, self._cls = make, cls
+        self._homes: list[tuple[dict[str, Any], str]] = []
+        self._step: Step | None = None
+
+    def __call__(self, held: Any) -> Any:
+        """Converts the first value; and others, for whoever has not looked since."""
+        if self._step is None:
+            self._step = self._make(self._cls)
+            for names, name in self._homes:
+                names[name] = self._step
+        return self._step(held)
+
+    def kept(self, names: dict[str, Any], name: str) -> None:
+        """It is kept in *names*, as *name*."""
+        self._homes.append((names, name))
+
+
+def bind(names: dict[str, Any], name: str, step: Step | None) -> None:
+    """Puts *step* into *names*; a late one is replaced there once it is made."""
+    names[name] = step
+    if isinstance(step, Late):
+        step.kept(names, name)
+
+
 def load_items(item: Step, held: Any) -> tuple[Any, ...]:
     """A sequence, each of whose elements *item* reads."""
     if not isinstance(held, list):
         raise WireError("", type_of(held), "must be a sequence")
-    elements: list[Any] = held
     out: list[Any] = []
-    for index, element in enumerate(elements):
-        try:
-            out.append(item(element))
-        except InvalidField as error:
-            raise under(error, f"[{index}]") from None
+    try:
+        for element in cast("Iterable[Any]", held):
+            out.append(item(element))  # noqa: PERF401  (how many there are tells which one is refused)
+    except InvalidField as error:
+        raise under(error, f"[{len(out)}]") from None
     return tuple(out)
 
 
@@ -129,13 +174,17 @@ def _value_of(held: Any) -> Any:
     return held.value
 
 
-def _thaw(held: Any) -> Any:
-    if isinstance(held, Mapping):
-        return {name: _thaw(part) for name, part in cast("Mapping[str, Any]", held).items()}
+def _thaw(held: object) -> object:
+    if isinstance(held, FrozenDict):
+        members = cast("FrozenDict[str, object]", held)
+        return {name: _thaw(part) if part.__class__ in _NESTS else part for name, part in members.items()}
     if isinstance(held, tuple):
-        parts: tuple[Any, ...] = held
-        return [_thaw(part) for part in parts]
+        return [_thaw(part) if part.__class__ in _NESTS else part for part in held]
     return held
+
+
+#: What frozen JSON is nested in.
+_NESTS: Final[frozenset[type[Any]]] = frozenset({FrozenDict, tuple})
 
 
 def under(error: InvalidField, where: str) -> WireError:

@@ -21,8 +21,12 @@ from novastate.objects.nova.envelope import DATA, NAME, VERSION, name_of
 from novastate.objects.nova.profile import class_of, dumper, loader
 from novastate.objects.nova.versions import CURRENT, current, manifest, releases
 from novastate.objects.nova.versions import parse as _parse_version
+from novastate.objects.steps import Step
 
 __all__ = ["current", "dump", "dumps", "load", "loads", "manifest", "releases"]
+
+
+_LOADERS: dict[str, Step] = {}
 
 
 def load(primitive: object) -> Record:
@@ -33,7 +37,12 @@ def load(primitive: object) -> Record:
 
     Raises :class:`~novastate.errors.WireError`, with the full path, for whatever is no such object, in *primitive* or in it.
     """
-    return cast("Record", loader(class_of(name_of(primitive, "$")))(primitive))
+    try:
+        read = _LOADERS[cast("Any", primitive)[NAME]]
+    except (TypeError, KeyError, IndexError):
+        name = name_of(primitive, "$")
+        read = _LOADERS[name] = loader(class_of(name))
+    return cast("Record", read(primitive))
 
 
 def dump(
