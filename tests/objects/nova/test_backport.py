@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from novastate.errors import WireError
 from novastate.objects.nova.backport import backport
@@ -272,6 +275,8 @@ def test_tags_of_a_build_request_stay_beside_block_devices():
         (wrap("Flavor", 1.2), "$.nova_object.version"),
         (wrap("Flavor", "1.3"), "$.nova_object.version"),
         (wrap("Flavor", "2.0"), "$.nova_object.version"),
+        (wrap("Flavor", "1.2") | {"nova_object.changes": 3}, "$.nova_object.changes"),
+        (wrap("Flavor", "1.2") | {"nova_object.changes": [["name"]]}, "$.nova_object.changes"),
         (wrap("Instance", "2.8", flavor="small"), "$.flavor"),
         (wrap("Instance", "2.8", flavor=wrap("Flavour", "1.2")), "$.flavor.nova_object.name"),
         (wrap("TagList", "1.1", objects=[wrap("Tag", "1.1"), 3]), "$.objects[1]"),
@@ -298,3 +303,41 @@ def test_a_primitive_that_is_nested_too_deeply_is_refused():
         backport(wrap("Flavor", "1.2", extra_specs=deep), "1.1")
     while deep:  # taken apart by hand: a destructor would be as deep
         deep = deep.pop()
+
+
+# --- anything
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from([*CURRENT]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+ORIGINALS = {
+    name: json.dumps(full(name))
+    for name in ("InstanceNUMACell", "LibvirtLiveMigrateData", "PciDeviceList", "RequestSpec")
+}
+
+
+@st.composite
+def spoilt(draw):
+    """A full primitive, one place in which holds anything."""
+    made = json.loads(ORIGINALS[draw(st.sampled_from(sorted(ORIGINALS)))])
+    place = made
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = draw(st.sampled_from(keys))
+        if isinstance(place[key], dict | list) and place[key] and draw(st.integers(0, 4)):
+            place = place[key]
+        else:
+            place[key] = draw(JSON)
+            return made
+
+
+@given(spoilt(), st.sampled_from(["1.0", "1.3", "1.6", "1.14"]), st.booleans())
+def test_whatever_is_in_a_primitive_it_goes_back_or_is_refused(primitive, version, old_inside):
+    kept = json.dumps(primitive)
+    spoken = {name: versions(name)[0] for name in CURRENT} if old_inside else None
+    with contextlib.suppress(WireError):
+        assert backport(primitive, version, spoken)["nova_object.version"] == version
+    assert json.dumps(primitive) == kept

@@ -47,12 +47,20 @@ def test_defaults_are_the_recorded_ones():
             assert known.get("default", default) == default or known["type"] == "Object", (name, field)
 
 
-def test_what_is_returned_is_new():
-    held = {"extra_specs": {"a": "b"}}
-    upgrade("Flavor", "1.0", held)["extra_specs"]["a"] = "c"
+def test_what_is_filled_in_is_new():
     upgrade("RequestGroup", "1.0", {})["resources"]["VCPU"] = 1
-    assert held == {"extra_specs": {"a": "b"}}
+    upgrade("Diagnostics", "1.0", {})["memory_details"]["nova_object.data"]["used"] = 1
     assert upgrade("RequestGroup", "1.0", {})["resources"] == {}
+    assert upgrade("Diagnostics", "1.0", {})["memory_details"]["nova_object.data"] == {}
+
+
+def test_deep_nesting_inside_is_not_walked():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert upgrade("Flavor", "1.0", {"extra_specs": deep})["extra_specs"] is deep
+    while deep:  # taken apart by hand: a destructor would be as deep
+        deep = deep.pop()
 
 
 @pytest.mark.parametrize("name", CURRENT)

@@ -63,9 +63,7 @@ def backport(primitive: Mapping[str, Any], version: str, manifest: Mapping[str, 
     for name, spoken in manifest.items():
         parse(spoken, f"manifest.{name}")
     _bring(root, version, manifest)
-    changes = [field for field in root.envelope.pop(_CHANGES, ()) if field in root.data]
-    if changes:
-        root.envelope[_CHANGES] = changes
+    _keep_changes(root)
     return root.envelope
 
 
@@ -96,6 +94,16 @@ def _opened(envelope: object, at: str) -> _Opened:
             f"{at}.{_VERSION}", envelope[_VERSION], f"cannot be brought back: {name} is known up to {newest}"
         )
     return _Opened(cast("dict[str, Any]", envelope), name, version, cast("dict[str, Any]", data), at)
+
+
+def _keep_changes(opened: _Opened) -> None:
+    """Leaves in ``changes`` what is left in the data; where that is nothing, leaves them out."""
+    changes = opened.envelope.pop(_CHANGES, [])
+    if not isinstance(changes, list) or not all(isinstance(field, str) for field in changes):
+        raise WireError(f"{opened.at}.{_CHANGES}", type(changes).__name__, "must be a list of field names")
+    left = [field for field in changes if field in opened.data]
+    if left:
+        opened.envelope[_CHANGES] = left
 
 
 def _same_major(name: str, version: tuple[int, int], text: str, at: str) -> None:

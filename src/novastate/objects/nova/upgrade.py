@@ -92,7 +92,7 @@ STEPS: Final[Mapping[str, Callable[[dict[str, Any], tuple[int, int]], None]]] = 
 def upgrade(name: str, version: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """New data: *data* of the object *name*, written in *version*, as the present version has it. *data* is not changed.
 
-    Objects inside are left alone: each has a version of its own. Data of a newer minor version is only copied.
+    What is inside is left alone, and shared: objects there have versions of their own. Data of a newer minor version is only copied.
 
     Raises :class:`~novastate.errors.WireError` for a version that is no ``"N.N"`` or of another major, and for an object
     that Nova does not have.
@@ -104,7 +104,7 @@ def upgrade(name: str, version: str, data: Mapping[str, Any]) -> dict[str, Any]:
     said = parse(version, "version")
     if said[0] != present[0]:
         raise WireError("version", version, f"is of another major version than {name} has here, {current(name)}")
-    made: dict[str, Any] = copied(data)
+    made = dict(data)
     if said > present:
         return made
     gone = {field for step in HISTORY.get(name, ()) if said < parse(step.version) for field in step.removes}
