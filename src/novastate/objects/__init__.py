@@ -117,6 +117,7 @@ if TYPE_CHECKING:
         VirtCPUModel,
         VirtCPUTopology,
     )
+    from novastate.objects.tracking import changes, mark_saved
     from novastate.objects.usage import TaskLog, VolumeUsage
     from novastate.objects.values import UNSET, FrozenDict, Unset
     from novastate.objects.virtual_interface import VirtualInterface
@@ -243,11 +244,13 @@ __all__ = [
     "VirtualInterfaceList",
     "VolumeUsage",
     "XenDeviceBus",
+    "changes",
     "configure",
     "dumps",
     "evolve",
     "loads",
     "make_converter",
+    "mark_saved",
     "unset",
 ]
 
@@ -258,6 +261,7 @@ _HOMES = {
     "block_device": ("BlockDeviceMapping",),
     "build_request": ("BuildRequest",),
     "cells": ("CellMapping", "HostMapping", "InstanceMapping"),
+    "tracking": ("changes", "mark_saved"),
     "compute_node": ("ComputeNode", "HVSpec", "Service"),
     "console": ("ConsoleAuthToken",),
     "convert": ("configure", "dumps", "loads", "make_converter"),

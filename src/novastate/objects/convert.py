@@ -10,7 +10,7 @@ Rules of this file:
 3. Nothing is dropped in silence. A member that is no field, or is given twice, a value that its field cannot take, a field that is
    missing: each is a :class:`~novastate.errors.WireError` with the full path (``request_spec.flavor.vcpus``).
 4. Secrets are written: this is how a record is kept. To show one, use its repr.
-5. What is read has no :func:`~novastate.objects.changes`: it is what was kept.
+5. What is read has no :func:`~novastate.objects.tracking.changes`: it is what was kept.
 
 :func:`dumps` and :func:`loads` need nothing but this file. :func:`make_converter` and :func:`configure` put the same hooks into a
 cattrs converter, for those who have classes of their own around ours.

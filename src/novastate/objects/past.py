@@ -7,7 +7,7 @@ A record keeps this beside its fields, in two slots that no comparison, hash or 
 ``_held``
     of a mutable record that has a past: what its fields held then, in order.
 
-Who reads them: :func:`~novastate.objects.changes.changes`, and the converters.
+Who reads them: :func:`~novastate.objects.tracking.changes`, and the converters.
 """
 
 from collections.abc import Mapping

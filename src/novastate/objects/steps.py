@@ -52,11 +52,11 @@ class Profile(Protocol):
         """What makes the step that writes one."""
         ...
 
-    def load_time(self, held: Any) -> Any:
+    def load_time(self, held: Any, /) -> Any:
         """A time, read."""
         ...
 
-    def dump_time(self, held: Any) -> Any:
+    def dump_time(self, held: Any, /) -> Any:
         """A time, written."""
         ...
 

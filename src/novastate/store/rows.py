@@ -21,6 +21,7 @@ from attrs import frozen
 
 from novastate.errors import AlreadyExists, InvalidField, NotFound, StaleState, StoreError, UnknownName
 from novastate.objects import UNSET, convert
+from novastate.objects.tracking import mark_saved
 from novastate.store.base import KINDS, Change, Kind, Put, Transition, kind_of
 
 __all__ = [
@@ -162,10 +163,11 @@ def _step(change: Change) -> Step:
 
 
 def settle(steps: Iterable[Step], revisions: Iterable[int]) -> None:
-    """After a commit: each object that was put learns its revision (frozen ones too, it is the store's)."""
+    """After a commit: each object that was put learns its revision (frozen ones too, it is the store's), and has no changes."""
     for step, revision in zip(steps, revisions, strict=True):
         if step.row is not None:
             object.__setattr__(step.change.obj, "revision", revision)
+            mark_saved(step.change.obj)
 
 
 def selection(kind: Kind, equals: Mapping[str, object]) -> dict[str, str | None]:

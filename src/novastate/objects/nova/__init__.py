@@ -1,10 +1,12 @@
 """Nova's wire format: versioned envelopes in, objects out, and back, without Nova.
 
 >>> from novastate.objects import nova
->>> limits = nova.load({
+>>> from novastate.objects import SchedulerLimits
+>>> primitive = {
 ...     "nova_object.name": "SchedulerLimits", "nova_object.namespace": "nova", "nova_object.version": "1.0",
 ...     "nova_object.data": {"vcpu": 16, "memory_mb": 65536},
-... })
+... }
+>>> limits = nova.load(primitive, SchedulerLimits)
 >>> limits.vcpu, limits.disk_gb
 (16, UNSET)
 >>> nova.dump(limits)["nova_object.data"]
@@ -12,8 +14,9 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
+from novastate.errors import WireError
 from novastate.objects.base import Record, fields
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.nova.backport import backport
@@ -26,14 +29,20 @@ from novastate.objects.steps import Step
 __all__ = ["current", "dump", "dumps", "load", "loads", "manifest", "releases"]
 
 
+R = TypeVar("R", bound=Record)
+
 _LOADERS: dict[str, Step] = {}
 
 
-def load(primitive: object) -> Record:
+@overload
+def load(primitive: object) -> Record: ...
+@overload
+def load(primitive: object, kind: type[R]) -> R: ...
+def load(primitive: object, kind: type[Record] = Record) -> Record:
     """The object in the envelope *primitive*, which a JSON library has parsed; partial where Nova sent a part.
 
     A field that is not there is UNSET. An older minor version is brought up to ours; of a newer one the unknown fields are kept, with a
-    :class:`~novastate.errors.NewerVersionWarning`.
+    :class:`~novastate.errors.NewerVersionWarning`. *kind*: the class that is expected.
 
     Raises :class:`~novastate.errors.WireError`, with the full path, for whatever is no such object, in *primitive* or in it.
     """
@@ -42,7 +51,10 @@ def load(primitive: object) -> Record:
     except (TypeError, KeyError, IndexError):
         name = name_of(primitive, "$")
         read = _LOADERS[name] = loader(class_of(name))
-    return cast("Record", read(primitive))
+    obj = read(primitive)
+    if not isinstance(obj, kind):
+        raise WireError(f"$.{NAME}", type(obj).__name__, f"is no {kind.__name__}", (kind.__name__,))
+    return obj
 
 
 def dump(
@@ -67,9 +79,13 @@ def dump(
     return backport(_known(made), version or current(type(obj).__name__), manifest)
 
 
-def loads(data: bytes | str, *, limit: int = LIMIT) -> Record:
+@overload
+def loads(data: bytes | str, *, limit: int = ...) -> Record: ...
+@overload
+def loads(data: bytes | str, kind: type[R], *, limit: int = ...) -> R: ...
+def loads(data: bytes | str, kind: type[Record] = Record, *, limit: int = LIMIT) -> Record:
     """The object in the JSON text *data* of at most *limit* bytes; see :func:`load`. A member that is given twice is refused."""
-    return load(parse(data, limit))
+    return load(parse(data, limit), kind)
 
 
 def dumps(

@@ -5,7 +5,7 @@ Rules of this file:
 1. A field that is UNSET is not in the data, and a field that is not in the data is UNSET.
 2. Times go to the second, in UTC, as ``2026-08-05T04:00:00Z``. Sets are sorted lists. A boxed sequence is an object of its own
    (:data:`~novastate.objects.marks.Note.BOXED`); a network model is a JSON text.
-3. ``changes`` are those of :func:`~novastate.objects.changes.changes`, by Nova's names.
+3. ``changes`` are those of :func:`~novastate.objects.tracking.changes`, by Nova's names.
 """
 
 import functools
