@@ -16,11 +16,12 @@ of the manifest that is newer than the object inside is only written on it, as N
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
 from novastate.errors import WireError, near
 from novastate.objects.nova.backport_rules import RULES, SEALED
-from novastate.objects.nova.history import HISTORY
+from novastate.objects.nova.history import HISTORY, Step
 from novastate.objects.nova.tree import BOX, copied, edges
 from novastate.objects.nova.versions import CURRENT, parse
 from novastate.objects.nova.versions import manifest as present
@@ -122,11 +123,17 @@ def _bring(opened: _Opened, version: str, manifest: Mapping[str, str]) -> None:
     _refuse(opened, target, version)
     if opened.name in RULES:
         RULES[opened.name](opened.data, target, opened.at)
-    for step in HISTORY.get(opened.name, ()):
-        if target < parse(step.version):
+    for came, step in _steps(opened.name):
+        if target < came:
             for field in step.adds:
                 opened.data.pop(field, None)
     opened.envelope[_VERSION] = version
+
+
+@cache
+def _steps(name: str) -> tuple[tuple[tuple[int, int], Step], ...]:
+    """The history of an object, with its versions as numbers."""
+    return tuple((parse(step.version), step) for step in HISTORY.get(name, ()))
 
 
 def _inside(opened: _Opened, manifest: Mapping[str, str]) -> Iterator[tuple[_Opened, str]]:
@@ -146,10 +153,10 @@ def _inside(opened: _Opened, manifest: Mapping[str, str]) -> Iterator[tuple[_Ope
 
 def _refuse(opened: _Opened, target: tuple[int, int], version: str) -> None:
     """Raises where a field holds a value that came after *target*."""
-    for step in HISTORY.get(opened.name, ()):
+    for came, step in _steps(opened.name):
         for field, new in step.values.items():
             held = opened.data.get(field)
-            if target < parse(step.version) and isinstance(held, str) and held in new:
+            if target < came and isinstance(held, str) and held in new:
                 raise WireError(
                     f"{opened.at}.{field}", held, f"came with version {step.version}, {version} does not know it"
                 )

@@ -123,10 +123,14 @@ def edges(name: str) -> Mapping[str, str]:
     return EDGES.get(name, _NONE)
 
 
+#: What has no inside.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def copied(primitive: Any) -> Any:
     """A copy of a primitive, whose containers are new; :class:`RecursionError` where it is nested too deeply."""
     if isinstance(primitive, Mapping):
-        return {key: copied(held) for key, held in primitive.items()}
+        return {key: held if held.__class__ in _PLAIN else copied(held) for key, held in primitive.items()}
     if isinstance(primitive, list | tuple):
-        return [copied(held) for held in primitive]
+        return [held if held.__class__ in _PLAIN else copied(held) for held in primitive]
     return primitive

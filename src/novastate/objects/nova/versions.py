@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -138,6 +138,7 @@ CURRENT: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
+_LONGEST: Final = len("999999.999999")
 
 
 def current(name: str) -> str:
@@ -155,12 +156,18 @@ def parse(version: object, at: str = "version") -> tuple[int, int]:
     >>> parse("1.10") > parse("1.9")
     True
     """
-    found = _VERSION.fullmatch(version) if isinstance(version, str) else None
+    found = _numbers(version) if isinstance(version, str) else None
     if found is None:
         raise WireError(
             at, version if isinstance(version, str) else type(version).__name__, 'must be a version, as "1.8"'
         )
-    return int(found[1]), int(found[2])
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _numbers(version: str) -> tuple[int, int] | None:
+    found = _VERSION.fullmatch(version)
+    return found and (int(found[1]), int(found[2]))
 
 
 def versions(name: str) -> tuple[str, ...]:
