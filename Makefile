@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
 # The real Nova that tests/nova compares with; NOVASTATE_NOVA_VENV names an environment that has it already.
 NOVA := build/nova-venv
+NOVA_PYTHON := $(or $(NOVASTATE_NOVA_VENV),$(NOVA))/bin/python
 KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
 .PHONY: demo test bench bench-lab bench-objects lab test-nova nova-venv docs lint system-deps clean setup build
@@ -39,6 +40,11 @@ bench: setup
 # Forecasts against real migrations of guests drawn at random (root; some eight minutes): make bench-lab BENCH_LAB='--guests 3'
 bench-lab: setup
 	$(BIN)/python benchmarks/bench_lab.py --write $(BENCH_LAB)
+
+# Nova's objects and ours in one process: what ours stand on goes into Nova's environment too.
+bench-objects: setup nova-venv
+	$(NOVA_PYTHON) -m pip --disable-pip-version-check --quiet --timeout 60 install 'attrs>=24.3' cattrs msgspec 'orjson>=3.10' transitions
+	$(NOVA_PYTHON) -W ignore benchmarks/bench_objects.py --write
 
 # libvirt-python is built against libvirt's own files, so it comes as soon as they are there; without it all but libvirt works.
 setup: $(VENV)/.ready

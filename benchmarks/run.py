@@ -2,8 +2,8 @@
 
 A benchmark is a script ``bench_*.py`` or ``accuracy*.py`` beside this one with a function ``main() -> str`` that
 returns Markdown. Its first docstring line is the heading. Each runs in a process of its own, so that none warms,
-or is slowed by, what another has loaded. What needs more than this machine's CPU (APART) has a target of its own, and its section of
-RESULTS.md stays as it is.
+or is slowed by, what another has loaded. What needs more than this machine's CPU and this environment (APART) has a
+target of its own, and its section of RESULTS.md stays as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESULTS = HERE / "RESULTS.md"
 #: Seconds that one script may take.
 DEADLINE = 600
 #: Scripts with a target of their own, and that target.
-APART = {"bench_lab": "make bench-lab"}
+APART = {"bench_lab": "make bench-lab", "bench_objects": "make bench-objects"}
 
 
 def scripts(names: list[str]) -> list[Path]:
