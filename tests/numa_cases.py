@@ -14,6 +14,7 @@ from novastate.objects import (
     NUMAPagesTopology,
     NUMATopology,
     NUMATopologyLimits,
+    PciDevice,
     PciDevicePool,
 )
 
@@ -175,6 +176,35 @@ def providers(draw):
     """What placement gave, by request group: ``{request_id}-{number}``."""
     groups = draw(st.lists(st.sampled_from([f"{uuid}-{n}" for uuid in REQUEST_IDS[:3] for n in range(2)]), unique=True))
     return {group: [draw(st.sampled_from(PROVIDERS))] for group in groups} or None
+
+
+@st.composite
+def devices(draw):
+    """The PCI devices of a host, all available: plain ones, and ports with virtual functions."""
+    made = []
+    for card in range(draw(st.integers(1, 4))):
+        like = {
+            "vendor_id": draw(st.sampled_from(["8086", "10de"])),
+            "product_id": "1eb8",
+            "numa_node": draw(st.sampled_from([None, 0, 0, 1])),
+            "status": "available",
+        }
+        info = draw(st.sampled_from([{}, {}, {"rp_uuid": PROVIDERS[card % 2]}, {"parent_ifname": "eth0"}]))
+        address = f"0000:0{card}:00"
+        kind = draw(st.sampled_from(["type-PCI", "type-VF", "type-VF", "vdpa"]))
+        if kind == "type-PCI":
+            functions = range(draw(st.integers(1, 3)))
+            made += [PciDevice(address=f"{address}.{f}", dev_type=kind, extra_info=info, **like) for f in functions]
+            continue
+        if draw(st.booleans()):
+            made.append(PciDevice(address=f"{address}.0", dev_type="type-PF", extra_info=info, **like))
+        made += [
+            PciDevice(
+                address=f"0000:0{card}:10.{f}", dev_type=kind, parent_addr=f"{address}.0", extra_info=info, **like
+            )
+            for f in range(draw(st.integers(0, 4)))
+        ]
+    return draw(st.permutations(made))
 
 
 def _dedicating(number, kind):

@@ -2,8 +2,11 @@
 
 import contextlib
 import copy
+from types import SimpleNamespace
 
+from nova.exception import PciDeviceRequestFailed
 from nova.objects.numa import NUMACell
+from nova.pci.manager import PciDevTracker
 from nova.pci.stats import PciDeviceStats
 from nova.virt import hardware
 
@@ -48,7 +51,59 @@ def pci_apply(asked):
     return [plain_pool(pool) for pool in stats.to_device_pools_obj()]
 
 
+def pci_claim(asked):
+    """The devices of a host after a guest has claimed its own, or None."""
+    tracked = tracker_of(asked)
+    requests = [request_of(one) for one in asked["requests"]]
+    cells = [objects.InstanceNUMACell(id=n, cpuset=set(), pcpuset=set(), memory=1) for n in asked["cells"]]
+    try:
+        given = tracked.stats.consume_requests(requests, cells)
+    except PciDeviceRequestFailed:
+        return None
+    for device in given:
+        device.claim(asked["guest"])
+    return plain_devices(tracked)
+
+
+def pci_free(asked):
+    """The devices of a host after a guest has given its own back."""
+    tracked = tracker_of(asked)
+    for device in tracked.pci_devs:
+        if device.instance_uuid == asked["guest"]:
+            device.free()
+    return plain_devices(tracked)
+
+
 # --- ours into Nova's, and back
+
+
+class Filter:
+    """Stands for the host's [pci]device_spec: every device may be given away, with the tags that were told."""
+
+    def __init__(self, tags):
+        self.tags = tags
+
+    def get_devspec(self, device):
+        return SimpleNamespace(get_tags=lambda: self.tags.get(device.address, {}))
+
+
+def tracker_of(asked):
+    """A host's devices as its tracker holds them, without its database."""
+    made = []
+    for number, device in enumerate(asked["devices"]):
+        made.append(objects.PciDevice(**{**device, "id": number + 1}))
+    tracked = PciDevTracker.__new__(PciDevTracker)
+    tracked.pci_devs = objects.PciDeviceList(objects=made)
+    tracked.stats = PciDeviceStats(host_of(asked["host"]), dev_filter=Filter(asked["tags"]))
+    tracked._build_device_tree(tracked.pci_devs)
+    tracked._initial_instance_usage()
+    tracked.stats.populate_pools_metadata_from_assigned_devices()
+    return tracked
+
+
+def plain_devices(tracked):
+    names = ("address", "status", "instance_uuid", "request_id")
+    return [{name: getattr(device, name) for name in names} for device in tracked.pci_devs]
 
 
 def host_of(host):
@@ -178,4 +233,4 @@ def forgetful():
         del hardware.set
 
 
-OPS = {f.__name__: f for f in (numa_fit, numa_fit_forgetful, numa_usage, pci_apply)}
+OPS = {f.__name__: f for f in (numa_fit, numa_fit_forgetful, numa_usage, pci_apply, pci_claim, pci_free)}
