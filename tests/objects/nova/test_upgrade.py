@@ -10,7 +10,7 @@ from novastate.errors import WireError
 from novastate.objects.nova.backport import backport
 from novastate.objects.nova.upgrade import DEFAULTS, STEPS, upgrade
 from novastate.objects.nova.versions import CURRENT, HISTORY, current, parse, versions
-from objects.nova.primitives import DATA, FIELDS, data, full
+from objects.nova.primitives import DATA, FIELDS, data, full, wrap
 
 GOLDEN = sorted((DATA / "nova_upgrades").glob("*.json"))
 
@@ -35,7 +35,8 @@ def test_what_a_version_did_not_have_stays_absent(name):
     for version in versions(name):
         old = data(backport(full(name), version))
         made = upgrade(name, version, old)
-        assert made.keys() - old.keys() <= DEFAULTS.get(name, {}).keys() | ({"pcpuset"} if name in STEPS else set())
+        moved = {"InstanceGroup": {"policy"}, "InstanceNUMACell": {"pcpuset"}}.get(name, set())
+        assert made.keys() - old.keys() <= DEFAULTS.get(name, {}).keys() | moved
         assert made.keys() <= FIELDS[name].keys()
 
 
@@ -81,3 +82,11 @@ def test_an_unknown_object_is_refused_with_what_may_have_been_meant():
     with pytest.raises(WireError) as refused:
         upgrade("Migrations", "1.0", {})
     assert "Migration" in refused.value.allowed
+
+
+@pytest.mark.parametrize("policy", ["affinity", None])
+@pytest.mark.parametrize("version", versions("InstanceGroup"))
+def test_a_group_from_an_older_peer_goes_back_to_it_whole(policy, version):
+    sent = backport(wrap("InstanceGroup", "1.11", name="g", policy=policy), version)
+    read = sent | {"nova_object.version": "1.11", "nova_object.data": upgrade("InstanceGroup", version, data(sent))}
+    assert data(backport(read, version)) == data(sent)

@@ -81,9 +81,20 @@ def _instance_numa_cell(data: dict[str, Any], version: tuple[int, int]) -> None:
         data["pcpuset"] = []
 
 
+def _instance_group(data: dict[str, Any], version: tuple[int, int]) -> None:
+    """Before 1.11 the policy was the one element of policies; Nova reads both as they are, and knows no policy then.
+
+    The inverse of what an older peer is sent, so a group from one goes back to it whole.
+    """
+    policies = data.get("policies")
+    if version < (1, 11) and "policy" not in data and isinstance(policies, list) and len(policies) == 1:
+        data["policy"] = policies[0]
+
+
 #: Object: what brings its data over, in place, from an older version.
 STEPS: Final[Mapping[str, Callable[[dict[str, Any], tuple[int, int]], None]]] = MappingProxyType(
     {
+        "InstanceGroup": _instance_group,
         "InstanceNUMACell": _instance_numa_cell,
     }
 )
