@@ -46,6 +46,23 @@ def test_a_public_part_is_there_when_asked_for(name):
     assert name in dir(novastate)
 
 
+def test_no_module_takes_the_place_of_a_public_name():
+    """A module that is loaded late becomes an attribute of its package, over a function of the same name."""
+    code = """
+import importlib, pkgutil, novastate
+for package in [m.name for m in pkgutil.walk_packages(novastate.__path__, "novastate.") if m.ispkg]:
+    part = importlib.import_module(package)
+    modules = {m.name for m in pkgutil.iter_modules(part.__path__)} & set(getattr(part, "__all__", ()))
+    for name in sorted(modules):
+        before = getattr(part, name)
+        importlib.import_module(f"{package}.{name}")
+        if getattr(part, name) is not before:
+            print(f"{package}.{name}")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not run.stdout.split()
+
+
 def test_a_part_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'machine'"):
         novastate.machine  # noqa: B018

@@ -1,4 +1,4 @@
-"""Writes src/novastate/objects/nova/releases.py: which versions of its objects each release of Nova spoke.
+"""Writes src/novastate/objects/nova/release_table.py: which versions of its objects each release of Nova spoke.
 
     .venv/bin/python tools/nova_versions.py [DIRECTORY]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from novastate.objects.nova.versions import CURRENT
 
-TARGET = Path(__file__).parent.parent / "src/novastate/objects/nova/releases.py"
+TARGET = Path(__file__).parent.parent / "src/novastate/objects/nova/release_table.py"
 
 #: Number of a release: its name.
 RELEASES = {

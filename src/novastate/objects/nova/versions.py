@@ -223,7 +223,7 @@ def releases() -> tuple[str, ...]:
     >>> releases()[-1]
     '2026.2'
     """
-    from novastate.objects.nova.releases import RELEASES  # noqa: PLC0415  (read when asked for)
+    from novastate.objects.nova.release_table import RELEASES  # noqa: PLC0415  (read when asked for)
 
     return tuple(RELEASES)[::-1]
 
@@ -233,7 +233,7 @@ def release_versions(release: str) -> dict[str, str]:
 
     *release* is a name of :func:`releases`, or the number of the release (``"27"`` is ``"2023.1"``).
     """
-    from novastate.objects.nova.releases import NUMBERS, RELEASES  # noqa: PLC0415  (read when asked for)
+    from novastate.objects.nova.release_table import NUMBERS, RELEASES  # noqa: PLC0415  (read when asked for)
 
     wanted = NUMBERS.get(release, release)
     if wanted not in RELEASES:
