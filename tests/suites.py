@@ -97,7 +97,7 @@ SUITES = [
     ),
     Suite("database", [pytest("tests/database")], missing=no_database),
     # Its objects and ours, in one conversation; the examples are the same in every run.
-    Suite("nova", [pytest("tests/nova")], {"HYPOTHESIS_PROFILE": "ci"}, missing=no_nova, deadline=600),
+    Suite("nova", [pytest("tests/nova", "-n", "2")], {"HYPOTHESIS_PROFILE": "ci"}, missing=no_nova, deadline=600),
     # Two labs at once, a file of tests each in turn: most of their time is waiting.
     Suite("lab", [pytest("tests/lab", "-n", "2", "--dist", "loadfile")], missing=no_lab, deadline=1800),
 ]
