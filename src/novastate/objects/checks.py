@@ -106,7 +106,9 @@ def check_bool(value: Any) -> Any:
 
 def check_str(value: Any) -> Any:
     """Takes text that UTF-8 can hold."""
-    if value.__class__ is str or isinstance(value, str):
+    if value.__class__ is str and value.isascii():
+        return value
+    if isinstance(value, str):
         if not value.isascii():
             try:
                 value.encode()
@@ -235,7 +237,7 @@ def check_set(take: Check) -> Check:
     """Takes a set, as a frozenset."""
 
     def check(value: Any) -> Any:
-        if not isinstance(value, Set | list | tuple):
+        if value.__class__ is not list and not isinstance(value, Set | list | tuple):
             raise ProblemError(value, "must be a set")
         return frozenset(map(take, value))
 
@@ -248,7 +250,7 @@ def check_mapping(take_key: Check, take: Check) -> Check:
     def check(value: Any) -> Any:
         if value.__class__ is FrozenDict and not value:
             return value
-        if not isinstance(value, Mapping):
+        if value.__class__ is not dict and not isinstance(value, Mapping):
             raise ProblemError(value, "must be a mapping")
         taken: dict[Any, Any] = {}
         name: Any = None
@@ -293,8 +295,10 @@ def check_json(value: Any, depth: int = 32) -> Any:
     if value is None or made is bool:
         return value
     if made is str:
-        return value if value.isascii() else check_str(value)
-    if isinstance(value, dict | Mapping):
+        return check_str(value)
+    if made is int:
+        return _whole(value)
+    if made is dict or isinstance(value, Mapping):
         if not value:
             return EMPTY
         if depth == 0:

@@ -12,13 +12,14 @@ class. The values were checked on the way.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Field, fields, is_mutable, per_class, root, tracked
-from novastate.objects.checks import Check, is_ip
-from novastate.objects.marks import Ip, Pattern
+from novastate.objects.checks import Check, ProblemError, check_json, is_ip
+from novastate.objects.marks import I64, Ip, Pattern
 from novastate.objects.steps import Profile, Step, bind, dump_field, load_field, under
 from novastate.objects.values import EMPTY, UNSET, FrozenDict
 
@@ -45,9 +46,11 @@ class Source:
         self.names: dict[str, Any] = {
             "U": UNSET,
             "EMPTY": EMPTY,
+            "NONE": frozenset(),
             "InvalidField": InvalidField,
             "under": under,
-            "texts": _texts,
+            "named": _named,
+            "simple": _simple,
         }
 
     def add(self, text: str, **names: Any) -> None:
@@ -96,13 +99,20 @@ def _of_wire(take: Check) -> Check:
     return check
 
 
-def _texts(held: dict[Any, Any]) -> FrozenDict[str, str] | None:
-    """A dict of plain texts, frozen; None if it is something else, or empty."""
-    try:
-        plain = "".join(held).isascii() and "".join(held.values()).isascii()
-    except TypeError:
-        return None
-    return FrozenDict(held) if plain else None
+def _simple(held: list[Any], of: type[Any]) -> frozenset[Any] | None:
+    """A set of whole numbers, or of texts, none of them unusual; None if it is something else, or empty."""
+    return frozenset(held) if _are_simple(held, of) else None
+
+
+def _named(held: dict[Any, Any], of: type[Any]) -> FrozenDict[str, Any] | None:
+    """The same by name."""
+    return FrozenDict(held) if _are_simple(held, str) and _are_simple(held.values(), of) else None
+
+
+def _are_simple(held: Collection[Any], of: type[Any]) -> bool:
+    if set(map(type, held)) != {of}:
+        return False
+    return "".join(held).isascii() if of is str else min(held) >= -I64 and max(held) < I64
 
 
 # --- in
@@ -159,7 +169,13 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
             where = f"{at}.{field.name}"
             lines += [f"if {f} is U: {missing}"]
             lines += [f"elif {f} is None: {'pass' if field.nullable else check}"]
-            lines += ["else:", f"    try: {f} = s{index}({f})", "    except InvalidField as e:"]
+            if kind.tag == "datetime":  # what the format's own step would do with most of them
+                source.names.update(iso=datetime.fromisoformat, UTC=UTC)
+                lines += ["else:", "  try:", f"    g = iso({f})", f"    {f} = g if g.tzinfo is UTC else s{index}({f})"]
+                lines += ["  except (TypeError, ValueError, InvalidField):"]
+            else:
+                lines += ["else:"]
+            lines += [f"    try: {f} = s{index}({f})", "    except InvalidField as e:"]
             lines += [f"        raise hide{index}(under(e, {where!r})) from None"]
             source.names[f"hide{index}"] = _hide if field.secret else _show
             rest = []
@@ -171,10 +187,11 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
         case "str" if isinstance(kind.args, Pattern):
             source.names[f"m{index}"] = re.compile(kind.args.regex).fullmatch
             lines += [f"if {f}.__class__ is str and m{index}({f}): pass"]
-        case "int" if kind.args:
-            lines += [f"if {f}.__class__ is int and {kind.args[0]} <= {f} <= {kind.args[1]}: pass"]
         case "int":
-            lines += [f"if {f}.__class__ is int and {-(2**63)} <= {f} < {2**63}: pass"]
+            least, most = (int(edge) for edge in kind.args or (-I64, I64 - 1))
+            # Numbers of one machine word of CPython's are compared twice as fast, and are most.
+            word = f"{max(least, 0)} <= {f} <= {min(most, 2**30 - 1)}"
+            lines += [f"if {f}.__class__ is int and ({word} or {least} <= {f} <= {most}): pass"]
         case "bool":
             lines += [f"if {f} is True or {f} is False: pass"]
         case "enum":
@@ -188,19 +205,33 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
         case "literal":
             source.names[f"k{index}"] = frozenset(kind.args)
             lines += [f"if {f}.__class__ is str and {f} in k{index}: pass"]
-        case "map" if kind.args[0].tag == kind.args[1].tag == "str" and not kind.args[1].args:
-            lines += [f"if {f}.__class__ is dict: {f} = (texts({f}) or t{index}({f})) if {f} else EMPTY"]
+        case "map" if kind.args[0].tag == "str" and kind.args[1].tag in {"int", "str"} and not kind.args[1].args:
+            of = kind.args[1].tag
+            lines += [f"if {f}.__class__ is dict: {f} = (named({f}, {of}) or t{index}({f})) if {f} else EMPTY"]
         case "json" | "map":
-            lines += [f"if {f}.__class__ is dict: {f} = t{index}({f}) if {f} else EMPTY"]
+            is_json = kind.tag == "json" or kind.args[1].tag == "json"
+            source.names.update({"freeze": check_json, "ProblemError": ProblemError})
+            lines += [
+                f"if {f}.__class__ is dict:",
+                f"    try: {f} = {'freeze' if is_json else f't{index}'}({f}) if {f} else EMPTY",
+                f"    except ProblemError: {check}",
+            ]
         case "seq":
             lines += [f"if {f}.__class__ is list: {f} = t{index}({f}) if {f} else ()"]
+        case "set" if kind.args[0].tag in {"int", "str"} and not kind.args[0].args:
+            of = kind.args[0].tag
+            lines += [f"if {f}.__class__ is list: {f} = (simple({f}, {of}) or t{index}({f})) if {f} else NONE"]
         case _:
             lines += [
                 f"if {f} is U: {missing}",
                 f"elif {f} is not None: {check}" if field.nullable else f"else: {check}",
             ]
             rest = []
-    return "\n".join("    " + line for line in lines + rest)
+    lines += rest
+    if field.optional:  # often not there, and asked for that way
+        lines = [f"if {row.key!r} in d:", f"    {f} = d[{row.key!r}]", *("    " + line for line in lines[1:])]
+        lines += ["else:", f"    {f} = U", f"    {missing}"]
+    return "\n".join("    " + line for line in lines)
 
 
 def _show(error: WireError) -> WireError:

@@ -6,7 +6,8 @@ Rules of this file:
    values, times ISO 8601 in UTC, sets sorted lists. What comes back equals what went out, UNSET fields included.
 2. A member that is left out has its default: UNSET for most. Where a field has another default and holds UNSET all the same,
    the member ``"$unset"`` names it. Where a subclass stands for its base (a bus, a device), ``"$type"`` names the class. What a
-   newer Nova said that we do not know is kept in ``"$wire"``.
+   newer Nova said that we do not know is kept in ``"$wire"``. A class whose form has changed says so with ``"$schema"``, and what
+   an older version wrote is brought up (:mod:`~novastate.objects.schema`).
 3. Nothing is dropped in silence. A member that is no field, or is given twice, a value that its field cannot take, a field that is
    missing: each is a :class:`~novastate.errors.WireError` with the full path (``request_spec.flavor.vcpus``).
 4. Secrets are written: this is how a record is kept. To show one, use its repr.
@@ -22,12 +23,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, overload
 
 from novastate.errors import InvalidField, WireError, near
-from novastate.objects import codegen
+from novastate.objects import codegen, schema
 from novastate.objects.base import Field, Record, TypeName, declared, fields, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.past import LOADED, Past
-from novastate.objects.steps import Late, Step, type_of
+from novastate.objects.steps import Late, Step, thaw, type_of
 from novastate.objects.values import UNSET, FrozenDict
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ R = TypeVar("R", bound=Record)
 Inner = Callable[[type[Any]], Step]
 
 _UNSET_KEY, _TYPE_KEY, _WIRE_KEY = "$unset", "$type", "$wire"
+_OURS = frozenset({_UNSET_KEY, _WIRE_KEY, schema.KEY})
 
 
 # --- in and out
@@ -169,6 +171,10 @@ class _Plain(NamedTuple):
     def dump_form(self) -> None:
         return None
 
+    @property
+    def dump_json(self) -> Step:
+        return thaw
+
     def load_time(self, held: Any) -> datetime:
         return _load_datetime(held)
 
@@ -187,6 +193,8 @@ def _dumper(cls: type[Any], plain: _Plain) -> Step:
 
     source.add("def dump(o):")
     codegen.dump_rows(source, codegen.rows(cls, plain, lambda field: field.name), lambda _: "", lacks)
+    if (now := schema.number(cls)) > 1:
+        source.add(f"    out[{schema.KEY!r}] = {now}")
     source.add("    past = getattr(o, '_past', None)")
     source.add("    if past is not None and past.version: out[wire] = kept(past)", wire=_WIRE_KEY, kept=_dump_past)
     source.add("    return out")
@@ -215,9 +223,15 @@ def _loader(cls: type[Any], plain: _Plain) -> Step:
     table = codegen.rows(cls, plain, lambda field: field.name)
     source = codegen.Source()
     source.add("def load(d):\n    if not isinstance(d, dict): refuse(d)", refuse=functools.partial(_refuse, root(cls)))
+    changed = (now := schema.number(cls)) > 1
+    if changed:  # from here on ``d`` has the number among its members
+        source.add(f"    if d.get({schema.KEY!r}) is not now: d = upgraded(d)")
+        source.names.update(now=now, upgraded=functools.partial(schema.upgraded, cls))
     codegen.load_rows(source, cls, table, lambda field: field.default)
     source.add("    past = LOADED", LOADED=LOADED)
-    source.add(f"    if n + len(d) != {len(table)}: past = surplus(o, d)", surplus=functools.partial(_surplus, cls))
+    source.add(
+        f"    if n + len(d) != {len(table) + changed}: past = surplus(o, d)", surplus=functools.partial(_surplus, cls)
+    )
     required = [row.field.name for row in table if row.field.required]
     if required:
         lacks = " or ".join(f"o.{name} is U" for name in required)
@@ -234,9 +248,9 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
     """Sees to the members that are no fields: returns the past that they tell, or refuses them."""
     at, table = root(cls), fields(cls)
     for key in data:
-        if key in table or key in {_UNSET_KEY, _WIRE_KEY} or (key == _TYPE_KEY and data[key] == cls.__name__):
-            continue
-        raise _unknown(cls, at, key)
+        if key not in table and key not in _OURS and not (key == _TYPE_KEY and data[key] == cls.__name__):
+            raise _unknown(cls, at, key)
+    schema.check_number(cls, data)
     for name in _unset_fields(cls, at, data):
         setattr(obj, name, UNSET)
     return _load_past(at, data[_WIRE_KEY]) if _WIRE_KEY in data else LOADED

@@ -6,7 +6,7 @@ business. A value that a step cannot take raises :class:`~novastate.errors.WireE
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from novastate.errors import InvalidField, WireError
@@ -24,6 +24,7 @@ __all__ = [
     "load_field",
     "load_items",
     "load_step",
+    "thaw",
     "type_of",
     "under",
 ]
@@ -58,6 +59,11 @@ class Profile(Protocol):
 
     def dump_time(self, held: Any, /) -> Any:
         """A time, written."""
+        ...
+
+    @property
+    def dump_json(self) -> Step | None:
+        """What writes frozen JSON: :func:`thaw`, or None where a JSON library is all that will read it."""
         ...
 
 
@@ -99,7 +105,7 @@ def dump_step(kind: Kind, profile: Profile) -> Step | None:
         case "set":
             return sorted
         case "json":
-            return _thaw
+            return profile.dump_json
         case "seq":
             return _dump_seq(dump_step(kind.args[0], profile))
         case "map":
@@ -149,9 +155,10 @@ def load_items(item: Step, held: Any) -> tuple[Any, ...]:
     """A sequence, each of whose elements *item* reads."""
     if not isinstance(held, list):
         raise WireError("", type_of(held), "must be a sequence")
+    elements: list[Any] = held
     out: list[Any] = []
     try:
-        for element in cast("Iterable[Any]", held):
+        for element in elements:
             out.append(item(element))  # noqa: PERF401  (how many there are tells which one is refused)
     except InvalidField as error:
         raise under(error, f"[{len(out)}]") from None
@@ -174,12 +181,13 @@ def _value_of(held: Any) -> Any:
     return held.value
 
 
-def _thaw(held: object) -> object:
+def thaw(held: object) -> object:
+    """Frozen JSON as dicts and lists."""
     if isinstance(held, FrozenDict):
         members = cast("FrozenDict[str, object]", held)
-        return {name: _thaw(part) if part.__class__ in _NESTS else part for name, part in members.items()}
+        return {name: thaw(part) if part.__class__ in _NESTS else part for name, part in members.items()}
     if isinstance(held, tuple):
-        return [_thaw(part) if part.__class__ in _NESTS else part for part in held]
+        return [thaw(part) if part.__class__ in _NESTS else part for part in held]
     return held
 
 

@@ -46,8 +46,9 @@ def load(primitive: object, kind: type[Record] = Record) -> Record:
 
     Raises :class:`~novastate.errors.WireError`, with the full path, for whatever is no such object, in *primitive* or in it.
     """
+    envelope: Any = primitive
     try:
-        read = _LOADERS[cast("Any", primitive)[NAME]]
+        read = _LOADERS[envelope[NAME]]
     except (TypeError, KeyError, IndexError):
         name = name_of(primitive, "$")
         read = _LOADERS[name] = loader(class_of(name))

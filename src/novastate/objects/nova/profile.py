@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from novastate import objects
-from novastate.errors import InvalidField, WireError, near
+from novastate.errors import WireError, near
 from novastate.objects import codegen
-from novastate.objects.base import Field, Record, fields, is_mutable, per_class, root
+from novastate.objects.base import Field, Record, is_mutable, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
-from novastate.objects.convert import structure, subclasses, unstructure
-from novastate.objects.json_text import encode, parse
+from novastate.objects.convert import subclasses
 from novastate.objects.marks import Note
+from novastate.objects.nova import network_text
 from novastate.objects.nova.envelope import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION, name_of, opened
 from novastate.objects.nova.versions import CURRENT, current
 from novastate.objects.past import LOADED, Box, Past
-from novastate.objects.steps import Late, Step, dump_step, load_items, load_step, type_of
+from novastate.objects.steps import Late, Step, dump_step, load_items, load_step, thaw, type_of
 from novastate.objects.values import UNSET
 
 __all__ = ["class_of", "dumper", "loader"]
@@ -73,7 +73,7 @@ class _Profile:
             item = load_step(field.kind.args[0], self)
             assert item is not None, "a record is read by a step"
             return _load_box(f"{element.__name__}List", item)
-        return functools.partial(_load_text, field)
+        return network_text.reader(field.kind)
 
     def dump_form(self, field: Field) -> Step:
         if field.form is Note.BOXED:
@@ -81,8 +81,9 @@ class _Profile:
             item = dump_step(field.kind.args[0], self)
             assert item is not None, "a record is written by a step"
             return _dump_box(f"{element.__name__}List", item)
-        return _dump_text
+        return network_text.writer(field.kind)
 
+    dump_json = staticmethod(thaw)
     load_time = staticmethod(_load_time)
     dump_time = staticmethod(_time_dumper())
 
@@ -163,47 +164,6 @@ def _load_box(box: str, item: Step) -> Step:
     return load
 
 
-def _load_text(field: Field, held: Any) -> Any:
-    """The records in a JSON text."""
-    if not isinstance(held, str):
-        raise WireError("", type_of(held), "must be a JSON text")
-    parsed = parse(held)
-    if field.kind.tag == "seq":
-        return load_items(functools.partial(_load_part, field.kind.args[0].args[0]), parsed)
-    return _load_part(field.kind.args[0], parsed)
-
-
-def _load_part(cls: type[Any], held: Any) -> Any:
-    try:
-        return structure(cls, held)
-    except InvalidField:
-        known = _known_of_network(cls, held)
-        if known == held:
-            raise
-        return structure(cls, known)
-
-
-def _known_of_network(cls: type[Any], held: Any) -> Any:
-    """What Nova's network model makes of names that it does not know: it moves them into ``meta``."""
-    if not isinstance(held, dict):
-        return held
-    table, known, meta = fields(cls), dict[str, Any](), dict[str, Any]()
-    for name, part in cast("dict[str, Any]", held).items():
-        field = table.get(name)
-        if field is None:
-            meta[name] = part
-        elif field.kind.tag == "record":
-            known[name] = _known_of_network(field.kind.args[0], part)
-        elif field.kind.tag == "seq" and field.kind.args[0].tag == "record" and isinstance(part, list):
-            parts: list[Any] = part
-            known[name] = [_known_of_network(field.kind.args[0].args[0], element) for element in parts]
-        else:
-            known[name] = part
-    if meta and "meta" in table:
-        known["meta"] = {**cast("dict[str, Any]", known.get("meta") or {}), **meta}
-    return known if meta or known != held else held
-
-
 # --- out
 
 
@@ -282,7 +242,3 @@ def _dump_box(box: str, item: Step) -> Step:
         return made
 
     return dump
-
-
-def _dump_text(held: Any) -> str:
-    return encode([unstructure(part) for part in held] if isinstance(held, tuple) else unstructure(held)).decode()
