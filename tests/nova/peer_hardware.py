@@ -39,6 +39,26 @@ def numa_usage(asked):
     return [plain_host(cell) for cell in found.cells]
 
 
+def numa_constraints(vcpus, memory_mb, extra_specs, properties):
+    """The cells that a flavor and an image ask for, and the policy of the emulator threads; or None."""
+    flavor = objects.Flavor(name="f", vcpus=vcpus, memory_mb=memory_mb, extra_specs=extra_specs)
+    if "hw_numa_cpus" in properties:
+        properties = {**properties, "hw_numa_cpus": [set(cpus) for cpus in properties["hw_numa_cpus"]]}
+    image = objects.ImageMeta(name="i", properties=objects.ImageMetaProps(**properties))
+    found = hardware.numa_get_constraints(flavor, image)
+    if found is None:
+        return None
+    cells = [
+        plain_guest(cell) | {n: getattr(cell, n) for n in ("cpu_policy", "cpu_thread_policy")} for cell in found.cells
+    ]
+    return {"cells": cells, "emulator_threads_policy": found.emulator_threads_policy}
+
+
+def cpu_spec(text):
+    """The CPUs that a text names."""
+    return sorted(hardware.parse_cpu_spec(text))
+
+
 def pci_apply(asked):
     """The pools that are left, or None."""
     stats = stats_of(host_of(asked["host"]), asked["pools"])
@@ -233,4 +253,7 @@ def forgetful():
         del hardware.set
 
 
-OPS = {f.__name__: f for f in (numa_fit, numa_fit_forgetful, numa_usage, pci_apply, pci_claim, pci_free)}
+OPS = {
+    f.__name__: f
+    for f in (numa_constraints, cpu_spec, numa_fit, numa_fit_forgetful, numa_usage, pci_apply, pci_claim, pci_free)
+}
