@@ -120,7 +120,21 @@ def load(p):
     return codegen.compiled(source, "load")
 
 
-def _unusual(name: str, at: str, ours: dict[str, str], envelope: object) -> tuple[dict[str, Any], Past]:
+def _unusual(name: str, at: str, ours: dict[str, str], envelope: Any) -> tuple[dict[str, Any], Past]:
+    if envelope.__class__ is dict and len(envelope) == 5:  # the usual, with changes
+        match envelope:
+            case {"nova_object.changes": list(changes), "nova_object.data": dict(data)} if (
+                envelope.get(VERSION) == current(name)
+                and envelope.get(NAME) == name
+                and envelope.get(NAMESPACE) == NOVA
+            ):
+                names: list[Any] = changes
+                try:
+                    return cast("dict[str, Any]", data), Past(frozenset([ours[field] for field in names]))
+                except (KeyError, TypeError):
+                    pass  # told below
+            case _:
+                pass
     data, past = opened(name, at, ours, envelope)
     if past.changed:
         past = past._replace(changed=frozenset(ours.get(field, field) for field in past.changed))
