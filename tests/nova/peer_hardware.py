@@ -8,6 +8,7 @@ from nova.exception import PciDeviceRequestFailed
 from nova.objects.numa import NUMACell
 from nova.pci.manager import PciDevTracker
 from nova.pci.stats import PciDeviceStats
+from nova.scheduler.utils import ResourceRequest
 from nova.virt import hardware
 
 from nova import objects
@@ -52,6 +53,13 @@ def numa_constraints(vcpus, memory_mb, extra_specs, properties):
         plain_guest(cell) | {n: getattr(cell, n) for n in ("cpu_policy", "cpu_thread_policy")} for cell in found.cells
     ]
     return {"cells": cells, "emulator_threads_policy": found.emulator_threads_policy}
+
+
+def resources(flavor, properties, volume_backed):
+    """What a guest takes of its host, by placement's names."""
+    image = objects.ImageMeta(name="i", properties=objects.ImageMetaProps(**properties))
+    spec = objects.RequestSpec(flavor=objects.Flavor(name="f", **flavor), image=image, is_bfv=volume_backed)
+    return ResourceRequest.from_request_spec(spec).merged_resources()
 
 
 def cpu_spec(text):
@@ -255,5 +263,15 @@ def forgetful():
 
 OPS = {
     f.__name__: f
-    for f in (numa_constraints, cpu_spec, numa_fit, numa_fit_forgetful, numa_usage, pci_apply, pci_claim, pci_free)
+    for f in (
+        numa_constraints,
+        resources,
+        cpu_spec,
+        numa_fit,
+        numa_fit_forgetful,
+        numa_usage,
+        pci_apply,
+        pci_claim,
+        pci_free,
+    )
 }

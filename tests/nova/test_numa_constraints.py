@@ -11,6 +11,7 @@ from novastate.errors import InvalidField
 from novastate.objects import Flavor, ImageMeta, ImageMetaProps
 from novastate.objects.cpu_spec import MOST, parse_cpu_spec
 from novastate.objects.numa_constraints import numa_topology_of
+from novastate.objects.totals import resources
 
 MANY = settings(max_examples=1000, deadline=None)
 
@@ -89,6 +90,37 @@ def test_flavor_and_image_ask_for_what_nova_understands(peer, vcpus, begun, spec
         assert isinstance(novas, NovaError), ours
     else:
         assert ours == novas
+
+
+ASKED = {
+    name: SPECS[name]
+    for name in ("hw:cpu_policy", "hw:cpu_dedicated_mask", "hw:emulator_threads_policy", "hw:cpu_realtime")
+}
+ASKED |= {
+    "resources:VCPU": ["0", "3", "x", "-1"],
+    "resources:MEMORY_MB": ["512"],
+    "resources_x:MEMORY_MB": ["1"],
+    "resources:DISK_GB": ["0", "7"],
+    "resources1:VGPU": ["1"],
+    "resources2:VGPU": ["1"],
+}
+
+
+@MANY
+@given(
+    some(ASKED, 3),
+    some({"hw_cpu_policy": PROPERTIES["hw_cpu_policy"]}, 1),
+    st.sampled_from([0, 1, 1024, 1500]),
+    st.booleans(),
+)
+def test_a_guest_takes_what_nova_asks_placement_for(peer, specs, properties, swap, volume_backed):
+    own = {"vcpus": 4, "memory_mb": 1024, "root_gb": 20, "ephemeral_gb": 1, "swap": swap, "extra_specs": specs}
+    (novas,) = peer.ask_many("resources", [[own, properties, volume_backed]])
+    try:
+        ours = resources(Flavor(**own), ImageMeta(properties=ImageMetaProps(**properties)), volume_backed=volume_backed)
+    except InvalidField:
+        ours = None
+    assert ours == (None if isinstance(novas, NovaError) else novas)
 
 
 #: No greater numbers: Nova would count up to them.
