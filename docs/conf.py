@@ -44,4 +44,6 @@ nitpick_ignore_regex = [
     (r"py:(class|obj|data)", r"novastate\.(\w+\.)*([A-Z]|[A-Z]_co|_\w+)"),
     # By its defining module: what is public resolves to its package all the same, what is not is not documented.
     (r"py:.*", r"novastate(\.\w+){3,}.*"),
+    # Modules behind the public names of a part.
+    (r"py:mod", r"novastate\.objects\.\w+"),
 ]

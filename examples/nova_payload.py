@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from novastate.machines import MIGRATION_MACHINES
+from novastate.machines import LiveMigrationMachine as Machine
 from novastate.objects import Record, changes, nova
 
 MESSAGE = Path(__file__).parent / "payloads" / "live_migration.json"
@@ -45,12 +45,10 @@ def main() -> None:
     """
     request = request_in(MESSAGE.read_text())
     instance, migration = request["args"]["instance"], request["args"]["migration"]
-    print(
-        f"{request['method']} of {instance.display_name} from {instance.host} to {request['args']['dest']}: {migration.status}"
-    )
+    host, dest, status = instance.host, request["args"]["dest"], migration.status
+    print(f"{request['method']} of {instance.display_name} from {host} to {dest}: {status}")
 
-    machine = MIGRATION_MACHINES[migration.migration_type]
-    for step in (machine.queue, machine.prepare, machine.run):
+    for step in (Machine.queue, Machine.prepare, Machine.run):
         step(migration)  # a step that is no row of the table raises IllegalTransition, and changes nothing
     migration.memory_total, migration.memory_remaining = 2 * 2**30, 2**30
     print(f"{migration.status}, changed: {', '.join(sorted(changes(migration)))}")

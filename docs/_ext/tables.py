@@ -14,8 +14,12 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from novastate import drivers, machines
+from novastate import drivers, machines, objects
 from novastate.drivers.capabilities import CAPABILITIES, supports
+from novastate.errors import WireError
+from novastate.objects import RecordList, nova
+from novastate.objects.base import declared, fields, is_mutable
+from novastate.objects.nova.versions import CURRENT, versions
 from novastate.testing import DriverConformance
 
 #: The public parts, in the order in which a reader needs them.
@@ -31,6 +35,22 @@ PARTS = (
     "testing",
     "errors",
 )
+
+#: Modules that belong to a part, and are no public names of it.
+BESIDE = {
+    "objects": (
+        "nova",
+        "resize",
+        "migration_context",
+        "totals",
+        "host_numa",
+        "numa_constraints",
+        "numa_fit",
+        "numa_usage",
+        "pci_match",
+        "pci_claim",
+    ),
+}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -220,11 +240,45 @@ daemons; one that needs what a driver does not declare checks that it is refused
 {checks}"""
 
 
+def objects_page() -> str:
+    """Every object, its version in Nova, and what an older peer can be given."""
+    rows, others = [], []
+    for name, cls in sorted(declared().items()):
+        kind = "list" if issubclass(cls, RecordList) else "record" if is_mutable(cls) else "value"
+        own = [field for field in fields(cls).values() if field.wire]
+        row = [f"{{class}}`~novastate.objects.{name}`", len(own), kind]
+        if name in CURRENT:
+            rows.append([*row[:1], CURRENT[name], *row[1:], versions(name)[0], nova_2023(name)])
+        elif hasattr(objects, name):
+            others.append([*row, (cls.__doc__ or "").strip().splitlines()[0]])
+    head = ["object", "Nova 34", "fields", "kind", "oldest that `dump` gives", "in Nova 2023.1"]
+    return f"""\
+# All objects
+
+The {len(rows)} objects of Nova 34.0.0: their version there, how many fields they have, whether they are *records*, which
+change, or *values* and *lists*, which do not, and the oldest version that {{func}}`~novastate.objects.nova.dump` gives.
+The last column is what `dump(obj, release="2023.1")` gives; the releases are {", ".join(nova.releases())}.
+
+{table(head, rows)}
+These are no objects of Nova: what its network model is made of, bases, and novastate's own.
+
+{table(["object", "fields", "kind", "meaning"], others)}"""
+
+
+def nova_2023(name: str) -> str:
+    """The version of an object in the release 2023.1; empty where it did not have it."""
+    try:
+        return nova.manifest(name, release="2023.1")[name]
+    except WireError:
+        return ""
+
+
 def api_page(part: str) -> str:
     """The reference of one public part, and of the modules among its public names, from their docstrings."""
     package = importlib.import_module(f"novastate.{part}")
     names = [f"novastate.{part}"]
     names += [value.__name__ for name in package.__all__ if isinstance(value := getattr(package, name), ModuleType)]
+    names += [f"novastate.{part}.{name}" for name in BESIDE.get(part, ())]
     sections = [f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in names]
     return "\n#".join(sections)
 
@@ -238,6 +292,7 @@ def generate(app: Sphinx) -> None:
         "recoveries.md": recoveries_page(),
         "deviations.md": deviations_page(),
         "capabilities.md": capabilities_page(),
+        "objects.md": objects_page(),
     }
     drawn = [machines.VMMachine, machines.TaskMachine, machines.PowerMachine]
     drawn += [m for m in dict.fromkeys(machines.MIGRATION_MACHINES.values()) if m not in drawn]
