@@ -1,9 +1,15 @@
-"""JSON texts: orjson where it is installed, else the standard library. Neither a member given twice nor an endless text gets in."""
+"""JSON texts: orjson where it is installed, else the standard library. Neither a member given twice nor an endless text gets in.
+
+Both read the same texts, as the same: UTF-8 without a mark before it, no NaN, no half of a surrogate pair, and a whole number that
+64 bits cannot hold as the float that is nearest.
+"""
 
 import json
+import math
+import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from novastate.errors import WireError
 from novastate.objects.base import TypeName
@@ -22,21 +28,25 @@ def encode(data: Any) -> bytes:
 def parse(data: bytes | str, limit: int = LIMIT) -> Any:
     """What the text *data* says; :class:`~novastate.errors.WireError` where it is no JSON, too long, or says a thing twice.
 
-    An object with two members of one name means one thing to one reader and another to the next, so it is refused.
+    *limit*: bytes of UTF-8; some 250 levels may be within each other. An object with two members of one name means one thing to one
+    reader and another to the next, so it is refused.
     """
     if not isinstance(data, bytes | str):  # pyright: ignore[reportUnnecessaryIsInstance]  (callers have no type checker, perhaps)
         raise WireError("$", TypeName(type(data).__name__), "must be JSON, as bytes or text")
-    if len(data) > limit:
-        raise WireError("$", TypeName(f"{len(data)} bytes"), f"is too long: at most {limit} bytes are read")
     dump, load = _codec()
+    size = len(data)
     try:
+        if isinstance(data, str) and not data.isascii():
+            size = len(data.encode())
+        if size > limit:
+            raise WireError("$", TypeName(f"{size} bytes"), f"is too long: at most {limit} bytes are read")
         parsed = load(data)
         if load is not _strict and not _says_all(dump(parsed), data):
             parsed = _strict(data)
     except _TwiceError as error:
-        raise WireError(error.path or "$", error.name, "is given twice") from None
+        raise WireError(error.path, error.name, "is given twice") from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise WireError("$", TypeName(f"{len(data)} bytes"), f"is not JSON ({_first_line(error)})") from None
+        raise WireError("$", TypeName(f"{size} bytes"), f"is not JSON ({_first_line(error)})") from None
     return parsed
 
 
@@ -60,8 +70,7 @@ def _quotes(text: bytes) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
-    return text if len(text) <= 100 else text[:97] + "..."
+    return _shown(str(error).partition("\n")[0])
 
 
 @cache
@@ -78,8 +87,8 @@ def _codec() -> tuple[Callable[[Any], bytes], Callable[[Any], Any]]:
 
 
 class _TwiceError(ValueError):
-    def __init__(self, name: str) -> None:
-        self.name, self.path = name, ""
+    def __init__(self, name: str, path: str) -> None:
+        self.name, self.path = name, path
 
 
 class _Twice(dict[str, Any]):
@@ -105,34 +114,76 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too great")
+    return number
+
+
+def _whole(text: str) -> float:
+    if len(text) <= 18:
+        return int(text)
+    number = int(text) if len(text) <= 20 else 2**64
+    return number if -(2**63) <= number < 2**64 else _number(text)
+
+
+#: Half of a surrogate pair, or a whole pair.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 def _strict(data: bytes | str) -> Any:
-    found = list[_Twice]()
+    text = data if isinstance(data, str) else data.decode()
+    found = False
 
     def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
         made = _pairs(given)
-        if isinstance(made, _Twice):
-            found.append(made)
+        found = found or isinstance(made, _Twice)
         return made
 
-    parsed = json.loads(data, object_pairs_hook=pairs, parse_constant=_constant)
+    parsed = json.loads(text, object_pairs_hook=pairs, parse_constant=_constant, parse_float=_number, parse_int=_whole)
+    if _SURROGATE.search(text):
+        json.dumps(parsed, ensure_ascii=False).encode()
     if found:
-        error = _TwiceError(found[0].name)
-        error.path = _path_to(parsed, found[0]) + f".{found[0].name}"
-        raise error
+        raise _twice_in(parsed)
     return parsed
 
 
-def _path_to(parsed: Any, wanted: dict[str, Any]) -> str:
-    """Where *wanted* is in *parsed*."""
-    stack: list[tuple[Any, str]] = [(parsed, "$")]
+def _twice_in(parsed: Any) -> _TwiceError:
+    """What is given twice: of the outermost objects that say a thing twice, the first."""
+    stack: list[_Place] = [_Place(parsed, "", None)]
     while stack:
-        held, path = stack.pop()
-        if held is wanted:
-            return path
+        place = stack.pop()
+        held = place.held
+        if isinstance(held, _Twice):
+            return _TwiceError(_shown(held.name), f"{place.path()}.{_shown(held.name)}")
         if isinstance(held, dict):
             members = cast("dict[str, Any]", held)
-            stack += [(part, f"{path}.{name}") for name, part in members.items()]
-        elif isinstance(held, list):
-            elements: list[Any] = held
-            stack += [(part, f"{path}[{index}]") for index, part in enumerate(elements)]
-    return "$"
+            inner = [_Place(part, name, place) for name, part in members.items() if isinstance(part, dict | list)]
+        else:
+            elements: list[Any] = held if isinstance(held, list) else []
+            inner = [_Place(part, n, place) for n, part in enumerate(elements) if isinstance(part, dict | list)]
+        stack += reversed(inner)
+    raise AssertionError(
+        "an object said a thing twice, and is part of the whole or was dropped by another one that did"
+    )
+
+
+class _Place(NamedTuple):
+    """A value in a text, and where it is: a name or an index in an outer value."""
+
+    held: Any
+    key: str | int
+    outer: "_Place | None"
+
+    def path(self) -> str:
+        parts, place = list[str](), self
+        while place.outer is not None:
+            parts.append(f".{_shown(place.key)}" if isinstance(place.key, str) else f"[{place.key}]")
+            place = place.outer
+        return "$" + "".join(reversed(parts))
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 100 else name[:97] + "..."
