@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from nova.compare import difference
+from nova.compare import CHANGES, difference
 from novastate.objects import nova
+from novastate.objects.base import evolve, is_mutable
 from novastate.objects.nova.versions import CURRENT
 
 #: A third of them have every field, half have unsaved changes (peer_make.py).
@@ -27,3 +28,21 @@ def test_nova_reads_what_we_read_of_it(peer, schema, cls):
     ours = [json.loads(nova.dumps(nova.loads(json.dumps(one)))) for one in made]
     for seed, one, again in zip(SEEDS, made, peer.ask_many("roundtrip", [[one] for one in ours]), strict=True):
         assert not difference(schema.settled(schema.canonical(one)), schema.canonical(again)), seed
+
+
+@pytest.mark.parametrize(
+    ("cls", "field"), [("Instance", "display_name"), ("Migration", "source_node"), ("Service", "binary")]
+)
+def test_what_we_change_nova_finds_changed(peer, schema, cls, field):
+    made = peer.ask_many("make", [[cls, seed] for seed in SEEDS])
+    clean = next(one for one in made if CHANGES not in one)
+    obj = nova.load(clean)
+    if is_mutable(type(obj)):
+        setattr(obj, field, "another")
+    else:
+        obj = evolve(obj, **{field: "another"})
+    sent = nova.dump(obj)
+    assert sent[CHANGES] == [field]
+    written = peer.ask("roundtrip", sent)
+    assert field in written[CHANGES]
+    assert not difference(schema.settled(schema.canonical(sent)), schema.canonical(written))
