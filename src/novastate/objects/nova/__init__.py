@@ -20,7 +20,7 @@ from novastate.errors import WireError
 from novastate.objects.base import Record, fields
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.nova.backport import backport
-from novastate.objects.nova.envelope import DATA, NAME, VERSION, name_of
+from novastate.objects.nova.envelope import CHANGES, DATA, NAME, VERSION, name_of
 from novastate.objects.nova.profile import class_of, dumper, loader
 from novastate.objects.nova.versions import CURRENT, current, manifest, releases
 from novastate.objects.nova.versions import parse as _parse_version
@@ -77,7 +77,7 @@ def dump(
         version = manifest.get(type(obj).__name__)
     if version is None and manifest is None:
         return made
-    return backport(_known(made), version or current(type(obj).__name__), manifest)
+    return backport(_known(made), current(type(obj).__name__) if version is None else version, manifest)
 
 
 @overload
@@ -109,4 +109,7 @@ def _known(primitive: Any) -> Any:
     if _parse_version(members[VERSION]) <= _parse_version(CURRENT[name]):
         return {**members, DATA: data}
     known = {field.wire for field in fields(class_of(name)).values()}
-    return {**members, VERSION: CURRENT[name], DATA: {field: held for field, held in data.items() if field in known}}
+    older = {**members, VERSION: CURRENT[name], DATA: {field: held for field, held in data.items() if field in known}}
+    if changed := [field for field in older.pop(CHANGES, ()) if field in known]:
+        older[CHANGES] = changed
+    return older
