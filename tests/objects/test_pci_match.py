@@ -181,7 +181,8 @@ def test_a_provider_with_two_pools_cannot_be_followed():
 @pytest.mark.parametrize(
     ("pools", "request_", "why"),
     [
-        ([], wants(), "PCI request nic: 1 devices needed, 0 left of 0: the others do not match"),
+        ([], wants(), "PCI request nic: 1 devices needed, there are 0"),
+        ([pool(count=2)], wants(count=3), "3 devices needed, there are 2"),
         ([pool(dev_type="type-PF")], wants(), "1 devices needed, 0 left of 2: the others are physical functions"),
         ([pool(dev_type="vdpa")], wants(), "the others are vDPA devices"),
         ([pool(remote_managed="true")], wants(), "the others are remote-managed"),

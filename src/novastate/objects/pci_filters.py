@@ -65,6 +65,9 @@ class Wish:
 def suitable(pools: Iterable[PciDevicePool], wish: Wish) -> list[PciDevicePool] | str:
     """The pools out of which a request may be met, the best first; or why they are too few."""
     left = list(pools)
+    there = sum(pool.count for pool in left)
+    if there < wish.request.count:
+        return f"{wish.name}: {wish.request.count} devices needed, there are {there}"
     for problem, keep in _FILTERS:
         before, left = sum(pool.count for pool in left), keep(left, wish)
         here = sum(pool.count for pool in left)
