@@ -182,6 +182,14 @@ def test_isolated_emulator_threads_get_a_cpu_beside_the_first_cell(cpus, threads
         assert placed.cells[0].cpuset_reserved == reserved
 
 
+def test_isolated_emulator_threads_of_an_isolated_guest_get_a_core_that_can_be_claimed():
+    who = guest(pinned(1, "isolate"), emulator_threads_policy="isolate")
+    on = host(cell(cpuset=set(range(8)), pinned={4}))  # of core {0, 4} a part is taken
+    placed = fit(on, who)
+    assert (placed.cells[0].cpu_pinning_raw, placed.cells[0].cpuset_reserved) == ({"0": 1}, {2})
+    assert use(on, placed).cells[0].pinned_cpus == {4, 1, 5, 2, 6}
+
+
 def test_a_mixed_guest_floats_and_is_pinned():
     mixed = InstanceNUMACell(id=0, cpuset={0}, pcpuset={1, 2}, cpu_policy="mixed", memory=1)
     on = host(cell(siblings=[{2}, {3}], cpuset={0, 1}))

@@ -7,7 +7,8 @@ Rules of this file (Nova's ``_pack_instance_onto_cores``):
 2. Without a policy, and with ``prefer``: as many threads of each core as the fullest free core has, then one less, and so on to one;
    failing that, any free CPUs in order.
 3. ``require`` never takes single threads. ``isolate`` takes one thread of cores that are wholly free and leaves the others idle.
-4. A CPU for the emulator threads is the first that is still free after that; under ``isolate``, of a core that is not used.
+4. A CPU for the emulator threads is the first that is still free after that; under ``isolate``, of another wholly free core.
+   (Nova may take it of a core that another guest has a part of, and then cannot claim that core.)
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -48,7 +49,7 @@ def _isolated(host: NUMACell, cpus: Set[int], reserved: int) -> Pinning | str:
         # Siblings can be left idle only by a host that pins and floats on the same CPUs (Nova's bug 1889633).
         return "thread policy isolate: the host has threads"
     pairs = _pairs(1, whole, cpus)
-    spare = _spare(_with_free(host, 1), pairs, reserved, whole_cores=True)
+    spare = _spare(whole, pairs, reserved, whole_cores=True)
     if not pairs or (reserved and not spare):
         return f"thread policy isolate: {len(cpus) + reserved} cores needed, {len(whole)} wholly free"
     return Pinning(pairs, spare)
