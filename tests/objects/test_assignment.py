@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from novastate.errors import IllegalTransition, InvalidField
+from novastate.errors import IllegalTransition, InvalidField, UnknownName
 from novastate.machines import (
     MIGRATION_MACHINES,
     MigrationStatus,
@@ -16,7 +16,7 @@ from novastate.machines import (
     VMMachine,
     VMState,
 )
-from novastate.objects import UNSET, evolve
+from novastate.objects import UNSET, Instance, evolve, nova
 from object_records import instance, migration
 
 HELD = [(VMMachine, VMState), (TaskMachine, TaskState)]
@@ -113,3 +113,24 @@ def test_other_fields_are_converted_on_assignment():
     with pytest.raises(TypeError, match="frozen"):
         server.metadata["role"] = "db"
     assert server.metadata == {"role": "web"}
+
+
+def test_a_trigger_on_a_state_that_was_never_loaded_says_so_and_guesses_nothing():
+    part = nova.load(
+        {
+            "nova_object.name": "Instance",
+            "nova_object.namespace": "nova",
+            "nova_object.version": "2.8",
+            "nova_object.data": {"host": "cmp-a"},
+        },
+        Instance,
+    )
+    for trigger, name in (
+        (VMMachine.pause, "VMState"),
+        (TaskMachine.pause, "TaskState"),
+        (PowerMachine.pause, "PowerState"),
+    ):
+        with pytest.raises(UnknownName, match=f"^UNSET is no {name}; known: ") as caught:
+            trigger(part)
+        assert caught.value.near == ()
+    assert (part.vm_state, part.task_state, part.power_state) == (UNSET, UNSET, UNSET)

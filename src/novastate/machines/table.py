@@ -59,6 +59,10 @@ class UnknownValue(UnknownName, ValueError):
 def unknown(kind: type[Enum], value: object, convert: str = "", name: str = "") -> UnknownValue:
     """The error for *value*, which is no *kind*: near matches, or how to *convert* what only looks like one."""
     error = UnknownValue(name or kind.__name__, value, (str(member.value) for member in kind))
+    if isinstance(value, Enum):  # a state of another machine, or UNSET: no slip of the pen
+        error.near = ()
+        error.args = (f"{value!r} is no {error.kind}; known: {', '.join(error.known)}",)
+        return error
     for member in kind:
         if type(value) is type(member.value) and value == member.value:
             what = f"the string {value!r}" if isinstance(value, str) else repr(value)
