@@ -66,7 +66,7 @@ def claim(
         wish = Wish.of(request, cells, host)
         by_pool = {kind.pool(): kind for kind in kinds if kind.devices}
         found = suitable(tuple(by_pool), wish)
-        if isinstance(found, str) or (wish.given and split(by_pool)):
+        if isinstance(found, str) or (wish.given and split(found)):
             return None
         left = request.count
         for pool in found:
