@@ -53,7 +53,8 @@ __all__ = [
 def near(name: object, known: Iterable[str], most: int = 3) -> tuple[str, ...]:
     """The names in *known* that *name* may have been meant for, best first, at most *most*."""
     by_fold = {k.casefold(): k for k in known}
-    found = difflib.get_close_matches(str(name).casefold(), by_fold, n=most, cutoff=0.5)
+    # Nothing in our lists is as long as that, and a search takes the square of the length.
+    found = difflib.get_close_matches(str(name)[:100].casefold(), by_fold, n=most, cutoff=0.5)
     return tuple(by_fold[fold] for fold in found)
 
 
@@ -79,18 +80,23 @@ def _rebuild(cls: type[NovastateError], args: tuple[object, ...], fields: Mappin
 
 
 class InvalidField(NovastateError):
-    """A value that its field cannot take. `field` is the full path (``flavor.memory_mb``)."""
+    """A value that its field cannot take. `field` is the full path (``flavor.memory_mb``).
+
+    Whatever was refused, the error is small: a long path loses its middle, a long text its end; the text of the error has less
+    than 500 characters.
+    """
 
     http_status = 400
 
     def __init__(self, field: str, value: object, problem: str, allowed: Iterable[object] = ()) -> None:
-        self.field = field
-        self.value = value
+        self.field = _path(field)
+        self.value = _small(value)
         self.problem = problem
         self.allowed: tuple[object, ...] = tuple(allowed)
+        shown = repr(self.value)
+        text = f"{self.field}: {problem}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
         hint = f"; allowed: {_listed(self.allowed)}" if self.allowed else ""
-        shown = repr(value)
-        super().__init__(f"{field}: {problem}, got {shown if len(shown) <= 80 else shown[:77] + '...'}{hint}")
+        super().__init__(text + (hint if len(text) + len(hint) < 490 else hint[: 490 - len(text)] + " ..."))
 
 
 class UnknownName(NovastateError):
@@ -336,6 +342,24 @@ class StoreError(NovastateError):
 
 class FlowError(NovastateError):
     """A flow was run in a way that it cannot be: an effect nobody performs, a result of the wrong kind."""
+
+
+def _path(field: str) -> str:
+    """A path as errors name it: printable, of at most 160 characters. Names in it may come from outside."""
+    if len(field) > 160:
+        field = f"{field[:80]}...{field[-77:]}"
+    if not field.isprintable():
+        field = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in field)
+    return field if len(field) <= 160 else f"{field[:80]}...{field[-77:]}"
+
+
+def _small(value: object) -> object:
+    """*value* itself, but for long texts and numbers: an error goes far, and Python refuses to write the longest numbers."""
+    if isinstance(value, str) and len(value) > 1003:
+        return value[:1000] + "..."
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    return value
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -176,7 +176,7 @@ REFUSED = [
     (Instance, {**SERVER, "$unset": ["hosst"]}, "instance.hosst"),
     (Instance, {**SERVER, "$unset": ["uuid"]}, "instance.uuid"),
     (Instance, {**SERVER, "$unset": "host"}, "instance.$unset"),
-    (Instance, {**SERVER, "$unset": [[]]}, "instance.[]"),
+    (Instance, {**SERVER, "$unset": [[]]}, "instance.$unset"),
     (Instance, [], "instance"),
     (Instance, None, "instance"),
     (Flavor, "flavor", "flavor"),

@@ -147,11 +147,15 @@ def is_ip(text: str, version: int = 0) -> bool:
     return True
 
 
+#: Characters of an address with its scope; the search for unusual ones takes many times the memory of the text.
+_LONGEST_IP = 300
+
+
 def check_ip(version: int) -> Check:
     """Takes the text of an IP address."""
 
     def check(value: Any) -> Any:
-        if value.__class__ is str:
+        if value.__class__ is str and len(value) <= _LONGEST_IP:
             if is_ip(value, version):
                 return value
             import ipaddress  # noqa: PLC0415  (only who has unusual addresses pays for it)
@@ -258,11 +262,17 @@ def check_mapping(take_key: Check, take: Check) -> Check:
             for name, element in value.items():
                 taken[take_key(name)] = take(element)
         except ProblemError as problem:
-            problem.where = f"[{name!r}]{problem.where}"
+            problem.where = f"[{_name_shown(name)}]{problem.where}"
             raise
         return FrozenDict(taken)
 
     return check
+
+
+def _name_shown(name: object) -> str:
+    if isinstance(name, str):
+        return repr(name[:100])
+    return str(name) if isinstance(name, int) and -I64 <= name < I64 else f"<{type(name).__name__}>"
 
 
 def check_nullable(take: Check) -> Check:

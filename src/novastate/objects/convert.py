@@ -27,9 +27,9 @@ from novastate.objects import codegen, schema
 from novastate.objects.base import Field, Record, TypeName, declared, fields, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.json_text import LIMIT, encode, parse
-from novastate.objects.past import LOADED, Past
+from novastate.objects.past import LOADED, Past, kept_unknown
 from novastate.objects.steps import Late, Step, thaw, type_of
-from novastate.objects.values import UNSET, FrozenDict
+from novastate.objects.values import UNSET
 
 if TYPE_CHECKING:
     from cattrs import BaseConverter, Converter
@@ -207,7 +207,7 @@ def _may_lack(field: Field) -> bool:
 
 
 def _dump_past(past: Past) -> dict[str, Any]:
-    return {"version": past.version, "unknown": dict(past.unknown)}
+    return {"version": past.version, "unknown": thaw(past.unknown)}
 
 
 def _dump_any(base: type[Any], inner: Inner, held: Any) -> dict[str, Any]:
@@ -248,6 +248,8 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
     """Sees to the members that are no fields: returns the past that they tell, or refuses them."""
     at, table = root(cls), fields(cls)
     for key in data:
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (not every dict comes from JSON)
+            raise WireError(at, type_of(key), "has a member whose name is no text")
         if key not in table and key not in _OURS and not (key == _TYPE_KEY and data[key] == cls.__name__):
             raise _unknown(cls, at, key)
     schema.check_number(cls, data)
@@ -259,7 +261,10 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
 def _load_past(at: str, held: Any) -> Past:
     match held:
         case {"version": str(version), "unknown": dict(unknown), **rest} if not rest:
-            return Past(version=version, unknown=FrozenDict(cast("dict[str, Any]", unknown)))
+            from novastate.objects.nova.versions import parse as parse_version  # noqa: PLC0415  (it stands on this file)
+
+            parse_version(version, f"{at}.{_WIRE_KEY}.version")
+            return Past(version=version, unknown=kept_unknown(unknown, f"{at}.{_WIRE_KEY}.unknown"))
         case _:
             raise WireError(f"{at}.{_WIRE_KEY}", type_of(held), "must hold a version and the fields unknown to us")
 
@@ -275,8 +280,11 @@ def _unset_fields(cls: type[Any], at: str, data: Mapping[str, Any]) -> list[str]
     if not isinstance(held, list):
         raise WireError(f"{at}.{_UNSET_KEY}", type_of(held), "must be a list of field names")
     names: list[Any] = held
+    table = fields(cls)
     for name in names:
-        if not isinstance(name, str) or name not in fields(cls):
+        if not isinstance(name, str):
+            raise WireError(f"{at}.{_UNSET_KEY}", type_of(name), "must be a list of field names")
+        if name not in table:
             raise _unknown(cls, at, name)
         if name in data:
             raise WireError(f"{at}.{name}", name, f"has a value and is in {_UNSET_KEY}")

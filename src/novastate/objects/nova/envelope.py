@@ -10,16 +10,17 @@ Rules of this file:
 """
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, Final, cast
 
 from novastate.errors import NewerVersionWarning, WireError, near
 from novastate.objects.base import TypeName
 from novastate.objects.nova.upgrade import upgrade
 from novastate.objects.nova.versions import current, parse
-from novastate.objects.past import LOADED, Past
+from novastate.objects.past import LOADED, Past, kept_unknown
 from novastate.objects.steps import type_of
-from novastate.objects.values import EMPTY, FrozenDict
+from novastate.objects.values import EMPTY
 
 __all__ = ["CHANGES", "DATA", "NAME", "NAMESPACE", "NOVA", "VERSION", "name_of", "opened"]
 
@@ -57,11 +58,13 @@ def opened(name: str, at: str, known: Collection[str], envelope: object) -> tupl
         if member not in members:
             raise WireError(f"{at}.{member}", TypeName("nothing"), "must be given")
     for member in members:
+        if not isinstance(member, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (not every dict comes from JSON)
+            raise WireError(at, type_of(member), "has a member whose name is no text")
         if member not in _NEEDED and member != CHANGES:
             raise WireError(f"{at}.{member}", member, "is no member of an envelope", (*_NEEDED, CHANGES))
     if members[NAMESPACE] != NOVA:
         raise WireError(f"{at}.{NAMESPACE}", type_of(members[NAMESPACE]), "is no namespace of ours", (NOVA,))
-    data, version, unknown = members[DATA], "", dict[str, Any]()
+    data, version, unknown = members[DATA], "", EMPTY
     if not isinstance(data, dict):
         raise WireError(f"{at}.{DATA}", type_of(data), "must be an object")
     given, ours = parse(members[VERSION], f"{at}.{VERSION}"), parse(current(name))
@@ -71,23 +74,34 @@ def opened(name: str, at: str, known: Collection[str], envelope: object) -> tupl
         data = upgrade(name, members[VERSION], cast("dict[str, Any]", data))
     elif given > ours:
         version = members[VERSION]
-        unknown = {field: held for field, held in cast("dict[str, Any]", data).items() if field not in known}
+        unknown = kept_unknown({field: held for field, held in data.items() if field not in known}, at)
         data = {field: held for field, held in cast("dict[str, Any]", data).items() if field in known}
-        text = (
-            f"{name} {version} is newer than {current(name)}; unknown fields are kept: {', '.join(unknown) or 'none'}"
-        )
-        warnings.warn(text, NewerVersionWarning, stacklevel=2)
-    changed = _changed(at, members.get(CHANGES, []), (*known, *unknown))
+        _warn(name, version, unknown)
+    changed = _changed(at, members[CHANGES], known, unknown) if CHANGES in members else frozenset[str]()
     if not changed and not version:
         return cast("dict[str, Any]", data), LOADED
-    return cast("dict[str, Any]", data), Past(changed, version, FrozenDict(unknown) if unknown else EMPTY)
+    return cast("dict[str, Any]", data), Past(changed, version, unknown)
 
 
-def _changed(at: str, names: object, known: Collection[str]) -> frozenset[str]:
+#: What was warned of. Python would keep every text for ever, and they come from outside.
+_WARNED: dict[str | tuple[str, type[Warning], int], int] = {}
+
+
+def _warn(name: str, version: str, unknown: Iterable[str]) -> None:
+    """Tells of a newer version, once of each."""
+    names = [field[:60] for field in islice(unknown, 11)]
+    shown = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
+    text = f"{name} {version} is newer than {current(name)}; unknown fields are kept: {shown or 'none'}"
+    if len(_WARNED) > 1000:
+        _WARNED.clear()
+    warnings.warn_explicit(text, NewerVersionWarning, __file__, 0, __name__, _WARNED)
+
+
+def _changed(at: str, names: object, known: Collection[str], unknown: Collection[str]) -> frozenset[str]:
     if not isinstance(names, list):
         raise WireError(f"{at}.{CHANGES}", type_of(names), "must be a list of field names")
     given: list[Any] = names
     for name in given:
-        if not isinstance(name, str) or name not in known:
-            raise WireError(f"{at}.{CHANGES}", type_of(name), "names no field of it", near(name, known))
+        if not isinstance(name, str) or (name not in known and name not in unknown):
+            raise WireError(f"{at}.{CHANGES}", type_of(name), "names no field of it", near(type_of(name), known))
     return frozenset(given)

@@ -9,7 +9,7 @@ Rules of this file:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from novastate.objects.marks import Note
 from novastate.objects.nova import network_text
 from novastate.objects.nova.envelope import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION, name_of, opened
 from novastate.objects.nova.versions import CURRENT, current
+from novastate.objects.nova.versions import parse as parse_version
 from novastate.objects.past import LOADED, Box, Past
 from novastate.objects.steps import Late, Step, dump_step, load_items, load_step, thaw, type_of
 from novastate.objects.values import UNSET
@@ -143,6 +144,8 @@ def _unusual(name: str, at: str, ours: dict[str, str], envelope: Any) -> tuple[d
 
 def _surplus(name: str, at: str, ours: dict[str, str], data: dict[str, Any]) -> None:
     for field in data:
+        if not isinstance(field, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (not every dict comes from JSON)
+            raise WireError(at, type_of(field), "has a member whose name is no text")
         if field not in ours:
             raise WireError(f"{at}.{field}", field, f"is no field of {name} {current(name)}", near(field, ours))
     field = next(field for field, held in data.items() if held is UNSET)
@@ -223,10 +226,16 @@ def _told(wire: dict[str, str], made: dict[str, Any], past: Past | None, inner: 
     if past is None:  # built here: all of it is new
         return list(data)
     if past.version:
-        made[VERSION] = past.version
-        data.update(past.unknown)
+        _newer(made, past, wire.values())
     changed = {wire.get(name, name) for name in past.changed}
     return [*inner, *sorted((changed & data.keys()) - set(inner))]
+
+
+def _newer(made: dict[str, Any], past: Past, known: Collection[str]) -> None:
+    """Puts into the envelope what a newer version said, unless it is ours meanwhile."""
+    if parse_version(past.version) > parse_version(made[VERSION]):
+        made[VERSION] = past.version
+        made[DATA].update((field, thaw(held)) for field, held in past.unknown.items() if field not in known)
 
 
 def _differing(keys: tuple[str, ...], now: tuple[Any, ...], held: tuple[Any, ...], inner: list[str]) -> list[str]:
@@ -249,8 +258,7 @@ def _dump_box(box: str, item: Step) -> Step:
             past: Past = held.past
             changed = changed or bool(past.changed)
             if past.version:
-                made[VERSION] = past.version
-                made[DATA].update(past.unknown)
+                _newer(made, past, ("objects",))
         if changed:
             made[CHANGES] = ["objects"]
         return made

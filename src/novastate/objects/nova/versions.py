@@ -156,7 +156,8 @@ def parse(version: object, at: str = "version") -> tuple[int, int]:
     >>> parse("1.10") > parse("1.9")
     True
     """
-    found = _numbers(version) if isinstance(version, str) else None
+    # What is longer is no version, and nothing to remember.
+    found = _numbers(version) if isinstance(version, str) and len(version) <= 13 else None
     if found is None:
         raise WireError(
             at, version if isinstance(version, str) else type(version).__name__, 'must be a version, as "1.8"'

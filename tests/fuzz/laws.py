@@ -1,0 +1,146 @@
+"""What holds for whatever comes in: the laws that the fuzzers and the property tests of the wire share.
+
+An input is refused with a WireError that is small and names the path, or it becomes an object that goes out and comes in again as
+it is. Nothing else may be raised, and no warning but one: of a newer version.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from novastate import objects
+from novastate.errors import NewerVersionWarning, WireError
+from novastate.objects import nova
+from novastate.objects.base import Record, declared, fields, root
+from novastate.objects.convert import structure
+from novastate.objects.nova.versions import CURRENT
+from novastate.testing.strategies import _some as some
+
+DATA = Path(__file__).resolve().parents[1] / "objects" / "data"
+#: How the path in an error begins: with the whole, or with the class that is read.
+ROOTS = {"$", *map(root, declared().values())}
+
+
+def seeds() -> dict[str, Any]:
+    """Primitives by name: those that Nova wrote, and those of other versions."""
+    written = {file.stem: json.loads(file.read_text()) for file in sorted((DATA / "nova_primitives").glob("*.json"))}
+    others = {file.stem: json.loads(file.read_text()) for file in sorted((DATA / "nova_upgrades").glob("*.json"))}
+    return written | {name: envelope(held["name"], held["version"], held["before"]) for name, held in others.items()}
+
+
+def of_nova() -> list[Any]:
+    """One primitive or more of every class."""
+    made = [json.loads(nova.dumps(obj)) for cls in declared().values() if cls.__name__ in CURRENT for obj in some(cls)]
+    return [*seeds().values(), *made]
+
+
+def of_plain() -> list[Any]:
+    """Every class in plain JSON, each under its name."""
+    return [
+        {"class": cls.__name__, "data": json.loads(objects.dumps(obj))}
+        for cls in declared().values()
+        for obj in some(cls)
+    ]
+
+
+def envelope(name: Any, version: Any, data: Any) -> dict[str, Any]:
+    return {
+        "nova_object.name": name,
+        "nova_object.namespace": "nova",
+        "nova_object.version": version,
+        "nova_object.data": data,
+    }
+
+
+def words() -> list[str]:
+    """What a primitive is written with: the members of envelopes, classes, fields, versions."""
+    found = {f"nova_object.{member}" for member in ("name", "namespace", "version", "data", "changes")}
+    found |= {
+        "nova",
+        "$unset",
+        "$type",
+        "$wire",
+        "objects",
+        "unknown",
+        "version",
+        "1.0",
+        "1.99",
+        "2.0",
+        "2026-08-05T04:00:00Z",
+    }
+    for name, cls in declared().items():
+        found |= {name, *fields(cls), *(field.wire for field in fields(cls).values() if field.wire)}
+    return sorted(found)
+
+
+def refused_well(error: WireError) -> None:
+    """An error is small, and its path begins with the root."""
+    text = str(error)
+    assert len(text) < 500, text
+    assert re.split(r"[.\[]", error.field, maxsplit=1)[0] in ROOTS, error.field
+    assert text.startswith(error.field)
+    assert len(error.field) <= 160
+    assert len(repr(error.value)) < 5000
+    assert text.isprintable(), text
+
+
+def to_the_second(text: bytes) -> bytes:
+    """Nova's wire has whole seconds."""
+    return re.sub(rb"(\d\d:\d\d:\d\d)\.\d{6}\+00:00", rb"\1+00:00", text)
+
+
+def comes_back(obj: Record) -> None:
+    """Both formats of ours say *obj* again and again the same."""
+    repr(obj)
+    cls = type(obj)
+    plain = objects.dumps(obj)
+    again = objects.loads(cls, plain)
+    assert again == obj
+    assert objects.dumps(again) == plain
+
+
+def wire(read: Callable[[], Record]) -> Record | None:
+    """The law of the wire: what *read* loads, or None where it is refused as it should be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", NewerVersionWarning)
+        try:
+            obj = read()
+        except WireError as error:
+            refused_well(error)
+            return None
+        comes_back(obj)
+        out = nova.dumps(obj)
+        again = nova.loads(out, type(obj))
+        assert nova.dumps(again) == out
+        assert to_the_second(objects.dumps(again)) == to_the_second(objects.dumps(obj))
+    return obj
+
+
+def plain(read: Callable[[], Record]) -> Record | None:
+    """The law of plain JSON; what has a form in Nova goes there and back too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", NewerVersionWarning)
+        try:
+            obj = read()
+        except WireError as error:
+            refused_well(error)
+            return None
+        comes_back(obj)
+    return obj
+
+
+def plain_text(data: bytes) -> Record | None:
+    """The law of plain JSON for a text that names the class."""
+    try:
+        said = json.loads(data)
+        cls, held = declared()[said["class"]], said["data"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return plain(lambda: objects.loads(objects.Instance, data))
+    return plain(lambda: structure(cls, held))
