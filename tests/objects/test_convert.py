@@ -22,6 +22,7 @@ from novastate.objects import (
     InstanceNUMACell,
     PCIDeviceBus,
     RequestSpec,
+    configure,
     convert,
     dumps,
     json_text,
@@ -284,7 +285,7 @@ def test_a_class_of_ones_own_may_hold_records(preset):
 
 def test_a_hook_of_ones_own_goes_before():
     converter = cattrs.Converter()
-    convert.configure(converter)
+    configure(converter)
     converter.register_unstructure_hook(Flavor, lambda flavor: flavor.name)
     converter.register_structure_hook(Flavor, lambda name, _: flavor(name=name))
     plain = converter.unstructure(instance())

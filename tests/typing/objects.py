@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Literal, assert_type
 
 from cattrs.preconf.json import JsonConverter
+from cattrs.preconf.msgspec import MsgspecJsonConverter
 from cattrs.preconf.orjson import OrjsonConverter
 from hypothesis.strategies import SearchStrategy
 
+from novastate.errors import WireError
 from novastate.machines import MigrationStatus, MigrationType, PowerState, TaskState, VMMachine, VMState
 from novastate.objects import (
     UNSET,
@@ -31,11 +33,13 @@ from novastate.objects import (
     Tag,
     TagList,
     Unset,
+    configure,
     dumps,
     evolve,
     loads,
     make_converter,
     unset,
+    wire_errors,
 )
 from novastate.testing import strategies
 
@@ -128,4 +132,9 @@ assert_type(dumps(server), bytes)
 assert_type(loads(Instance, b""), Instance)
 assert_type(make_converter(), JsonConverter)
 assert_type(make_converter("orjson", detailed=False), OrjsonConverter)
+assert_type(make_converter("msgspec"), MsgspecJsonConverter)
+make_converter("yaml")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+assert_type(make_converter().structure({}, Instance), Instance)
+assert_type(configure(make_converter()), None)
+assert_type(wire_errors(ValueError()), tuple[WireError, ...])
 assert_type(strategies.instances(), SearchStrategy[Instance])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from novastate.objects.cells import CellMapping, HostMapping, InstanceMapping
     from novastate.objects.compute_node import ComputeNode, HVSpec, Service
     from novastate.objects.console import ConsoleAuthToken
-    from novastate.objects.convert import configure, dumps, loads, make_converter
+    from novastate.objects.convert import dumps, loads
+    from novastate.objects.converters import configure, make_converter, wire_errors
     from novastate.objects.devices import (
         DeviceBus,
         DeviceMetadata,
@@ -252,6 +253,7 @@ __all__ = [
     "make_converter",
     "mark_saved",
     "unset",
+    "wire_errors",
 ]
 
 _HOMES = {
@@ -264,7 +266,8 @@ _HOMES = {
     "tracking": ("changes", "mark_saved"),
     "compute_node": ("ComputeNode", "HVSpec", "Service"),
     "console": ("ConsoleAuthToken",),
-    "convert": ("configure", "dumps", "loads", "make_converter"),
+    "convert": ("dumps", "loads"),
+    "converters": ("configure", "make_converter", "wire_errors"),
     "devices": (
         "DeviceBus",
         "DeviceMetadata",

@@ -13,16 +13,15 @@ Rules of this file:
 4. Secrets are written: this is how a record is kept. To show one, use its repr.
 5. What is read has no :func:`~novastate.objects.tracking.changes`: it is what was kept.
 
-:func:`dumps` and :func:`loads` need nothing but this file. :func:`make_converter` and :func:`configure` put the same hooks into a
-cattrs converter, for those who have classes of their own around ours.
+:mod:`~novastate.objects.converters` puts the same form into a cattrs converter, for those who have classes of their own around ours.
 """
 
 import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, overload
+from typing import Any, NamedTuple, TypeVar, cast
 
-from novastate.errors import InvalidField, WireError, near
+from novastate.errors import WireError, near
 from novastate.objects import codegen, schema
 from novastate.objects.base import Field, Record, TypeName, declared, fields, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
@@ -31,13 +30,7 @@ from novastate.objects.past import LOADED, Past, kept_unknown
 from novastate.objects.steps import Late, Step, thaw, type_of
 from novastate.objects.values import UNSET
 
-if TYPE_CHECKING:
-    from cattrs import BaseConverter, Converter
-    from cattrs.preconf.json import JsonConverter
-    from cattrs.preconf.msgspec import MsgspecJsonConverter
-    from cattrs.preconf.orjson import OrjsonConverter
-
-__all__ = ["configure", "dumps", "loads", "make_converter", "structure", "subclasses", "unstructure"]
+__all__ = ["dumps", "loads", "structure", "subclasses", "unstructure"]
 
 R = TypeVar("R", bound=Record)
 
@@ -93,59 +86,6 @@ def _plain_dumper(cls: type[Any]) -> Step:
 @per_class
 def _plain_loader(cls: type[Any]) -> Step:
     return _loader(cls, _Plain(_plain_loader, _plain_dumper))
-
-
-# --- cattrs
-
-
-@overload
-def make_converter(preset: Literal["json"] = ..., *, detailed: bool = ...) -> "JsonConverter": ...
-@overload
-def make_converter(preset: Literal["orjson"], *, detailed: bool = ...) -> "OrjsonConverter": ...
-@overload
-def make_converter(preset: Literal["msgspec"], *, detailed: bool = ...) -> "MsgspecJsonConverter": ...
-def make_converter(preset: str = "json", *, detailed: bool = True) -> Any:
-    """A cattrs converter of that *preset* that knows every record; it refuses unknown keys, in other classes too.
-
-    *detailed* is cattrs' ``detailed_validation``, for classes other than ours: the errors of records carry the full path in any case.
-    Raises :class:`~novastate.errors.InvalidField` for another preset, ImportError if the preset's library is not installed.
-    """
-    make: Callable[..., Converter]
-    if preset == "json":
-        from cattrs.preconf.json import make_converter as make  # noqa: PLC0415  (cattrs is heavy)
-    elif preset == "orjson":
-        from cattrs.preconf.orjson import make_converter as make  # noqa: PLC0415  (the same)
-    elif preset == "msgspec":
-        from cattrs.preconf.msgspec import make_converter as make  # noqa: PLC0415  (the same)
-    else:
-        raise InvalidField("preset", preset, "is not one of the presets", ("json", "orjson", "msgspec"))
-    converter = make(detailed_validation=detailed, forbid_extra_keys=True)
-    configure(converter)
-    return converter
-
-
-def configure(converter: "BaseConverter") -> None:
-    """Teaches a cattrs converter of yours every record. A hook that you register for one class of ours goes before."""
-
-    def plain(around: "BaseConverter") -> "_Plain":
-        def inner(part: type[Any]) -> Step:
-            hook = around.get_structure_hook(part)
-            return lambda data: hook(data, part)
-
-        return _Plain(inner, around.get_unstructure_hook)
-
-    def load(cls: type[Any], around: "BaseConverter") -> Callable[[Any, Any], Any]:
-        step = _loader(cls, plain(around))
-        return lambda data, _: step(data)
-
-    def dump(cls: type[Any], around: "BaseConverter") -> Step:
-        return _dumper(cls, plain(around))
-
-    def is_record(cls: Any) -> bool:
-        return isinstance(cls, type) and issubclass(cls, Record)
-
-    converter.register_structure_hook_factory(is_record, load)
-    converter.register_unstructure_hook_factory(is_record, dump)
 
 
 # --- the format
