@@ -9,14 +9,14 @@ NOVA := build/nova-venv
 NOVA_PYTHON := $(or $(NOVASTATE_NOVA_VENV),$(NOVA))/bin/python
 KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
-.PHONY: demo test bench bench-lab bench-objects lab test-nova nova-venv docs lint system-deps clean setup build
+.PHONY: demo test bench bench-lab bench-objects lab test-nova nova-venv fuzz fuzzer nightly docs lint system-deps clean setup build
 
 # The main job: a simulated cloud, one live migration from request to completion.
 demo: $(VENV)/.built
 	$(BIN)/novastate demo
 
 # Every suite, on the compiled and on the pure-Python variant; ends with one line of counts.
-test: setup nova-venv
+test: setup nova-venv fuzzer
 	$(BIN)/python tests/suites.py
 
 lint: setup
@@ -32,6 +32,15 @@ lab: setup
 # Nova's own objects beside ours. Asked for by name, a Nova that cannot be installed is a failure; `make test` only reports it.
 test-nova: setup nova-venv
 	$(BIN)/python tests/suites.py --require nova
+
+# What comes in from outside, damaged, for FUZZ_SECONDS (60). Asked for by name, no fuzzer is a failure; `make test` only reports it.
+fuzz: setup fuzzer
+	$(BIN)/python tests/suites.py --require fuzz
+
+# Ten minutes of it, and five thousand examples of each property of the objects, which may take hours.
+nightly: setup fuzzer
+	FUZZ_SECONDS=600 $(BIN)/python tests/suites.py --require fuzz
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n auto --dist loadfile tests/objects tests/machines tests/store tests/scheduling
 
 bench: setup
 	$(PIP) install --group bench
@@ -52,6 +61,11 @@ setup: $(VENV)/.ready
 	  if ! pkg-config --exists libvirt 2>/dev/null; then \
 	    echo "setup: without libvirt-python: libvirt's development files are not installed (as root: make system-deps)"; \
 	  elif ! $(PIP) install 'novastate[libvirt]'; then echo "setup: without libvirt-python: it could not be installed"; fi; }
+
+# It never fails: who needs it asks tests/fuzz/needs.py.
+fuzzer: setup
+	@$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("atheris"))' || $(PIP) install --group fuzz \
+	  || echo "setup: without atheris for tests/fuzz: it could not be installed"
 
 # Some 130 packages, for tests alone, in an environment of their own: once, and again when the versions change. It never fails:
 # who needs it asks tests/nova/needs.py.

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from fuzz.needs import no_fuzzer
 from lab.needs import no_lab
 from nova.needs import no_nova
 
@@ -98,6 +99,14 @@ SUITES = [
     Suite("database", [pytest("tests/database")], missing=no_database),
     # Its objects and ours, in one conversation; the examples are the same in every run.
     Suite("nova", [pytest("tests/nova", "-n", "2")], {"HYPOTHESIS_PROFILE": "ci"}, missing=no_nova, deadline=600),
+    # A minute in all, or FUZZ_SECONDS, by turns; each fuzzer is a check. Starting takes some seconds more.
+    Suite(
+        "fuzz",
+        [[sys.executable, "-W", "ignore", f"tests/fuzz/fuzz_{what}.py"] for what in ("nova", "plain")],
+        # Coverage is seen in Python only.
+        {"NOVASTATE_NATIVE": "off"},
+        no_fuzzer,
+    ),
     # Two labs at once, a file of tests each in turn: most of their time is waiting.
     Suite("lab", [pytest("tests/lab", "-n", "2", "--dist", "loadfile")], missing=no_lab, deadline=1800),
 ]
