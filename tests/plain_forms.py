@@ -27,7 +27,8 @@ Form = dict[str, Any]
 
 def forms() -> dict[str, Form]:
     """The form of every class."""
-    return {name: form(cls) for name, cls in sorted(declared().items())}
+    ours = {name: cls for name, cls in declared().items() if cls.__module__.startswith("novastate.")}
+    return {name: form(cls) for name, cls in sorted(ours.items())}
 
 
 def form(cls: type[Any]) -> Form:

@@ -12,30 +12,21 @@ class. The values were checked on the way.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from novastate.errors import InvalidField, WireError
-from novastate.objects.base import Field, fields, is_mutable, per_class, root, tracked
-from novastate.objects.checks import Check, ProblemError, check_json, is_ip
+from novastate.errors import InvalidField
+from novastate.objects.base import fields, is_mutable, per_class, tracked
+from novastate.objects.checks import is_ip
 from novastate.objects.marks import I64, Ip, Pattern
-from novastate.objects.steps import Profile, Step, bind, dump_field, load_field, under
-from novastate.objects.values import EMPTY, UNSET, FrozenDict
+from novastate.objects.past import LOADED
+from novastate.objects.steps import Step, bind
+from novastate.objects.values import EMPTY, UNSET
 
-__all__ = ["Row", "Source", "compiled", "dump_rows", "finish", "load_rows", "rows"]
+if TYPE_CHECKING:
+    from novastate.objects.codec import Reading, Row, Writing
 
-
-class Row(NamedTuple):
-    """One field in one format."""
-
-    field: Field
-    #: The name of its member.
-    key: str
-    #: What reads and writes its values; None: the field's own check, and nothing.
-    load: Step | None
-    dump: Step | None
-    check: Check
+__all__ = ["reader", "writer"]
 
 
 class Source:
@@ -48,9 +39,6 @@ class Source:
             "EMPTY": EMPTY,
             "NONE": frozenset(),
             "InvalidField": InvalidField,
-            "under": under,
-            "named": _named,
-            "simple": _simple,
         }
 
     def add(self, text: str, **names: Any) -> None:
@@ -58,61 +46,11 @@ class Source:
         self.lines.append(text)
         self.names.update(names)
 
-
-def compiled(source: Source, called: str) -> Callable[..., Any]:
-    """The function *called*, out of *source*."""
-    code = compile("\n".join(source.lines), f"<novastate {called}>", "exec")
-    exec(code, source.names)  # noqa: S102  (the source is ours, and holds no text from outside but as quoted names)
-    return cast("Callable[..., Any]", source.names[called])
-
-
-def rows(cls: Any, profile: Profile, keys: Callable[[Field], str]) -> Sequence[Row]:
-    """The fields of *cls* in a format; *keys* says how a field is called there, "" that it is not there."""
-    return [
-        Row(
-            field,
-            key,
-            load_field(field, profile),
-            dump_field(field, profile),
-            check,
-        )
-        for field, check in zip(fields(cls).values(), _checks(cls), strict=True)
-        if (key := keys(field))
-    ]
-
-
-@per_class
-def _checks(cls: type[Any]) -> tuple[Check, ...]:
-    """The check of each field, for what comes from outside."""
-    import attrs  # noqa: PLC0415
-
-    return tuple(_of_wire(attribute.converter) for attribute in attrs.fields(cls))
-
-
-def _of_wire(take: Check) -> Check:
-    def check(value: Any) -> Any:
-        try:
-            return take(value)
-        except InvalidField as error:
-            raise WireError(error.field, error.value, error.problem, error.allowed) from None
-
-    return check
-
-
-def _simple(held: list[Any], of: type[Any]) -> frozenset[Any] | None:
-    """A set of whole numbers, or of texts, none of them unusual; None if it is something else, or empty."""
-    return frozenset(held) if _are_simple(held, of) else None
-
-
-def _named(held: dict[Any, Any], of: type[Any]) -> FrozenDict[str, Any] | None:
-    """The same by name."""
-    return FrozenDict(held) if _are_simple(held, str) and _are_simple(held.values(), of) else None
-
-
-def _are_simple(held: Collection[Any], of: type[Any]) -> bool:
-    if set(map(type, held)) != {of}:
-        return False
-    return "".join(held).isascii() if of is str else min(held) >= -I64 and max(held) < I64
+    def compiled(self, called: str) -> Step:
+        """The function *called* that they define."""
+        code = compile("\n".join(self.lines), f"<novastate {called}>", "exec")
+        exec(code, self.names)  # noqa: S102  (the source is ours, and holds no text from outside but as quoted names)
+        return cast("Step", self.names[called])
 
 
 # --- in
@@ -128,30 +66,54 @@ def _twin(cls: type[Any]) -> type[Any]:
     return made
 
 
-def load_rows(source: Source, cls: type[Any], table: Sequence[Row], absent: Callable[[Field], Any]) -> None:
-    """Adds what reads the fields out of ``d`` into ``o``; *absent* tells what stands for a member that is not there.
-
-    Then comes whatever the format does about members that are no fields, and :func:`finish`.
-    """
+def reader(cls: type[Any], reading: "Reading") -> Step:
+    """What reads an object of *cls*."""
+    source = Source()
+    _open(source, reading)
     source.add("    n = 0\n    get = d.get")
-    for index, row in enumerate(table):
-        source.add(_load_row(source, f"f{index}", index, row, absent(row.field), root(cls)))
+    for index, row in enumerate(reading.rows):
+        source.add(_load_row(source, f"f{index}", index, row, reading.absent(row.field)))
     source.add("    o = twin()", twin=_twin(cls))
-    given = {row.field.name: f"f{index}" for index, row in enumerate(table)}
+    given = {row.field.name: f"f{index}" for index, row in enumerate(reading.rows)}
     for name, field in fields(cls).items():
         if name not in given:
-            source.names[f"x_{name}"] = absent(field)
+            source.names[f"x_{name}"] = reading.absent(field)
         source.lines.append(f"    o.{name} = {given.get(name, f'x_{name}')}")
-
-
-def finish(source: Source, cls: type[Any]) -> None:
-    """Adds the end of a reader: ``o``, whose past is ``past``, becomes an object of *cls*."""
+    expected = len(reading.rows) + reading.adds
+    source.add(f"    if n + len(d) != {expected}: past = surplus(o, d) or past", surplus=reading.surplus)
+    required = [f"o.{row.field.name} is U" for row in reading.rows if row.field.required and reading.lacking]
+    if required:
+        source.add(f"    if {' or '.join(required)}: lacking(o, d)", lacking=reading.lacking)
     if is_mutable(cls):
         source.add(f"    o._held = ({''.join(f'o.{name}, ' for name in tracked(cls))})")
     source.add("    o._past = past\n    o.__class__ = cls\n    return o", cls=cls)
+    return source.compiled("read")
 
 
-def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str) -> str:
+def _open(source: Source, reading: "Reading") -> None:
+    """Adds the beginning of a reader, up to ``d`` and ``past``."""
+    source.names.update(opening=reading.opening, prepare=reading.prepare, LOADED=LOADED)
+    source.add("def read(p):")
+    if reading.envelope is None:
+        source.add("    d = p\n    past = LOADED\n    if not isinstance(d, dict): opening(d)")
+    else:
+        name, namespace, version = reading.envelope
+        source.add(f"""\
+    try:
+        d = p["nova_object.data"]
+        usual = (
+            p["nova_object.version"] == {version!r} and p["nova_object.name"] == {name!r}
+            and p["nova_object.namespace"] == {namespace!r} and len(p) == 4 and d.__class__ is dict
+        )
+    except (TypeError, KeyError, IndexError):
+        usual = False
+    if usual: past = LOADED
+    else: d, past = opening(p)""")
+    if reading.prepare:
+        source.add("    d = prepare(d)")
+
+
+def _load_row(source: Source, f: str, index: int, row: "Row", absent: Any) -> str:
     field, kind = row.field, row.field.kind
     source.names[f"t{index}"] = row.check
     if absent is UNSET:
@@ -166,7 +128,6 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
     match kind.tag:
         case _ if row.load is not None:
             bind(source.names, f"s{index}", row.load)
-            where = f"{at}.{field.name}"
             lines += [f"if {f} is U: {missing}"]
             lines += [f"elif {f} is None: {'pass' if field.nullable else check}"]
             if kind.tag == "datetime":  # what the format's own step would do with most of them
@@ -176,8 +137,8 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
             else:
                 lines += ["else:"]
             lines += [f"    try: {f} = s{index}({f})", "    except InvalidField as e:"]
-            lines += [f"        raise hide{index}(under(e, {where!r})) from None"]
-            source.names[f"hide{index}"] = _hide if field.secret else _show
+            lines += [f"        wrong{index}(e)"]
+            source.names[f"wrong{index}"] = row.wrong
             rest = []
         case "str" if not kind.args:
             lines += [f"if {f}.__class__ is str:", f"    if not {f}.isascii(): {check}"]
@@ -205,22 +166,12 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
         case "literal":
             source.names[f"k{index}"] = frozenset(kind.args)
             lines += [f"if {f}.__class__ is str and {f} in k{index}: pass"]
-        case "map" if kind.args[0].tag == "str" and kind.args[1].tag in {"int", "str"} and not kind.args[1].args:
-            of = kind.args[1].tag
-            lines += [f"if {f}.__class__ is dict: {f} = (named({f}, {of}) or t{index}({f})) if {f} else EMPTY"]
         case "json" | "map":
-            is_json = kind.tag == "json" or kind.args[1].tag == "json"
-            source.names.update({"freeze": check_json, "ProblemError": ProblemError})
-            lines += [
-                f"if {f}.__class__ is dict:",
-                f"    try: {f} = {'freeze' if is_json else f't{index}'}({f}) if {f} else EMPTY",
-                f"    except ProblemError: {check}",
-            ]
+            lines += [f"if {f}.__class__ is dict: {f} = t{index}({f}) if {f} else EMPTY"]
         case "seq":
             lines += [f"if {f}.__class__ is list: {f} = t{index}({f}) if {f} else ()"]
-        case "set" if kind.args[0].tag in {"int", "str"} and not kind.args[0].args:
-            of = kind.args[0].tag
-            lines += [f"if {f}.__class__ is list: {f} = (simple({f}, {of}) or t{index}({f})) if {f} else NONE"]
+        case "set":
+            lines += [f"if {f}.__class__ is list: {f} = t{index}({f}) if {f} else NONE"]
         case _:
             lines += [
                 f"if {f} is U: {missing}",
@@ -234,42 +185,64 @@ def _load_row(source: Source, f: str, index: int, row: Row, absent: Any, at: str
     return "\n".join("    " + line for line in lines)
 
 
-def _show(error: WireError) -> WireError:
-    return error
-
-
-def _hide(error: WireError) -> WireError:
-    """The error without what was given: the field is a secret."""
-    return WireError(error.field, "***", error.problem, error.allowed)
-
-
 # --- out
 
 
-def dump_rows(source: Source, table: Sequence[Row], inner: Callable[[Row], str], lacks: Callable[[Field], str]) -> None:
-    """Adds what writes the fields of ``o`` that are set into ``out``.
+def writer(cls: type[Any], writing: "Writing") -> Step:
+    """What writes an object of *cls*."""
+    source = Source()
+    source.add("def write(o):\n    c = []\n    out = {}", unset=writing.unset_key)
+    for index, row in enumerate(writing.rows):
+        source.add(_dump_row(source, f"f{index}", index, row, writing))
+    for index, (key, value) in enumerate(writing.constants.items()):
+        source.add(f"    out[{key!r}] = c{index}", **{f"c{index}": value})
+    source.add("    past = getattr(o, '_past', None)")
+    if writing.past:
+        key, dump = writing.past
+        source.add(f"    if past is not None and past.version: out[{key!r}] = kept(past)", kept=dump)
+    if writing.envelope is None:
+        source.add("    return out")
+        return source.compiled("write")
+    name, namespace, version, told = writing.envelope
+    source.names.update(LOADED=LOADED, told=told, differing=_differing, keys=tuple(row.key for row in writing.rows))
+    source.add(f"""\
+    made = {{
+        "nova_object.name": {name!r}, "nova_object.namespace": {namespace!r}, "nova_object.version": {version!r},
+        "nova_object.data": out,
+    }}
+    if past is not LOADED: c = told(made, past, c)""")
+    if is_mutable(cls):
+        now = "".join(f"f{index}, " for index in range(len(writing.rows)))
+        source.add(f"    if past is not None and ({now}) != o._held: c = differing(keys, ({now}), o._held, c)")
+    source.add("    if c: made['nova_object.changes'] = c\n    return made")
+    return source.compiled("write")
 
-    *inner* gives a statement about a field that was just written, where there is something to say: ``p`` is what became of it.
-    *lacks* gives one about a field that is not set.
-    """
-    source.add("    out = {}")
-    for index, row in enumerate(table):
-        f = f"f{index}"
-        put = f"out[{row.key!r}]"
-        lines = [f"{f} = o.{row.field.name}", f"if {f} is not U:"]
-        none = f" if {f} is not None else None" if row.field.nullable else ""
-        bind(source.names, f"s{index}", row.dump)
-        said = inner(row)
-        if row.dump is None:
-            lines.append(f"    {put} = {f}")
-        elif row.field.kind.tag == "enum":
-            lines.append(f"    {put} = {f}._value_{none}")
-        elif row.field.kind.tag == "map" and row.dump is dict:
-            lines.append(f"    {put} = {{**{f}}}{none}")
-        elif said:
-            lines += [f"    p = {put} = s{index}({f}){none}", "    " + said]
-        else:
-            lines.append(f"    {put} = s{index}({f}){none}")
-        if otherwise := lacks(row.field):
-            lines += ["else: " + otherwise]
-        source.add("\n".join("    " + line for line in lines))
+
+def _dump_row(source: Source, f: str, index: int, row: "Row", writing: "Writing") -> str:
+    put, kind = f"out[{row.key!r}]", row.field.kind
+    lines = [f"{f} = o.{row.field.name}", f"if {f} is not U:"]
+    none = f" if {f} is not None else None" if row.field.nullable else ""
+    bind(source.names, f"s{index}", row.dump)
+    if row.dump is None:
+        lines.append(f"    {put} = {f}")
+    elif kind.tag == "enum":
+        lines.append(f"    {put} = {f}._value_{none}")
+    elif kind.tag == "map" and row.dump is dict:
+        lines.append(f"    {put} = {{**{f}}}{none}")
+    else:
+        lines.append(f"    p = {put} = s{index}({f}){none}")
+    match writing.inner(row):
+        case 1:
+            lines.append(f"    if p is not None and 'nova_object.changes' in p: c.append({row.key!r})")
+        case 2:
+            lines.append(f"    if any('nova_object.changes' in each for each in p): c.append({row.key!r})")
+        case _:
+            pass
+    if writing.lacks(row.field):
+        lines.append(f"else: out.setdefault(unset, []).append({row.field.name!r})")
+    return "\n".join("    " + line for line in lines)
+
+
+def _differing(keys: tuple[str, ...], now: tuple[Any, ...], held: tuple[Any, ...], inner: list[str]) -> list[str]:
+    differing = (key for key, value, was in zip(keys, now, held, strict=True) if value is not UNSET and value != was)
+    return [*inner, *(key for key in differing if key not in inner)]

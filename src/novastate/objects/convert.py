@@ -22,13 +22,13 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from novastate.errors import WireError, near
-from novastate.objects import codegen, schema
+from novastate.objects import codec, schema
 from novastate.objects.base import Field, Record, TypeName, declared, fields, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.past import LOADED, Past, kept_unknown
 from novastate.objects.steps import Late, Step, thaw, type_of
-from novastate.objects.values import UNSET
+from novastate.objects.values import EMPTY, UNSET
 
 __all__ = ["dumps", "loads", "structure", "subclasses", "unstructure"]
 
@@ -126,19 +126,17 @@ class _Plain(NamedTuple):
 
 
 def _dumper(cls: type[Any], plain: _Plain) -> Step:
-    source = codegen.Source()
-
-    def lacks(field: Field) -> str:
-        return "" if _may_lack(field) else f"out.setdefault({_UNSET_KEY!r}, []).append({field.name!r})"
-
-    source.add("def dump(o):")
-    codegen.dump_rows(source, codegen.rows(cls, plain, lambda field: field.name), lambda _: "", lacks)
-    if (now := schema.number(cls)) > 1:
-        source.add(f"    out[{schema.KEY!r}] = {now}")
-    source.add("    past = getattr(o, '_past', None)")
-    source.add("    if past is not None and past.version: out[wire] = kept(past)", wire=_WIRE_KEY, kept=_dump_past)
-    source.add("    return out")
-    return codegen.compiled(source, "dump")
+    number = schema.number(cls)
+    return codec.writer(
+        cls,
+        codec.Writing(
+            codec.rows(cls, plain, lambda field: field.name),
+            constants={schema.KEY: number} if number > 1 else EMPTY,
+            unset_key=_UNSET_KEY,
+            lacks=lambda field: not _may_lack(field),
+            past=(_WIRE_KEY, _dump_past),
+        ),
+    )
 
 
 def _may_lack(field: Field) -> bool:
@@ -160,24 +158,26 @@ def _dump_any(base: type[Any], inner: Inner, held: Any) -> dict[str, Any]:
 
 
 def _loader(cls: type[Any], plain: _Plain) -> Step:
-    table = codegen.rows(cls, plain, lambda field: field.name)
-    source = codegen.Source()
-    source.add("def load(d):\n    if not isinstance(d, dict): refuse(d)", refuse=functools.partial(_refuse, root(cls)))
-    changed = (now := schema.number(cls)) > 1
-    if changed:  # from here on ``d`` has the number among its members
-        source.add(f"    if d.get({schema.KEY!r}) is not now: d = upgraded(d)")
-        source.names.update(now=now, upgraded=functools.partial(schema.upgraded, cls))
-    codegen.load_rows(source, cls, table, lambda field: field.default)
-    source.add("    past = LOADED", LOADED=LOADED)
-    source.add(
-        f"    if n + len(d) != {len(table) + changed}: past = surplus(o, d)", surplus=functools.partial(_surplus, cls)
-    )
+    table = codec.rows(cls, plain, lambda field: field.name)
     required = [row.field.name for row in table if row.field.required]
-    if required:
-        lacks = " or ".join(f"o.{name} is U" for name in required)
-        source.add(f"    if {lacks}: lacking(o, d)", lacking=functools.partial(_lacking, root(cls), required))
-    codegen.finish(source, cls)
-    return codegen.compiled(source, "load")
+    changed = schema.number(cls) > 1  # then the number is among the members
+    return codec.reader(
+        cls,
+        codec.Reading(
+            table,
+            absent=lambda field: field.default,
+            opening=functools.partial(_refuse, root(cls)),
+            prepare=functools.partial(_todays, cls, schema.number(cls)) if changed else None,
+            adds=int(changed),
+            surplus=functools.partial(_surplus, cls),
+            lacking=functools.partial(_lacking, root(cls), required),
+        ),
+    )
+
+
+def _todays(cls: type[Any], number: int, data: Any) -> Any:
+    held = data.get(schema.KEY)
+    return data if held.__class__ is int and held == number else schema.upgraded(cls, data)
 
 
 def _refuse(at: str, data: object) -> None:
@@ -194,7 +194,7 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
             raise _unknown(cls, at, key)
     schema.check_number(cls, data)
     for name in _unset_fields(cls, at, data):
-        setattr(obj, name, UNSET)
+        object.__setattr__(obj, name, UNSET)
     return _load_past(at, data[_WIRE_KEY]) if _WIRE_KEY in data else LOADED
 
 

@@ -12,6 +12,7 @@ from novastate.machines import Machine
 
 __all__ = [
     "I64",
+    "UUID",
     "AnyJson",
     "Cidr",
     "Count",
@@ -97,7 +98,8 @@ class Moves:
 
 #: One more than the greatest number that fits into 64 bits, where stores keep their numbers.
 I64 = 2**63
-_UUID = r"[a-fA-F0-9]{8}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{12}"
+#: A UUID in any of the ways in which Nova takes one.
+UUID = r"[a-fA-F0-9]{8}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{4}-?[a-fA-F0-9]{12}"
 
 #: A whole number that counts something: 0 or more.
 Count = Annotated[int, Range(0, I64 - 1)]
@@ -110,7 +112,7 @@ Percent = Annotated[int, Range(0, 100)]
 #: An allocation ratio: how often a host's resource may be given away; 0 is "not set: the scheduler's own".
 Ratio = Annotated[float, Range(0, math.inf)]
 #: A text in the form of a UUID.
-Uuid = Annotated[str, Pattern(_UUID, "a UUID")]
+Uuid = Annotated[str, Pattern(UUID, "a UUID")]
 #: An IP address of either version, as text.
 IpAddress = Annotated[str, Ip(0)]
 #: A network with the length of its prefix, of either version: ``10.0.0.0/24``.

@@ -7,8 +7,9 @@ business. A value that a step cannot take raises :class:`~novastate.errors.WireE
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NoReturn, Protocol, cast
 
+from novastate._native.codec import CODEC
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Field, TypeName, prefixed
 from novastate.objects.kinds import Kind
@@ -21,6 +22,8 @@ __all__ = [
     "bind",
     "dump_field",
     "dump_step",
+    "each",
+    "items",
     "load_field",
     "load_items",
     "load_step",
@@ -88,7 +91,7 @@ def load_step(kind: Kind, profile: Profile) -> Step | None:
             return profile.load_time
         case "seq":
             item = load_step(kind.args[0], profile)
-            return None if item is None else functools.partial(load_items, item)
+            return None if item is None else items(item)
         case _:
             return None
 
@@ -107,7 +110,8 @@ def dump_step(kind: Kind, profile: Profile) -> Step | None:
         case "json":
             return profile.dump_json
         case "seq":
-            return _dump_seq(dump_step(kind.args[0], profile))
+            item = dump_step(kind.args[0], profile)
+            return list if item is None else each(item)
         case "map":
             part = dump_step(kind.args[1], profile)
             return dict if part is None else functools.partial(_dump_map, part)
@@ -128,7 +132,7 @@ class Late:
 
     def __init__(self, make: Callable[[type[Any]], Step], cls: type[Any]) -> None:
         self._make, self._cls = make, cls
-        self._homes: list[tuple[dict[str, Any], str]] = []
+        self._homes: list[tuple[Any, Any]] = []
         self._step: Step | None = None
 
     def __call__(self, held: Any) -> Any:
@@ -139,7 +143,7 @@ class Late:
                 names[name] = self._step
         return self._step(held)
 
-    def kept(self, names: dict[str, Any], name: str) -> None:
+    def kept(self, names: Any, name: object) -> None:
         """It is kept in *names*, as *name*."""
         self._homes.append((names, name))
 
@@ -165,8 +169,29 @@ def load_items(item: Step, held: Any) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def _dump_seq(item: Step | None) -> Step:
-    return list if item is None else lambda held: [item(element) for element in held]
+def items(item: Step) -> Step:
+    """What reads a sequence whose elements are read by *item*."""
+    slow = functools.partial(load_items, item)
+    if CODEC is None:
+        return slow
+    made: Step = CODEC.Items(item, _wrong_item, slow, InvalidField)
+    if isinstance(item, Late):
+        item.kept(made, 0)
+    return made
+
+
+def _wrong_item(error: InvalidField, index: int) -> NoReturn:
+    raise under(error, f"[{index}]") from None
+
+
+def each(item: Step) -> Step:
+    """What writes a sequence whose elements are written by *item*."""
+    if CODEC is None:
+        return lambda held: [item(element) for element in held]
+    made: Step = CODEC.Each(item)
+    if isinstance(item, Late):
+        item.kept(made, 0)
+    return made
 
 
 def _dump_map(part: Step, held: Mapping[str, Any]) -> dict[str, Any]:

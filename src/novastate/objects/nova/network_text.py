@@ -7,18 +7,17 @@ Rules of this file, which are those of ``nova/network/model.py``:
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Never, cast
+from typing import Any, Never
 
 from novastate.errors import WireError
-from novastate.objects import codegen
+from novastate.objects import codec
 from novastate.objects.base import fields, per_class, root
 from novastate.objects.checks import ProblemError, check_json
 from novastate.objects.json_text import encode, parse
 from novastate.objects.kinds import Kind
-from novastate.objects.past import LOADED
-from novastate.objects.steps import Late, Step, load_items, type_of
+from novastate.objects.steps import Late, Step, each, items, type_of
 
 __all__ = ["reader", "writer"]
 
@@ -26,8 +25,8 @@ __all__ = ["reader", "writer"]
 def reader(kind: Kind) -> Step:
     """What reads the text of one part, or of a sequence of them, as *kind* says."""
     if kind.tag == "seq":
-        item = Late(_loader, kind.args[0].args[0])
-        return lambda held: load_items(item, _parsed(held))
+        read = items(Late(_loader, kind.args[0].args[0]))
+        return lambda held: read(_parsed(held))
     part = Late(_loader, kind.args[0])
     return lambda held: part(_parsed(held))
 
@@ -35,8 +34,8 @@ def reader(kind: Kind) -> Step:
 def writer(kind: Kind) -> Step:
     """What writes it."""
     if kind.tag == "seq":
-        item = Late(_dumper, kind.args[0].args[0])
-        return lambda held: encode([item(part) for part in held]).decode()
+        write = each(Late(_dumper, kind.args[0].args[0]))
+        return lambda held: encode(write(held)).decode()
     part = Late(_dumper, kind.args[0])
     return lambda held: encode(part(held)).decode()
 
@@ -71,15 +70,16 @@ _PARTS = _Parts()
 
 
 @per_class
-def _loader(cls: type[Any]) -> Callable[..., Any]:
-    table = codegen.rows(cls, _PARTS, lambda field: field.name)
-    source = codegen.Source()
-    source.add("def load(d):\n    if not isinstance(d, dict): refuse(d)", refuse=functools.partial(_refuse, root(cls)))
-    codegen.load_rows(source, cls, table, lambda field: field.default)
-    source.add("    past = LOADED", LOADED=LOADED)
-    source.add(f"    if n + len(d) != {len(table)}: surplus(o, d)", surplus=functools.partial(_surplus, cls))
-    codegen.finish(source, cls)
-    return codegen.compiled(source, "load")
+def _loader(cls: type[Any]) -> Step:
+    return codec.reader(
+        cls,
+        codec.Reading(
+            codec.rows(cls, _PARTS, lambda field: field.name),
+            absent=lambda field: field.default,
+            opening=functools.partial(_refuse, root(cls)),
+            surplus=functools.partial(_surplus, cls),
+        ),
+    )
 
 
 def _refuse(at: str, data: object) -> None:
@@ -91,15 +91,11 @@ def _surplus(cls: type[Any], part: Any, data: Mapping[str, Any]) -> None:
     known = fields(cls)
     meta = {name: held for name, held in data.items() if name not in known}
     try:
-        part.meta = check_json({**part.meta, **meta})
+        object.__setattr__(part, "meta", check_json({**part.meta, **meta}))
     except ProblemError as problem:
         raise WireError(f"{root(cls)}.meta", type_of(problem.value), problem.problem) from None
 
 
 @per_class
 def _dumper(cls: type[Any]) -> Step:
-    source = codegen.Source()
-    source.add("def dump(o):")
-    codegen.dump_rows(source, codegen.rows(cls, _PARTS, lambda field: field.name), lambda _: "", lambda _: "")
-    source.add("    return out")
-    return cast("Step", codegen.compiled(source, "dump"))
+    return codec.writer(cls, codec.Writing(codec.rows(cls, _PARTS, lambda field: field.name)))

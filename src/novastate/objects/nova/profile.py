@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from novastate import objects
+from novastate._native.codec import CODEC
 from novastate.errors import WireError, near
-from novastate.objects import codegen
-from novastate.objects.base import Field, Record, is_mutable, per_class, root
+from novastate.objects import codec
+from novastate.objects.base import Field, Record, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.convert import subclasses
 from novastate.objects.marks import Note
@@ -25,7 +26,7 @@ from novastate.objects.nova.envelope import CHANGES, DATA, NAME, NAMESPACE, NOVA
 from novastate.objects.nova.versions import CURRENT, current
 from novastate.objects.nova.versions import parse as parse_version
 from novastate.objects.past import LOADED, Box, Past
-from novastate.objects.steps import Late, Step, dump_step, load_items, load_step, thaw, type_of
+from novastate.objects.steps import Late, Step, dump_step, each, items, load_step, thaw, type_of
 from novastate.objects.values import UNSET
 
 __all__ = ["class_of", "dumper", "loader"]
@@ -99,26 +100,18 @@ _PROFILE = _Profile()
 def loader(cls: type[Any]) -> Step:
     """What reads an envelope of *cls*."""
     name, at = cls.__name__, root(cls)
-    table = codegen.rows(cls, _PROFILE, lambda field: field.wire)
+    table = codec.rows(cls, _PROFILE, lambda field: field.wire)
     ours = {row.key: row.field.name for row in table}
-    source = codegen.Source()
-    source.add(f"""\
-def load(p):
-    try:
-        d = p[{DATA!r}]
-        usual = (
-            p[{VERSION!r}] == {current(name)!r} and p[{NAME!r}] == {name!r} and p[{NAMESPACE!r}] == {NOVA!r}
-            and len(p) == 4 and d.__class__ is dict
-        )
-    except (TypeError, KeyError, IndexError):
-        usual = False
-    if usual: past = LOADED
-    else: d, past = unusual(p)""")
-    source.names.update(LOADED=LOADED, unusual=functools.partial(_unusual, name, at, ours))
-    codegen.load_rows(source, cls, table, lambda field: UNSET if field.wire else field.default)
-    source.add(f"    if n + len(d) != {len(table)}: surplus(d)", surplus=functools.partial(_surplus, name, at, ours))
-    codegen.finish(source, cls)
-    return codegen.compiled(source, "load")
+    return codec.reader(
+        cls,
+        codec.Reading(
+            table,
+            absent=lambda field: UNSET if field.wire else field.default,
+            envelope=(name, NOVA, current(name)),
+            opening=functools.partial(_unusual, name, at, ours),
+            surplus=functools.partial(_surplus, name, at, ours),
+        ),
+    )
 
 
 def _unusual(name: str, at: str, ours: dict[str, str], envelope: Any) -> tuple[dict[str, Any], Past]:
@@ -142,7 +135,7 @@ def _unusual(name: str, at: str, ours: dict[str, str], envelope: Any) -> tuple[d
     return data, past
 
 
-def _surplus(name: str, at: str, ours: dict[str, str], data: dict[str, Any]) -> None:
+def _surplus(name: str, at: str, ours: dict[str, str], _: object, data: dict[str, Any]) -> None:
     for field in data:
         if not isinstance(field, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (not every dict comes from JSON)
             raise WireError(at, type_of(field), "has a member whose name is no text")
@@ -162,22 +155,27 @@ def _load_any(base: type[Any], held: Any) -> Any:
 
 def _load_box(box: str, item: Step) -> Step:
     """The elements of an object of the list class *box*."""
-    version = current(box)
+    read, version = items(item), current(box)
+
+    def unusual(held: Any) -> Any:
+        data, past = opened(box, "", ("objects",), held)
+        if data.keys() != {"objects"}:
+            raise WireError("", type_of(data), f"must hold the objects of a {box}, and nothing else")
+        found = read(data["objects"])
+        return found if past is LOADED else Box.of(found, past)
+
+    if CODEC is not None:
+        made: Step = CODEC.Box(box, NOVA, version, read, unusual)
+        return made
 
     def load(held: Any) -> Any:
-        try:
-            data = held[DATA]
-            usual = held[VERSION] == version and held[NAME] == box and held[NAMESPACE] == NOVA and len(held) == 4
-        except (TypeError, KeyError, IndexError):
-            usual, data = False, None
-        past = LOADED
-        if not usual:
-            data, past = opened(box, "", ("objects",), held)
-        if not isinstance(data, dict) or data.keys() != {"objects"}:
-            raise WireError("", type_of(data), f"must hold the objects of a {box}, and nothing else")
-        items = load_items(item, cast("dict[str, Any]", data)["objects"])
-        return items if past is LOADED else Box.of(items, past)
+        match held:
+            case {"nova_object.data": {"objects": elements, **rest}, **envelope} if not rest and envelope == usual:
+                return read(elements)
+            case _:
+                return unusual(held)
 
+    usual = {NAME: box, NAMESPACE: NOVA, VERSION: version}
     return load
 
 
@@ -192,32 +190,17 @@ def dumper(cls: type[Any]) -> Step:
         raise WireError(
             root(cls), type_of(name), "has no form in Nova: it is novastate's own, or a base that is never sent"
         )
-    table = codegen.rows(cls, _PROFILE, lambda field: field.wire)
-    source = codegen.Source()
+    table = codec.rows(cls, _PROFILE, lambda field: field.wire)
+    told = functools.partial(_told, {row.field.name: row.key for row in table})
+    return codec.writer(cls, codec.Writing(table, envelope=(name, NOVA, current(name), told), inner=_inner))
 
-    def inner(row: codegen.Row) -> str:
-        if row.field.kind.tag in {"record", "any record"} or row.field.form is Note.BOXED:
-            return f"if p is not None and {CHANGES!r} in p: c.append({row.key!r})"
-        if row.field.name == "objects":  # of a list class
-            return f"if any({CHANGES!r} in each for each in p): c.append({row.key!r})"
-        return ""
 
-    source.add("def dump(o):\n    c = []")
-    codegen.dump_rows(source, table, inner, lambda _: "")
-    source.add(f"""\
-    past = getattr(o, "_past", None)
-    made = {{{NAME!r}: {name!r}, {NAMESPACE!r}: {NOVA!r}, {VERSION!r}: {current(name)!r}, {DATA!r}: out}}
-    if past is not LOADED: c = told(made, past, c)""")
-    if is_mutable(cls):
-        now = "".join(f"f{index}, " for index in range(len(table)))
-        source.add(f"    if past is not None and ({now}) != o._held: c = differing(({now}), o._held, c)")
-    source.add(f"    if c: made[{CHANGES!r}] = c\n    return made")
-    keys = tuple(row.key for row in table)
-    ours = {row.field.name: row.key for row in table}
-    source.names.update(
-        LOADED=LOADED, told=functools.partial(_told, ours), differing=functools.partial(_differing, keys)
-    )
-    return codegen.compiled(source, "dump")
+def _inner(row: codec.Row) -> int:
+    if row.field.form is Note.JSON_TEXT:
+        return 0
+    if row.field.kind.tag in {"record", "any record"} or row.field.form is Note.BOXED:
+        return 1
+    return 2 if row.field.name == "objects" else 0  # of a list class
 
 
 def _told(wire: dict[str, str], made: dict[str, Any], past: Past | None, inner: list[str]) -> list[str]:
@@ -238,29 +221,31 @@ def _newer(made: dict[str, Any], past: Past, known: Collection[str]) -> None:
         made[DATA].update((field, thaw(held)) for field, held in past.unknown.items() if field not in known)
 
 
-def _differing(keys: tuple[str, ...], now: tuple[Any, ...], held: tuple[Any, ...], inner: list[str]) -> list[str]:
-    differing = (key for key, value, was in zip(keys, now, held, strict=True) if value is not UNSET and value != was)
-    return [*inner, *(key for key in differing if key not in inner)]
-
-
 def _dump_any(held: Any) -> Any:
     return dumper(type(held))(held)
 
 
 def _dump_box(box: str, item: Step) -> Step:
-    version = current(box)
+    write, version = each(item), current(box)
+    if CODEC is not None:
+        made: Step = CODEC.BoxWriter(box, NOVA, version, write, _told_box)
+        return made
 
     def dump(held: Any) -> dict[str, Any]:
-        items = [item(element) for element in held]
-        made: dict[str, Any] = {NAME: box, NAMESPACE: NOVA, VERSION: version, DATA: {"objects": items}}
-        changed = any(CHANGES in each for each in items)
-        if held.__class__ is Box:
-            past: Past = held.past
-            changed = changed or bool(past.changed)
-            if past.version:
-                _newer(made, past, ("objects",))
-        if changed:
+        made: dict[str, Any] = {NAME: box, NAMESPACE: NOVA, VERSION: version, DATA: {"objects": write(held)}}
+        if any(CHANGES in one for one in made[DATA]["objects"]):
             made[CHANGES] = ["objects"]
+        if held.__class__ is not tuple:
+            _told_box(made, held)
         return made
 
     return dump
+
+
+def _told_box(made: dict[str, Any], held: Any) -> None:
+    """Puts into the envelope of a list what its past tells."""
+    past: Past = held.past if isinstance(held, Box) else LOADED
+    if past.changed:
+        made[CHANGES] = ["objects"]
+    if past.version:
+        _newer(made, past, ("objects",))
