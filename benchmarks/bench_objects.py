@@ -13,13 +13,19 @@ import argparse
 import copy
 import gc
 import json
+import site
 import statistics
 import sys
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
+sys.path.insert(0, str(HERE))
+# novastate as `make build` has installed it, kernels and all, and what it needs; Nova's own packages go before.
+for _packages in (HERE.parent / ".venv" / "lib").glob(
+    f"python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+):
+    site.addsitedir(str(_packages))
 
 PRIMITIVES = HERE.parent / "tests" / "objects" / "data" / "nova_primitives"
 ROUNDS, SAMPLE = 11, 0.02
@@ -201,10 +207,12 @@ def main():
     from importlib.metadata import version
 
     from nova import objects as nova_objects
+    from novastate._native import NATIVE, REASON
 
     nova_objects.register_all()
     packages = ", ".join(f"{name} {version(name)}" for name in ("nova", "oslo.versionedobjects", "attrs", "orjson"))
-    return "\n\n".join([f"{packages}.", wire(), thousand(), others()])
+    variant = "compiled codec" if NATIVE else f"codec in Python ({REASON})"
+    return "\n\n".join([f"{packages}; {variant}.", wire(), thousand(), others()])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Only the straight road is here: the common values of each kind are recognised by
 callables that the tables hold, which know the errors. A slot is read and written where its descriptor says that it lies.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.datetime cimport (
     datetime_day, datetime_hour, datetime_minute, datetime_month, datetime_new, datetime_second, datetime_year,
     import_datetime,
@@ -616,3 +617,59 @@ cdef class BoxWriter(Step):
         if type(held) is not tuple:
             self.told(made, held)
         return made
+
+
+# --- texts
+
+
+cdef extern from *:
+    """
+    #include <string.h>
+
+    /* The quotes in a JSON text that begin or end a string: all but those behind a backslash. */
+    static Py_ssize_t ns_quotes(const char *text, Py_ssize_t size) {
+        const char *end = text + size;
+        Py_ssize_t found = 0;
+        while (text < end) {
+            const char *stop = memchr(text, '\\\\', (size_t)(end - text));
+            if (stop == NULL) stop = end;
+            for (const char *at = text; at < stop; at++) found += *at == '"';
+            text = stop + 2;
+        }
+        return found;
+    }
+    """
+    Py_ssize_t ns_quotes(const char *, Py_ssize_t) nogil
+    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+
+
+cdef Py_ssize_t strings(object held) except -1:
+    """How many strings are in parsed JSON, names and values."""
+    cdef Py_ssize_t found = 0
+    if isinstance(held, dict):
+        for name, part in (<dict> held).items():
+            found += 1
+            if isinstance(part, str):
+                found += 1
+            elif isinstance(part, (dict, list)):
+                found += strings(part)
+        return found
+    if isinstance(held, list):
+        for part in <list> held:
+            if isinstance(part, str):
+                found += 1
+            elif isinstance(part, (dict, list)):
+                found += strings(part)
+        return found
+    return 1 if isinstance(held, str) else 0
+
+
+def says_all(data, parsed):
+    """Whether all strings of the JSON text *data* are in what it was *parsed* to: of a member that is given twice one is lost."""
+    cdef Py_ssize_t size = 0
+    cdef const char *text
+    if isinstance(data, str):
+        text = PyUnicode_AsUTF8AndSize(data, &size)
+    else:
+        text, size = PyBytes_AS_STRING(<bytes?> data), PyBytes_GET_SIZE(<bytes?> data)
+    return ns_quotes(text, size) == 2 * strings(parsed)

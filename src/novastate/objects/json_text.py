@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, cast
 
+from novastate._native.codec import CODEC
 from novastate.errors import WireError
 from novastate.objects.base import TypeName
 
@@ -33,7 +34,7 @@ def parse(data: bytes | str, limit: int = LIMIT) -> Any:
     """
     if not isinstance(data, bytes | str):  # pyright: ignore[reportUnnecessaryIsInstance]  (callers have no type checker, perhaps)
         raise WireError("$", TypeName(type(data).__name__), "must be JSON, as bytes or text")
-    dump, load = _codec()
+    load = _codec()[1]
     size = len(data)
     try:
         if isinstance(data, str) and not data.isascii():
@@ -41,7 +42,7 @@ def parse(data: bytes | str, limit: int = LIMIT) -> Any:
         if size > limit:
             raise WireError("$", TypeName(f"{size} bytes"), f"is too long: at most {limit} bytes are read")
         parsed = load(data)
-        if load is not _strict and not _says_all(dump(parsed), data):
+        if load is not _strict and not _says_all(data, parsed):
             parsed = _strict(data)
     except _TwiceError as error:
         raise WireError(error.path, error.name, "is given twice") from None
@@ -50,23 +51,23 @@ def parse(data: bytes | str, limit: int = LIMIT) -> Any:
     return parsed
 
 
-def _says_all(written: bytes, data: bytes | str) -> bool:
-    """Whether all members in *data* are in *written*, which is what its parsed form became.
+def _says_all(data: bytes | str, parsed: Any) -> bool:
+    """Whether all members in *data* are in what it was *parsed* to.
 
-    A member that is lost takes the two quotes of its name along, and nothing else changes the number of quotes that are not part
-    of a text. Where a backslash stands before a backslash that number is not told so easily, and nothing is promised.
+    A member that is lost takes the two quotes of its name along, and nothing else changes the number of quotes that are no part of a text.
     """
-    if isinstance(data, str):
-        if "\\" not in data:
-            return data.count('"') == written.count(b'"')
-        data = data.encode()
-    if data == written:
-        return True
-    return b"\\\\" not in data and b"\\\\" not in written and _quotes(data) == _quotes(written)
+    if CODEC is not None:
+        return bool(CODEC.says_all(data, parsed))
+    text, written = data if isinstance(data, bytes) else data.encode(), encode(parsed)
+    return text == written or _quotes(text) == _quotes(written)
 
 
 def _quotes(text: bytes) -> int:
-    return text.count(b'"') - text.count(b'\\"')
+    if b"\\" not in text:
+        return text.count(b'"')
+    # Without the backslashes that are escaped, one before a quote always escapes it.
+    bare = text.replace(b"\\\\", b"")
+    return bare.count(b'"') - bare.count(b'\\"')
 
 
 def _first_line(error: BaseException) -> str:
