@@ -28,6 +28,7 @@ from novastate.objects import (
     Unset,
     VirtCPUTopology,
     evolve,
+    nova,
     unset,
 )
 from novastate.objects.base import declared, fields, record
@@ -264,3 +265,17 @@ if sys.version_info >= (3, 13):  # there is no copy.replace before
 
     def test_python_can_replace_fields():
         assert copy.replace(flavor(), vcpus=4) == flavor(vcpus=4)
+
+
+def test_a_value_that_is_assigned_to_says_what_to_do():
+    with pytest.raises(attrs.exceptions.FrozenInstanceError, match=r"vcpus of a Flavor .* evolve"):
+        flavor().vcpus = 4
+
+
+def test_a_partial_record_is_shown_in_a_line():
+    part = nova.load({
+        "nova_object.name": "Instance", "nova_object.namespace": "nova", "nova_object.version": "2.8",
+        "nova_object.data": {"host": "cmp-a"},
+    })  # fmt: skip
+    assert repr(part) == "Instance(host='cmp-a', UNSET=<54 fields>)"
+    assert "root_gb=UNSET" in repr(evolve(flavor(), root_gb=UNSET))

@@ -123,11 +123,22 @@ class Record:  # noqa: PLW1641  (attrs makes both)
 
     def __rich_repr__(self) -> Iterator[tuple[str, object]]:
         """What rich shows: the same as repr."""
+        lacking = [name for name, field in fields(type(self)).items() if _lacks(self, field)]
         for name, field in fields(type(self)).items():
             held = getattr(self, name, UNSET)
-            if held is field.default or held == field.default:
+            if held is field.default or held == field.default or (len(lacking) > _FEW and name in lacking):
                 continue
             yield name, _masked(held) if field.secret and held is not None and held is not UNSET else held
+        if len(lacking) > _FEW:
+            yield "UNSET", TypeName(f"{len(lacking)} fields")
+
+
+#: So many fields of a partial record are shown as UNSET, each by its name; more are counted.
+_FEW: Final = 4
+
+
+def _lacks(obj: Record, field: Field) -> bool:
+    return field.default is not UNSET or field.required if getattr(obj, field.name, UNSET) is UNSET else False
 
 
 def _masked(held: Any) -> object:
@@ -256,9 +267,33 @@ def record(cls: type[T]) -> type[T]:
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def value(cls: type[T]) -> type[T]:
     """Makes a class body into a value: as :func:`record`, but frozen, and hashable."""
-    return _declare(cls, frozen=True)
+    made = _declare(cls, frozen=True)
+    made.__setattr__ = _refuse_assignment  # type: ignore[method-assign]
+    return made
 
 
+class FrozenValueError(attrs.exceptions.FrozenInstanceError):
+    """A field of a value was assigned to: what attrs raises, and what to do instead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _refuse_assignment(obj: object, name: str, _: object) -> None:
+    text = f"{name} of a {type(obj).__name__} cannot be assigned: it is a value; evolve(…, {name}=…) makes a new one"
+    raise FrozenValueError(text)
+
+
+def per_class(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+    """Makes a function of a class remember what it has made."""
+    return cast("Callable[[type[Any]], T]", functools.cache(make))
+
+
+@per_class
 def fields(cls: type[Any]) -> Mapping[str, Field]:
     """The declared fields of a record class, by name, in order."""
     return MappingProxyType({attribute.name: attribute.metadata[Field] for attribute in attrs.fields(cls)})
@@ -267,11 +302,6 @@ def fields(cls: type[Any]) -> Mapping[str, Field]:
 def is_mutable(cls: type[Any]) -> bool:
     """Whether objects of *cls* can be assigned to: a record, not a value."""
     return cls.__hash__ is None
-
-
-def per_class(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
-    """Makes a function of a class remember what it has made."""
-    return cast("Callable[[type[Any]], T]", functools.cache(make))
 
 
 @per_class

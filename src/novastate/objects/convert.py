@@ -257,4 +257,6 @@ def _load_datetime(held: Any) -> datetime:
 
 
 def _unknown(cls: type[Any], at: str, name: object) -> WireError:
+    if isinstance(name, str) and name.startswith("nova_object."):
+        return WireError(at, name, "is an envelope of Nova's: novastate.objects.nova.load reads it")
     return WireError(f"{at}.{name}", name, f"is no field of {cls.__name__}", near(name, fields(cls)))

@@ -7,15 +7,16 @@ Rules of this file:
    undoes the change.
 3. A value never changes; one that :func:`~novastate.objects.evolve` made of a loaded one counts the fields that differ.
 4. What was loaded as changed (Nova says so in its envelope) stays changed until it is saved.
-5. A field has changed when an object in it has.
+5. A field has changed when an object in it has, but for the objects of a plain list (not of a TagList or its like): as in Nova.
 
 After Nova's ``obj_what_changed``, except for 2: there, setting a field to the value that it has is a change too.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from novastate.objects.base import Record, fields, is_mutable, tracked
+from novastate.objects.base import Record, fields, is_mutable, per_class, tracked
+from novastate.objects.marks import Note
 from novastate.objects.past import LOADED, Box, Past
 from novastate.objects.values import UNSET
 
@@ -44,7 +45,7 @@ def changes(obj: Record) -> frozenset[str]:
         found.update(
             name for name, was, value in zip(names, held, now, strict=True) if was is not value and was != value
         )
-    found.update(name for name, part in _parts(obj) if name not in found and changes(part))
+    found.update(name for name, part in _parts(obj, telling=True) if name not in found and changes(part))
     return frozenset(found)
 
 
@@ -62,14 +63,34 @@ def mark_saved(obj: Record) -> None:
         object.__setattr__(obj, "_held", tuple(getattr(obj, name) for name in tracked(cls)))
 
 
-def _parts(obj: Record) -> Iterator[tuple[str, Record]]:
-    """The objects within *obj*, each with its field."""
-    for name, field in fields(type(obj)).items():
-        tag = field.kind.tag
-        if tag in {"record", "any record"}:
-            if isinstance(part := getattr(obj, name), Record):
-                yield name, part
-        elif tag == "seq" and field.kind.args[0].tag in {"record", "any record"}:
-            held = getattr(obj, name)
+class _Holder(NamedTuple):
+    """A field that holds objects."""
+
+    name: str
+    several: bool
+    #: Whether it has changed when an object in it has: not in a plain list of objects, in Nova.
+    tells: bool
+
+
+@per_class
+def _holders(cls: type[Any]) -> tuple[_Holder, ...]:
+    found: list[_Holder] = []
+    for name, field in fields(cls).items():
+        several = field.kind.tag == "seq"
+        inner = field.kind.args[0].tag if several else field.kind.tag
+        if inner in {"record", "any record"}:
+            tells = field.form is Note.BOXED or name == "objects" if several else field.form is None
+            found.append(_Holder(name, several, tells))
+    return tuple(found)
+
+
+def _parts(obj: Record, *, telling: bool = False) -> Iterator[tuple[str, Record]]:
+    """The objects within *obj*, each with its field; *telling*: those whose changes are changes of their field."""
+    cls: type[Any] = type(obj)
+    for name, several, tells in _holders(cls):
+        held = getattr(obj, name) if tells or not telling else None
+        if several:
             if held:
                 yield from ((name, part) for part in held)
+        elif isinstance(held, Record):
+            yield name, held

@@ -16,11 +16,13 @@ from novastate.objects import (
     InstanceList,
     LibvirtLiveMigrateData,
     Migration,
+    Tag,
     changes,
     evolve,
     mark_saved,
     nova,
 )
+from novastate.objects.base import value
 from objects.nova.primitives import DATA, FIELDS, data, recorded, wrap
 
 RECORDED = sorted(path.stem for path in (DATA / "nova_primitives").glob("*.json"))
@@ -218,3 +220,40 @@ def test_another_class_than_the_expected_is_refused():
     with pytest.raises(WireError, match="is no Instance, got 'Migration'"):
         nova.load(recorded("migration_lm_accepted"), Instance)
     assert isinstance(nova.load(recorded("migration_lm_accepted"), Migration), Migration)
+
+
+def test_a_payload_is_read_and_written_as_a_whole():
+    instance = json.loads((DATA / "nova_primitives" / "instance_active.json").read_text())
+    migration = json.loads((DATA / "nova_primitives" / "migration_lm_running.json").read_text())
+    payload = {
+        "method": "live_migration",
+        "args": {"instance": instance, "migrations": [migration, None], "block": False},
+    }
+    read = nova.load_all(payload)
+    assert read["args"]["instance"] == nova.load(instance)
+    assert read["args"]["migrations"] == [nova.load(migration), None]
+    assert nova.load_all(nova.dump_all(read)) == read
+    older = nova.dump_all(read, release="2023.1")["args"]
+    assert older["instance"]["nova_object.version"] == "2.7"
+    assert older["migrations"][0]["nova_object.version"] == nova.manifest("Migration", release="2023.1")["Migration"]
+
+
+def test_a_payload_that_cannot_be_read_says_where():
+    payload = {"args": [{"tag": nova.dump(Tag(resource_id="a", tag="b"))}]}
+    payload["args"][0]["tag"]["nova_object.data"]["tag"] = 7
+    with pytest.raises(WireError, match=r"^\$\.args\[0\]\.tag\.tag: must be text"):
+        nova.load_all(payload)
+    deep = leaf = []
+    for _ in range(10_000):
+        leaf.append([])
+        leaf = leaf[0]
+    with pytest.raises(WireError, match="too deep"):
+        nova.load_all(deep)
+
+
+def test_a_subclass_of_ones_own_goes_as_what_nova_knows_of_it():
+    @value
+    class OurTag(Tag):
+        colour: str = "red"
+
+    assert nova.dump(OurTag(resource_id="a", tag="b")) == nova.dump(Tag(resource_id="a", tag="b"))

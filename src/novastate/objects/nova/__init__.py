@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast, overload
 
 from novastate.errors import WireError
-from novastate.objects.base import Record, fields
+from novastate.objects.base import Record, TypeName, fields
 from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.nova.backport import backport
 from novastate.objects.nova.envelope import CHANGES, DATA, NAME, VERSION, name_of
 from novastate.objects.nova.profile import class_of, dumper, loader
 from novastate.objects.nova.versions import CURRENT, current, manifest, releases
 from novastate.objects.nova.versions import parse as _parse_version
-from novastate.objects.steps import Step
+from novastate.objects.steps import Step, under
 
-__all__ = ["current", "dump", "dumps", "load", "loads", "manifest", "releases"]
+__all__ = ["current", "dump", "dump_all", "dumps", "load", "load_all", "loads", "manifest", "releases"]
 
 
 R = TypeVar("R", bound=Record)
@@ -78,6 +78,49 @@ def dump(
     if version is None and manifest is None:
         return made
     return backport(_known(made), current(type(obj).__name__) if version is None else version, manifest)
+
+
+def load_all(payload: Any) -> Any:
+    """*payload*, parsed JSON, with the object in the place of each envelope in it: the arguments of an RPC call, say.
+
+    Raises :class:`~novastate.errors.WireError`, with the path from ``$``, as :func:`load` does, or for more than a hundred levels.
+
+    >>> from novastate.objects import Tag
+    >>> message = {"method": "pre_live_migration", "args": {"tag": dump(Tag(resource_id="7a1f", tag="gold")), "block": False}}
+    >>> load_all(message)["args"]
+    {'tag': Tag(resource_id='7a1f', tag='gold'), 'block': False}
+    """
+    return _load_all(payload, "$")
+
+
+def _load_all(part: Any, at: str, depth: int = 100) -> Any:
+    if not isinstance(part, dict | list):
+        return part
+    if depth == 0:
+        raise WireError(at, TypeName(type(part).__name__), "is nested too deep")
+    if isinstance(part, list):
+        elements: list[Any] = part
+        return [_load_all(element, f"{at}[{index}]", depth - 1) for index, element in enumerate(elements)]
+    members: dict[Any, Any] = part
+    if NAME not in members:
+        return {name: _load_all(held, f"{at}.{name}", depth - 1) for name, held in members.items()}
+    try:
+        return load(members)
+    except WireError as error:
+        raise under(error, at) from None
+
+
+def dump_all(payload: Any, *, manifest: Mapping[str, str] | None = None, release: str | None = None) -> Any:
+    """*payload*, dicts, lists and scalars with objects in it, with the envelope in the place of each: see :func:`dump`."""
+    if isinstance(payload, Record):
+        return dump(payload, manifest=manifest, release=release)
+    if isinstance(payload, Mapping):
+        members: Mapping[Any, Any] = payload
+        return {name: dump_all(held, manifest=manifest, release=release) for name, held in members.items()}
+    if isinstance(payload, list | tuple):
+        elements = cast("list[Any]", payload)
+        return [dump_all(element, manifest=manifest, release=release) for element in elements]
+    return payload
 
 
 @overload

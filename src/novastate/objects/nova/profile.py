@@ -186,10 +186,12 @@ def _load_box(box: str, item: Step) -> Step:
 def dumper(cls: type[Any]) -> Step:
     """What writes an object of *cls* into an envelope."""
     name = cls.__name__
-    if name not in CURRENT:
-        raise WireError(
-            root(cls), type_of(name), "has no form in Nova: it is novastate's own, or a base that is never sent"
-        )
+    if name not in CURRENT or class_of(name) is not cls:
+        known = [base for base in cls.__mro__[1:] if base.__name__ in CURRENT and class_of(base.__name__) is base]
+        if not known:
+            text = "has no form in Nova: it is novastate's own, or a base that is never sent"
+            raise WireError(root(cls), type_of(name), text)
+        return dumper(known[0])  # a subclass of a user's own goes as what Nova knows of it
     table = codec.rows(cls, _PROFILE, lambda field: field.wire)
     told = functools.partial(_told, {row.field.name: row.key for row in table})
     return codec.writer(cls, codec.Writing(table, envelope=(name, NOVA, current(name), told), inner=_inner))
