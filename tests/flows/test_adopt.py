@@ -226,7 +226,7 @@ def test_a_guest_that_moved_while_the_hosts_were_asked_is_looked_for_again(world
 
 @pytest.mark.parametrize(
     ("was", "power"),
-    [(vm, power) for vm in set(ADOPTED_AS.values()) for power in ADOPTED_AS],
+    [(vm, power) for vm in dict.fromkeys(ADOPTED_AS.values()) for power in ADOPTED_AS],
     ids=str,
 )
 def test_what_was_changed_by_hand_is_recorded_as_power_sync_has_it_and_nothing_is_stopped(world, a, was, power):
