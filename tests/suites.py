@@ -89,8 +89,8 @@ SUITES = [
     Suite("lint", [tool("ruff", "check"), tool("ruff", "format", "--check")]),
     Suite("types", [tool("mypy"), tool("basedpyright", "--level", "error")]),
     Suite("imports", [tool("lint-imports", "--no-cache", "--no-logo")]),
-    Suite("tests, native", [pytest("tests", *APART)], {"NOVASTATE_NATIVE": "require"}, no_kernels),
-    Suite("tests, pure Python", [pytest("tests", *APART)], {"NOVASTATE_NATIVE": "off"}),
+    Suite("tests, native", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "require"}, no_kernels),
+    Suite("tests, pure Python", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "off"}),
     Suite("doctests", [pytest("--doctest-modules", *(part for part in ("src", "examples") if (ROOT / part).is_dir()))]),
     Suite(
         "docs",
