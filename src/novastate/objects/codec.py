@@ -9,6 +9,7 @@ field's own check or to a step, which know the errors. An object is made past it
 """
 
 import functools
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,9 +19,9 @@ from novastate._native.codec import CODEC
 from novastate.errors import InvalidField, WireError
 from novastate.objects import codegen
 from novastate.objects.base import MASK, Field, fields, is_mutable, per_class, root, tracked
-from novastate.objects.checks import Check, ProblemError, check_json
+from novastate.objects.checks import Check, ProblemError, check_json, is_ip
 from novastate.objects.kinds import Kind
-from novastate.objects.marks import I64, UUID, Pattern
+from novastate.objects.marks import I64, UUID, Ip, Pattern
 from novastate.objects.past import LOADED
 from novastate.objects.steps import Late, Profile, Step, dump_field, load_field, under
 from novastate.objects.values import EMPTY, UNSET, FrozenDict
@@ -148,6 +149,11 @@ def _quick(kind: Kind, check: Check) -> Check:
             return lambda value: (
                 frozenset(value) if value.__class__ is list and _are_simple(value, of) else check(value)
             )
+        case Kind("str", args=Ip(version=version)):
+            return lambda value: value if value.__class__ is str and is_ip(value, version) else check(value)
+        case Kind("str", args=Pattern(regex=regex)):
+            matches = re.compile(regex).fullmatch
+            return lambda value: value if value.__class__ is str and matches(value) else check(value)
         case _:
             return check
 

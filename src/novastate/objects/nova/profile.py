@@ -115,20 +115,15 @@ def loader(cls: type[Any]) -> Step:
 
 
 def _unusual(name: str, at: str, ours: dict[str, str], envelope: Any) -> tuple[dict[str, Any], Past]:
-    if envelope.__class__ is dict and len(envelope) == 5:  # the usual, with changes
-        match envelope:
-            case {"nova_object.changes": list(changes), "nova_object.data": dict(data)} if (
-                envelope.get(VERSION) == current(name)
-                and envelope.get(NAME) == name
-                and envelope.get(NAMESPACE) == NOVA
-            ):
-                names: list[Any] = changes
-                try:
-                    return cast("dict[str, Any]", data), Past(frozenset([ours[field] for field in names]))
-                except (KeyError, TypeError):
-                    pass  # told below
-            case _:
-                pass
+    try:  # as usual, but with changes
+        if (
+            len(envelope) == 5 and envelope.__class__ is dict
+            and envelope[VERSION] == CURRENT[name] and envelope[NAME] == name and envelope[NAMESPACE] == NOVA
+            and envelope[DATA].__class__ is dict and envelope[CHANGES].__class__ is list
+        ):  # fmt: skip
+            return envelope[DATA], Past(frozenset(map(ours.__getitem__, envelope[CHANGES])))
+    except (TypeError, KeyError):
+        pass  # what is wrong with it is told below
     data, past = opened(name, at, ours, envelope)
     if past.changed:
         past = past._replace(changed=frozenset(ours.get(field, field) for field in past.changed))
@@ -212,8 +207,8 @@ def _told(wire: dict[str, str], made: dict[str, Any], past: Past | None, inner: 
         return list(data)
     if past.version:
         _newer(made, past, wire.values())
-    changed = {wire.get(name, name) for name in past.changed}
-    return [*inner, *sorted((changed & data.keys()) - set(inner))]
+    changed = sorted({wire.get(name, name) for name in past.changed})
+    return [*inner, *(field for field in changed if field in data and field not in inner)]
 
 
 def _newer(made: dict[str, Any], past: Past, known: Collection[str]) -> None:
