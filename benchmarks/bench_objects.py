@@ -13,8 +13,10 @@ import argparse
 import copy
 import gc
 import json
+import os
 import site
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -203,6 +205,22 @@ def others():
     return "\n".join(lines)
 
 
+def in_python():
+    """The targets again, without the compiled codec: in a process of its own, for the variant is chosen once."""
+    from nova import objects as nova_objects
+
+    nova_objects.register_all()
+    chosen = {
+        what: held
+        for what, held in cases().items()
+        if what in {"Instance, active", "Migration", "RequestSpec", "Flavor"}
+    }
+    lines = [HEAD]
+    for what, held in chosen.items():
+        lines += [row(what, name, compared(*pair), None) for name, pair in sides(held).items() if name in TARGETS]
+    return "Without the compiled codec (`NOVASTATE_NATIVE=off`):\n\n" + "\n".join(lines)
+
+
 def main():
     from importlib.metadata import version
 
@@ -212,14 +230,23 @@ def main():
     nova_objects.register_all()
     packages = ", ".join(f"{name} {version(name)}" for name in ("nova", "oslo.versionedobjects", "attrs", "orjson"))
     variant = "compiled codec" if NATIVE else f"codec in Python ({REASON})"
-    return "\n\n".join([f"{packages}; {variant}.", wire(), thousand(), others()])
+    parts = [f"{packages}; {variant}.", wire(), thousand(), others()]
+    if NATIVE:
+        command, env = [sys.executable, __file__, "--in-python"], {**os.environ, "NOVASTATE_NATIVE": "off"}
+        parts.append(
+            subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=300).stdout.strip()
+        )
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--write", action="store_true", help="put the report into RESULTS.md")
+    parser.add_argument("--in-python", action="store_true", help="only the generated codec, whatever is compiled")
     asked = parser.parse_args()
-    report = main()
+    if asked.in_python and "NOVASTATE_NATIVE" not in os.environ:
+        os.environ["NOVASTATE_NATIVE"] = "off"
+    report = in_python() if asked.in_python else main()
     print(report)
     if asked.write:
         from run import keep
