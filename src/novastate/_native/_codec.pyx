@@ -1,14 +1,17 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3
 """The compiled twin of the functions that `novastate.objects.codegen` writes: what reads and writes one class in one format.
 
 Only the straight road is here: the common values of each kind are recognised by their type, and whatever else comes goes to the
 callables that the tables hold, which know the errors. A slot is read and written where its descriptor says that it lies.
+
+What a dict, a list or a slot holds is owned while it is used: a callable may change them meanwhile.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.datetime cimport (
-    datetime_day, datetime_hour, datetime_minute, datetime_month, datetime_new, datetime_second, datetime_year,
-    import_datetime,
+    PyDateTime_Check, datetime_day, datetime_hour, datetime_minute, datetime_month, datetime_new, datetime_second,
+    datetime_year, import_datetime,
 )
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem, PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -23,18 +26,25 @@ import_datetime()
 cdef extern from *:
     """
     #include <structmember.h>
-    #ifndef T_OBJECT_EX
-    #define T_OBJECT_EX 16
-    #endif
 
-    /* Where the slot of a member descriptor lies in an object; -1 if it is none. */
-    static Py_ssize_t ns_offset(PyObject *descriptor) {
+    /* Where the slot *descriptor* lies in objects of *cls*; -1 if it is none of theirs. */
+    static Py_ssize_t ns_offset(PyObject *cls, PyObject *descriptor) {
         if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return -1;
+        if (!PyType_IsSubtype((PyTypeObject *)cls, PyDescr_TYPE(descriptor))) return -1;
         PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
         return member->type == T_OBJECT_EX ? member->offset : -1;
     }
     static inline PyObject **ns_slot(PyObject *obj, Py_ssize_t offset) { return (PyObject **)((char *)obj + offset); }
-    static inline PyObject *ns_alloc(PyObject *type) { return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0); }
+    static inline PyObject *ns_alloc(PyObject *cls) {
+        if (PyType_Check(cls)) return ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0);
+        PyErr_BadInternalCall();
+        return NULL;
+    }
+    /* By its true type: what an object says of its class is no promise of slots. */
+    static inline int ns_is(PyObject *obj, PyObject *cls) {
+        return PyType_Check(cls) && PyObject_TypeCheck(obj, (PyTypeObject *)cls);
+    }
+    static inline int ns_deeper(void) { return Py_EnterRecursiveCall(" in the codec") ? -1 : 0; }
     static inline int ns_is_str(PyObject *o) { return PyUnicode_CheckExact(o); }
     static inline int ns_is_ascii(PyObject *o) { return PyUnicode_IS_ASCII(o); }
     static inline const unsigned char *ns_ascii(PyObject *o) { return (const unsigned char *)PyUnicode_1BYTE_DATA(o); }
@@ -43,26 +53,26 @@ cdef extern from *:
     static inline int ns_is_float(PyObject *o) { return PyFloat_CheckExact(o); }
     static inline int ns_is_list(PyObject *o) { return PyList_CheckExact(o); }
     static inline int ns_is_dict(PyObject *o) { return PyDict_CheckExact(o); }
-    static inline PyObject *ns_item(PyObject *tuple, Py_ssize_t index) { return PyTuple_GET_ITEM(tuple, index); }
     """
-    Py_ssize_t ns_offset(object)
-    PyObject **ns_slot(PyObject *, Py_ssize_t)
+    Py_ssize_t ns_offset(object, object)
+    PyObject **ns_slot(object, Py_ssize_t)
     object ns_alloc(object)
-    bint ns_is_str(PyObject *)
-    bint ns_is_ascii(PyObject *)
-    const unsigned char *ns_ascii(PyObject *)
-    Py_ssize_t ns_length(PyObject *)
-    bint ns_is_int(PyObject *)
-    bint ns_is_float(PyObject *)
-    bint ns_is_list(PyObject *)
-    bint ns_is_dict(PyObject *)
-    PyObject *ns_item(PyObject *, Py_ssize_t)
+    bint ns_is(object, object)
+    bint ns_is_str(object)
+    bint ns_is_ascii(object)
+    const unsigned char *ns_ascii(object)
+    Py_ssize_t ns_length(object)
+    bint ns_is_int(object)
+    bint ns_is_float(object)
+    bint ns_is_list(object)
+    bint ns_is_dict(object)
+    int ns_deeper() except -1
+    void Py_LeaveRecursiveCall()
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
-    double PyFloat_AS_DOUBLE(PyObject *)
+    double PyFloat_AS_DOUBLE(object)
     object PyUnicode_FromStringAndSize(const char *, Py_ssize_t)
 
 from libc.math cimport isfinite
-from libc.stdlib cimport free, malloc
 
 cdef enum Kind:
     CHECK, STR, UUID, INT, FLOAT, BOOL, ENUM, LITERAL, TIME, STEP, EMPTY_LIST, EMPTY_DICT, EMPTY_SET, TEXTS
@@ -75,55 +85,57 @@ KINDS = {
 cdef object UTC = timezone.utc
 
 
-cdef struct Row:
-    PyObject *key
-    PyObject *absent
-    #: What takes a value that is not as usual, or refuses it.
-    PyObject *check
-    #: What raises an error of the step, with the way to it.
-    PyObject *wrong
-    #: Of an enum its members by value, of a literal its values, of a step what reads.
-    PyObject *part
-    Py_ssize_t offset
-    long long least
-    long long most
-    int kind
-    bint nullable
-
-
 cdef Py_ssize_t offset_of(cls, name) except -1:
     if not isinstance(cls, type):
         raise TypeError(f"{cls!r} is no class")
-    cdef Py_ssize_t found = ns_offset(getattr(cls, name))
+    cdef Py_ssize_t found = ns_offset(cls, getattr(cls, name))
     if found < 0:
         raise TypeError(f"{cls.__name__}.{name} is no slot")
     return found
 
 
-cdef inline void put(PyObject *obj, Py_ssize_t offset, object value) noexcept:
+cdef inline void put(object obj, Py_ssize_t offset, object value) noexcept:
     """Fills a slot that is empty."""
     Py_INCREF(value)
     ns_slot(obj, offset)[0] = <PyObject *> value
+
+
+cdef inline object get(object obj, Py_ssize_t offset):
+    cdef PyObject *found = ns_slot(obj, offset)[0]
+    if found is NULL:
+        raise AttributeError(f"a field of {type(obj).__name__} holds nothing")
+    return <object> found
+
+
+cdef inline object member(object held, object key, object absent):
+    cdef PyObject *found = PyDict_GetItemWithError(held, key)
+    return absent if found is NULL else <object> found
 
 
 cdef class Step:
     """What converts one value."""
 
     cdef object take(self, object held):
-        raise NotImplementedError
+        raise NotImplementedError("a step of Python's is a function")
 
     def __call__(self, held):
         return self.take(held)
 
 
 cdef inline object run(object step, object held):
-    return (<Step> step).take(held) if isinstance(step, Step) else step(held)
+    if not isinstance(step, Step):
+        return step(held)
+    ns_deeper()
+    try:
+        return (<Step> step).take(held)
+    finally:
+        Py_LeaveRecursiveCall()
 
 
 # --- in
 
 
-cdef inline bint is_uuid(PyObject *text) noexcept:
+cdef inline bint is_uuid(object text) noexcept:
     """32 hexadecimal digits, a hyphen between the groups of 8, 4, 4, 4 and 12 or not."""
     cdef Py_ssize_t length = ns_length(text), at = 0
     cdef const unsigned char *data
@@ -152,7 +164,7 @@ cdef inline int two(const unsigned char *data) noexcept:
     return (data[0] - 48) * 10 + data[1] - 48
 
 
-cdef object read_time(PyObject *text):
+cdef object read_time(object text):
     """A time written as 2026-08-05T04:00:00Z; None if it is written in another way, or is none."""
     cdef const unsigned char *d
     cdef int century, year, month, day, hour, minute, second
@@ -170,6 +182,29 @@ cdef object read_time(PyObject *text):
     return datetime_new(century * 100 + year, month, day, hour, minute, second, 0, UTC)
 
 
+@cython.final
+cdef class Row:
+    """A field that is read."""
+
+    cdef object key, absent
+    #: What takes a value that is not as usual, or refuses it; what raises an error of the step, with the way to it.
+    cdef object check, wrong
+    #: Of an enum its members by value, of a literal its values, of a step what reads.
+    cdef object part
+    cdef Py_ssize_t offset
+    cdef long long least, most
+    cdef int kind
+    cdef bint nullable
+
+
+cdef Row row_of(cls, given):
+    cdef Row row = Row.__new__(Row)
+    slot, row.key, kind, row.nullable, row.least, row.most, row.part, row.absent, row.check, row.wrong = given
+    row.offset, row.kind = offset_of(cls, slot), KINDS[kind]
+    return row
+
+
+@cython.final
 cdef class Reader(Step):
     """Reads an object of one class.
 
@@ -182,59 +217,36 @@ cdef class Reader(Step):
     """
 
     cdef object cls
-    cdef Row *table
-    cdef Py_ssize_t size
-    cdef list kept
+    cdef tuple rows, held, required
     cdef list others
-    cdef object held
-    cdef object required
     cdef Py_ssize_t past_offset, held_offset
     cdef object unset, empty_map, loaded, invalid
     cdef object name, namespace, version, opening, prepare, surplus, lacking
-    cdef Py_ssize_t adds
+    cdef Py_ssize_t expected
 
     def __cinit__(self, cls, rows, others, held, required, opening, prepare, adds, surplus, lacking, world):
-        cdef Row *row
-        self.cls = cls
         self.unset, self.empty_map, self.loaded, self.invalid = world
-        self.size = len(rows)
-        self.table = <Row *> malloc(sizeof(Row) * max(self.size, 1))
-        if self.table is NULL:
-            raise MemoryError
-        self.kept = [list(given) for given in rows]
-        for index, given in enumerate(self.kept):
-            slot, _, kind, nullable, least, most, _, _, _, _ = given
-            row = &self.table[index]
-            row.offset = offset_of(cls, slot)
-            row.kind, row.nullable, row.least, row.most = KINDS[kind], nullable, least, most
-            row.key, row.part, row.absent = <PyObject *> given[1], <PyObject *> given[6], <PyObject *> given[7]
-            row.check, row.wrong = <PyObject *> given[8], <PyObject *> given[9]
+        self.rows = tuple([row_of(cls, given) for given in rows])
+        self.expected = len(self.rows) + adds
         self.others = [(offset_of(cls, slot), value) for slot, value in others]
         self.held = None if held is None else tuple([offset_of(cls, slot) for slot in held])
         self.required = tuple([offset_of(cls, slot) for slot in required])
         self.past_offset, self.held_offset = offset_of(cls, "_past"), offset_of(cls, "_held")
-        self.prepare, self.adds, self.surplus, self.lacking = prepare, adds, surplus, lacking
-        self.name = None
+        self.prepare, self.surplus, self.lacking = prepare, surplus, lacking
         if isinstance(opening, tuple):
             self.name, self.namespace, self.version, self.opening = opening
         else:
             self.opening = opening
-
-    def __dealloc__(self):
-        free(self.table)
+        self.cls = cls
 
     def __setitem__(self, index, part):
         """Replaces the part of a row: a step that was late is there now."""
-        given = self.kept[index]
-        given[6] = part
-        self.table[<Py_ssize_t> index].part = <PyObject *> part
+        (<Row?> self.rows[index]).part = part
 
     cdef object take(self, object held):
-        cdef object past = self.loaded, data, found, made
-        cdef Py_ssize_t index, missing = 0
-        cdef PyObject *obj
-        cdef PyObject *value
-        cdef Row *row
+        cdef object past = self.loaded, data, found, made, value
+        cdef Py_ssize_t missing = 0, offset, index
+        cdef Row row
         if self.name is None:
             if not isinstance(held, dict):
                 self.opening(held)
@@ -246,125 +258,118 @@ cdef class Reader(Step):
         if self.prepare is not None:
             data = self.prepare(data)
         made = ns_alloc(self.cls)
-        obj = <PyObject *> made
-        for index in range(self.size):
-            row = &self.table[index]
-            value = PyDict_GetItemWithError(data, <object> row.key)
-            if value is NULL or value is <PyObject *> self.unset:
+        for row in self.rows:
+            value = member(data, row.key, self.unset)
+            if value is self.unset:
                 missing += 1
-                put(obj, row.offset, <object> row.absent)
+                put(made, row.offset, row.absent)
             else:
-                put(obj, row.offset, self.read(row, <object> value))
-        for offset, other in self.others:
-            put(obj, offset, other)
-        if missing + PyDict_Size(data) != self.size + self.adds:
+                put(made, row.offset, self.read(row, value))
+        for offset, value in self.others:
+            put(made, offset, value)
+        if missing + PyDict_Size(data) != self.expected:
             found = self.surplus(made, data)
             if found is not None:
                 past = found
         for offset in self.required:
-            if ns_slot(obj, offset)[0] is <PyObject *> self.unset:
+            if get(made, offset) is self.unset:
                 self.lacking(made, data)
                 break
         if self.held is not None:
-            found = PyTuple_New(len(<tuple> self.held))
-            for index, offset in enumerate(<tuple> self.held):
-                value = ns_slot(obj, offset)[0]
-                Py_INCREF(<object> value)
-                PyTuple_SET_ITEM(found, index, <object> value)
-            put(obj, self.held_offset, found)
-        put(obj, self.past_offset, past)
+            found = PyTuple_New(len(self.held))
+            for index, offset in enumerate(self.held):
+                value = get(made, offset)
+                Py_INCREF(value)
+                PyTuple_SET_ITEM(found, index, value)
+            put(made, self.held_offset, found)
+        put(made, self.past_offset, past)
         return made
 
-    cdef inline object read(self, Row *row, object given):
-        cdef PyObject *held = <PyObject *> given
-        cdef PyObject *found
+    cdef inline object read(self, Row row, object given):
         cdef long long number
         cdef int overflow = 0, kind = row.kind
+        cdef object found
         if given is None:
             if row.nullable and kind != ENUM:
                 return None
         elif kind == STR:
-            if ns_is_str(held) and ns_is_ascii(held):
+            if ns_is_str(given) and ns_is_ascii(given):
                 return given
         elif kind == INT:
-            if ns_is_int(held):
+            if ns_is_int(given):
                 number = PyLong_AsLongLongAndOverflow(given, &overflow)
                 if overflow == 0 and row.least <= number <= row.most:
                     return given
         elif kind == STEP:
             return self.step(row, given)
         elif kind == TIME:
-            made = read_time(held)
-            return self.step(row, given) if made is None else made
+            found = read_time(given)
+            return self.step(row, given) if found is None else found
         elif kind == UUID:
-            if ns_is_str(held) and is_uuid(held):
+            if ns_is_str(given) and is_uuid(given):
                 return given
         elif kind == BOOL:
             if given is True or given is False:
                 return given
         elif kind == LITERAL:
-            if ns_is_str(held) and given in <object> row.part:
+            if ns_is_str(given) and given in row.part:
                 return given
         elif kind == EMPTY_LIST:
-            if ns_is_list(held) and PyList_GET_SIZE(given) == 0:
+            if ns_is_list(given) and PyList_GET_SIZE(given) == 0:
                 return ()
         elif kind == EMPTY_DICT or kind == TEXTS:
-            if ns_is_dict(held):
+            if ns_is_dict(given):
                 if PyDict_Size(given) == 0:
                     return self.empty_map
                 if kind == TEXTS and are_texts(<dict> given):
                     return type(self.empty_map)(given)
         elif kind == EMPTY_SET:
-            if ns_is_list(held) and PyList_GET_SIZE(given) == 0:
+            if ns_is_list(given) and PyList_GET_SIZE(given) == 0:
                 return frozenset()
         elif kind == FLOAT:
-            if ns_is_float(held) and isfinite(PyFloat_AS_DOUBLE(held)):
-                if row.least <= PyFloat_AS_DOUBLE(held) <= row.most:
+            if ns_is_float(given) and isfinite(PyFloat_AS_DOUBLE(given)):
+                if row.least <= PyFloat_AS_DOUBLE(given) <= row.most:
                     return given
-        if kind == ENUM and (given is None or ns_is_str(held) or ns_is_int(held)):
-            found = PyDict_GetItemWithError(<object> row.part, given)
-            if found is not NULL:
-                return <object> found
-        return (<object> row.check)(given)  # which takes it after all, or refuses it
+        if kind == ENUM and (given is None or ns_is_str(given) or ns_is_int(given)):
+            found = member(row.part, given, self.unset)
+            if found is not self.unset:
+                return found
+        return row.check(given)  # which takes it after all, or refuses it
 
-    cdef object step(self, Row *row, object given):
+    cdef object step(self, Row row, object given):
         try:
-            return run(<object> row.part, given)
+            return run(row.part, given)
         except self.invalid as error:
-            (<object> row.wrong)(error)
+            row.wrong(error)
             raise
 
 
 cdef bint are_texts(dict held) except -1:
     for name, text in held.items():
-        if not (ns_is_str(<PyObject *> name) and ns_is_ascii(<PyObject *> name)):
-            return False
-        if not (ns_is_str(<PyObject *> text) and ns_is_ascii(<PyObject *> text)):
+        if not (ns_is_str(name) and ns_is_ascii(name) and ns_is_str(text) and ns_is_ascii(text)):
             return False
     return True
 
 
-NAME, NAMESPACE, VERSION = "nova_object.name", "nova_object.namespace", "nova_object.version"
-DATA, CHANGES = "nova_object.data", "nova_object.changes"
-cdef object name_key = NAME, namespace_key = NAMESPACE, version_key = VERSION, data_key = DATA, changes_key = CHANGES
+cdef object name_key = "nova_object.name", namespace_key = "nova_object.namespace", version_key = "nova_object.version"
+cdef object data_key = "nova_object.data", changes_key = "nova_object.changes"
 
 
 cdef bint says(object envelope, object key, object expected) except -1:
-    cdef PyObject *found = PyDict_GetItemWithError(envelope, key)
-    return found is not NULL and PyObject_RichCompareBool(<object> found, expected, Py_EQ)
+    return PyObject_RichCompareBool(member(envelope, key, None), expected, Py_EQ)
 
 
 cdef object opened(object held, object name, object namespace, object version):
     """The data in an envelope that is as usual; None if it is not."""
-    cdef PyObject *data
-    if not ns_is_dict(<PyObject *> held) or PyDict_Size(held) != 4:
+    if not ns_is_dict(held) or PyDict_Size(held) != 4:
         return None
     if not (says(held, version_key, version) and says(held, name_key, name) and says(held, namespace_key, namespace)):
         return None
-    data = PyDict_GetItemWithError(held, data_key)
-    return <object> data if data is not NULL and ns_is_dict(data) else None
+    data = member(held, data_key, None)
+    return data if ns_is_dict(data) else None
 
 
+@cython.final
 cdef class Items(Step):
     """Reads a sequence. `wrong(error, index)` raises the error of an element; `slow` reads what is no list, or refuses it."""
 
@@ -377,18 +382,16 @@ cdef class Items(Step):
         self.item = item
 
     cdef object take(self, object held):
-        cdef Py_ssize_t index = 0, size
-        cdef object made, element
-        if not ns_is_list(<PyObject *> held):
+        cdef Py_ssize_t index = 0
+        cdef list made
+        cdef object element
+        if not ns_is_list(held):
             return self.slow(held)
-        size = PyList_GET_SIZE(held)
-        if size == 0:
-            return ()
         made = []
         try:
-            while index < size and index < PyList_GET_SIZE(held):
+            while index < PyList_GET_SIZE(held):
                 element = <object> PyList_GET_ITEM(held, index)
-                (<list> made).append(run(self.item, element))
+                made.append(run(self.item, element))
                 index += 1
         except self.invalid as error:
             self.wrong(error, index)
@@ -396,6 +399,7 @@ cdef class Items(Step):
         return tuple(made)
 
 
+@cython.final
 cdef class Box(Step):
     """Reads an object of a list class, as its elements. `slow` reads what is not as usual, or refuses it."""
 
@@ -405,12 +409,11 @@ cdef class Box(Step):
         self.name, self.namespace, self.version, self.items, self.slow = name, namespace, version, items, slow
 
     cdef object take(self, object held):
-        cdef PyObject *elements
         data = opened(held, self.name, self.namespace, self.version)
         if data is not None and PyDict_Size(data) == 1:
-            elements = PyDict_GetItemWithError(data, "objects")
-            if elements is not NULL:
-                return run(self.items, <object> elements)
+            elements = member(data, "objects", None)
+            if elements is not None:
+                return run(self.items, elements)
         return self.slow(held)
 
 
@@ -423,15 +426,24 @@ cdef enum Form:
 FORMS = {"as it is": AS_IS, "enum": MEMBER, "call": CALL, "list": LIST, "dict": DICT, "sorted": SORTED, "time": NOVA_TIME}
 
 
-cdef struct Column:
-    PyObject *key
-    PyObject *part
-    Py_ssize_t offset
-    int form
+@cython.final
+cdef class Column:
+    """A field that is written."""
+
+    cdef object slot, key, part
+    cdef Py_ssize_t offset
+    cdef int form
     #: Whether what was written may tell of changes: 1 an envelope, 2 a list of them.
-    int inner
+    cdef int inner
     #: Whether it is told that the field is not set.
-    bint told
+    cdef bint told
+
+
+cdef Column column_of(cls, given):
+    cdef Column column = Column.__new__(Column)
+    column.slot, column.key, form, column.part, column.inner, column.told = given
+    column.offset, column.form = offset_of(cls, column.slot), FORMS[form]
+    return column
 
 
 cdef void put_two(char *into, int number) noexcept:
@@ -455,6 +467,7 @@ cdef object write_time(object held):
     return PyUnicode_FromStringAndSize(text, 20)
 
 
+@cython.final
 cdef class Writer(Step):
     """Writes an object of one class.
 
@@ -466,83 +479,61 @@ cdef class Writer(Step):
     """
 
     cdef object cls
-    cdef Column *table
-    cdef Py_ssize_t size
-    cdef list kept
+    cdef tuple columns
     cdef object unset, loaded, unset_key, past_key, past_dump, name, namespace, version, told
     cdef dict constants
     cdef bint held
     cdef Py_ssize_t past_offset, held_offset
 
-    def __cinit__(self, cls, columns, constants, unset_key, past, envelope, held, world):
-        cdef Column *column
-        self.cls = cls
+    def __cinit__(self, cls, columns, dict constants not None, unset_key, past, envelope, held, world):
         self.unset, self.loaded = world
-        self.size = len(columns)
-        self.table = <Column *> malloc(sizeof(Column) * max(self.size, 1))
-        if self.table is NULL:
-            raise MemoryError
-        self.kept = [list(given) for given in columns]
-        for index, (slot, key, form, part, inner, told) in enumerate(self.kept):
-            column = &self.table[index]
-            column.key, column.part = <PyObject *> self.kept[index][1], <PyObject *> self.kept[index][3]
-            column.offset, column.form, column.inner, column.told = offset_of(cls, slot), FORMS[form], inner, told
+        self.columns = tuple([column_of(cls, given) for given in columns])
         self.constants, self.unset_key, self.held = constants, unset_key, held
         self.past_key, self.past_dump = past if past is not None else (None, None)
         self.name, self.namespace, self.version, self.told = envelope if envelope is not None else (None,) * 4
         self.past_offset, self.held_offset = offset_of(cls, "_past"), offset_of(cls, "_held")
-
-    def __dealloc__(self):
-        free(self.table)
+        self.cls = cls
 
     def __setitem__(self, index, part):
-        given = self.kept[index]
-        given[3] = part
-        self.table[<Py_ssize_t> index].part = <PyObject *> part
+        """Replaces the part of a column: a step that was late is there now."""
+        (<Column?> self.columns[index]).part = part
 
     cdef object take(self, object held):
-        cdef object out = {}, value, written, past, made
+        cdef dict out = {}
+        cdef object value, past, made
         cdef list changed = None, lacking = None
-        cdef Py_ssize_t index
         cdef PyObject *slot
-        cdef Column *column
-        if not isinstance(held, self.cls):
+        cdef Column column
+        if not ns_is(held, self.cls):
             raise TypeError(f"{type(held).__name__} is no {self.cls.__name__}")
-        for index in range(self.size):
-            column = &self.table[index]
-            slot = ns_slot(<PyObject *> held, column.offset)[0]
-            if slot is NULL:
-                raise AttributeError(f"{self.cls.__name__}: {<object> column.key}")
-            value = <object> slot
+        for column in self.columns:
+            value = get(held, column.offset)
             if value is self.unset:
                 if column.told:
                     if lacking is None:
-                        lacking = []
-                    lacking.append(self.kept[index][0])
+                        lacking = out[self.unset_key] = []
+                    lacking.append(column.slot)
                 continue
             if column.form != AS_IS and value is not None:
                 if column.form == CALL:
-                    value = run(<object> column.part, value)
+                    value = run(column.part, value)
                     if column.inner and has_changes(value, column.inner):
                         if changed is None:
                             changed = []
-                        changed.append(<object> column.key)
+                        changed.append(column.key)
                 elif column.form == MEMBER:
                     value = value._value_
                 elif column.form == NOVA_TIME:
-                    value = write_time(value)
+                    value = write_time(value) if PyDateTime_Check(value) else run(column.part, value)
                 elif column.form == DICT:
                     value = dict(value)
                 elif column.form == LIST:
                     value = list(value)
                 else:
                     value = sorted(value)
-            PyDict_SetItem(out, <object> column.key, value)
-        if lacking is not None:
-            out[self.unset_key] = lacking
-        if self.constants:
-            (<dict> out).update(self.constants)
-        slot = ns_slot(<PyObject *> held, self.past_offset)[0]
+            PyDict_SetItem(out, column.key, value)
+        out.update(self.constants)
+        slot = ns_slot(held, self.past_offset)[0]
         past = None if slot is NULL else <object> slot
         if self.name is None:
             if self.past_key is not None and past is not None and past is not self.loaded and past.version:
@@ -552,27 +543,26 @@ cdef class Writer(Step):
         if past is not self.loaded:
             changed = self.told(made, past, changed or [])
         if self.held and past is not None:
-            changed = self.differing(<PyObject *> held, changed)
+            changed = self.differing(held, changed)
         if changed:
             made[changes_key] = changed
         return made
 
-    cdef list differing(self, PyObject *obj, list changed):
+    cdef list differing(self, object obj, list changed):
         """*changed*, and the members whose fields hold another value than they did."""
-        cdef PyObject *was
-        cdef PyObject *now
-        cdef PyObject *before = ns_slot(obj, self.held_offset)[0]
+        cdef tuple before = get(obj, self.held_offset)
         cdef Py_ssize_t index
-        if before is NULL or not isinstance(<object> before, tuple) or len(<tuple> before) != self.size:
-            return changed
-        for index in range(self.size):
-            was, now = ns_item(before, index), ns_slot(obj, self.table[index].offset)[0]
-            if was is now or now is <PyObject *> self.unset or PyObject_RichCompareBool(<object> now, <object> was, Py_EQ):
+        cdef Column column
+        if len(before) != len(self.columns):
+            raise ValueError(f"{self.cls.__name__}._held is not of this class")
+        for index, column in enumerate(self.columns):
+            was, now = before[index], get(obj, column.offset)
+            if was is now or now is self.unset or PyObject_RichCompareBool(now, was, Py_EQ):
                 continue
             if changed is None:
                 changed = []
-            if <object> self.table[index].key not in changed:
-                changed.append(<object> self.table[index].key)
+            if column.key not in changed:
+                changed.append(column.key)
         return changed
 
 
@@ -586,6 +576,7 @@ cdef bint has_changes(object written, int inner) except -1:
     return False
 
 
+@cython.final
 cdef class Each(Step):
     """Writes a sequence as a list."""
 
@@ -601,6 +592,7 @@ cdef class Each(Step):
         return [run(self.item, element) for element in held]
 
 
+@cython.final
 cdef class BoxWriter(Step):
     """Writes a sequence as an object of a list class. `told(made, sequence)` sees to a sequence that is no plain tuple."""
 
@@ -630,13 +622,13 @@ cdef extern from *:
     static Py_ssize_t ns_quotes(const char *text, Py_ssize_t size) {
         const char *end = text + size;
         Py_ssize_t found = 0;
-        while (text < end) {
+        for (;;) {
             const char *stop = memchr(text, '\\\\', (size_t)(end - text));
             if (stop == NULL) stop = end;
             for (const char *at = text; at < stop; at++) found += *at == '"';
+            if (end - stop < 2) return found;
             text = stop + 2;
         }
-        return found;
     }
     """
     Py_ssize_t ns_quotes(const char *, Py_ssize_t) nogil
@@ -646,22 +638,21 @@ cdef extern from *:
 cdef Py_ssize_t strings(object held) except -1:
     """How many strings are in parsed JSON, names and values."""
     cdef Py_ssize_t found = 0
-    if isinstance(held, dict):
-        for name, part in (<dict> held).items():
-            found += 1
-            if isinstance(part, str):
-                found += 1
-            elif isinstance(part, (dict, list)):
+    if isinstance(held, str):
+        return 1
+    if not isinstance(held, (dict, list)):
+        return 0
+    ns_deeper()
+    try:
+        if isinstance(held, dict):
+            for part in (<dict> held).values():
+                found += 1 + strings(part)
+        else:
+            for part in <list> held:
                 found += strings(part)
-        return found
-    if isinstance(held, list):
-        for part in <list> held:
-            if isinstance(part, str):
-                found += 1
-            elif isinstance(part, (dict, list)):
-                found += strings(part)
-        return found
-    return 1 if isinstance(held, str) else 0
+    finally:
+        Py_LeaveRecursiveCall()
+    return found
 
 
 def says_all(data, parsed):

@@ -9,6 +9,7 @@ field's own check or to a step, which know the errors. An object is made past it
 """
 
 import functools
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -195,6 +196,10 @@ def reader(cls: type[Any], reading: Reading) -> Step:
     return made
 
 
+#: Whole numbers up to this are floats too, each another one.
+_EXACT = 2**53
+
+
 def _read(row: Row) -> tuple[str, bool, int, int, Any]:
     """How the compiled reader knows the usual values of a field: kind, whether None is one, range, and what it needs."""
     kind, nullable = row.field.kind, row.field.nullable
@@ -202,10 +207,12 @@ def _read(row: Row) -> tuple[str, bool, int, int, Any]:
     if row.load is not None:
         return ("time" if kind.tag == "datetime" else "step"), nullable, 0, 0, row.load
     match kind:
-        case Kind("int" | "float" as tag):
-            edges = kind.args or (least, most)
-            least, most = (int(max(least, min(edge, most))) for edge in edges)
-            return tag, nullable, least, most, None
+        case Kind("int", args=edges):
+            least, most = (int(max(least, min(edge, most))) for edge in edges or (least, most))
+            return "int", nullable, least, most, None
+        case Kind("float", args=edges):  # what no float tells from its neighbours is left to the check
+            least, most = edges or (-_EXACT, _EXACT)
+            return "float", nullable, math.ceil(max(least, -_EXACT)), math.floor(min(most, _EXACT)), None
         case Kind("str", args=()) | Kind("bool" | "seq" | "set"):
             return kind.tag, nullable, 0, 0, None
         case Kind("str", args=Pattern(regex=regex)) if regex == UUID:
@@ -215,7 +222,7 @@ def _read(row: Row) -> tuple[str, bool, int, int, Any]:
         case Kind("map" | "json"):
             return "map", nullable, 0, 0, None
         case Kind("enum", args=(enum,)):
-            return "enum", nullable, 0, 0, {member.value: member for member in enum}
+            return "enum", nullable, 0, 0, {m.value: m for m in enum if type(m.value) in {str, int, type(None)}}
         case Kind("literal"):
             return "literal", nullable, 0, 0, frozenset(kind.args)
         case _:

@@ -99,15 +99,11 @@ def _open(source: Source, reading: "Reading") -> None:
     else:
         name, namespace, version = reading.envelope
         source.add(f"""\
-    try:
-        d = p["nova_object.data"]
-        usual = (
-            p["nova_object.version"] == {version!r} and p["nova_object.name"] == {name!r}
-            and p["nova_object.namespace"] == {namespace!r} and len(p) == 4 and d.__class__ is dict
-        )
-    except (TypeError, KeyError, IndexError):
-        usual = False
-    if usual: past = LOADED
+    if (
+        p.__class__ is dict and len(p) == 4 and p.get("nova_object.version") == {version!r}
+        and p.get("nova_object.name") == {name!r} and p.get("nova_object.namespace") == {namespace!r}
+        and (d := p.get("nova_object.data")).__class__ is dict
+    ): past = LOADED
     else: d, past = opening(p)""")
     if reading.prepare:
         source.add("    d = prepare(d)")
@@ -191,7 +187,8 @@ def _load_row(source: Source, f: str, index: int, row: "Row", absent: Any) -> st
 def writer(cls: type[Any], writing: "Writing") -> Step:
     """What writes an object of *cls*."""
     source = Source()
-    source.add("def write(o):\n    c = []\n    out = {}", unset=writing.unset_key)
+    source.add("def write(o):\n    if type(o) is not cls and not issubclass(type(o), cls): raise TypeError(type(o))")
+    source.add("    c = []\n    out = {}", cls=cls, unset=writing.unset_key)
     for index, row in enumerate(writing.rows):
         source.add(_dump_row(source, f"f{index}", index, row, writing))
     for index, (key, value) in enumerate(writing.constants.items()):
