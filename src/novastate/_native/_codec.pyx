@@ -52,6 +52,7 @@ cdef extern from *:
     static inline int ns_is_int(PyObject *o) { return PyLong_CheckExact(o); }
     static inline int ns_is_float(PyObject *o) { return PyFloat_CheckExact(o); }
     static inline int ns_is_list(PyObject *o) { return PyList_CheckExact(o); }
+    static inline PyObject *ns_item(PyObject *tuple, Py_ssize_t index) { return PyTuple_GET_ITEM(tuple, index); }
     static inline int ns_is_dict(PyObject *o) { return PyDict_CheckExact(o); }
     """
     Py_ssize_t ns_offset(object, object)
@@ -65,6 +66,7 @@ cdef extern from *:
     bint ns_is_int(object)
     bint ns_is_float(object)
     bint ns_is_list(object)
+    PyObject *ns_item(object, Py_ssize_t)
     bint ns_is_dict(object)
     int ns_deeper() except -1
     void Py_LeaveRecursiveCall()
@@ -532,7 +534,8 @@ cdef class Writer(Step):
                 else:
                     value = sorted(value)
             PyDict_SetItem(out, column.key, value)
-        out.update(self.constants)
+        if self.constants:
+            out.update(self.constants)
         slot = ns_slot(held, self.past_offset)[0]
         past = None if slot is NULL else <object> slot
         if self.name is None:
@@ -555,9 +558,12 @@ cdef class Writer(Step):
         cdef Column column
         if len(before) != len(self.columns):
             raise ValueError(f"{self.cls.__name__}._held is not of this class")
-        for index, column in enumerate(self.columns):
+        for index in range(len(before)):
+            column = <Column> self.columns[index]
+            if ns_item(before, index) is ns_slot(obj, column.offset)[0]:
+                continue
             was, now = before[index], get(obj, column.offset)
-            if was is now or now is self.unset or PyObject_RichCompareBool(now, was, Py_EQ):
+            if now is self.unset or PyObject_RichCompareBool(now, was, Py_EQ):
                 continue
             if changed is None:
                 changed = []
