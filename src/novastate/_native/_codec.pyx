@@ -53,6 +53,11 @@ cdef extern from *:
     static inline int ns_is_float(PyObject *o) { return PyFloat_CheckExact(o); }
     static inline int ns_is_list(PyObject *o) { return PyList_CheckExact(o); }
     static inline PyObject *ns_item(PyObject *tuple, Py_ssize_t index) { return PyTuple_GET_ITEM(tuple, index); }
+    #if PY_VERSION_HEX < 0x030D0000
+    static inline PyObject *ns_dict(Py_ssize_t room) { return _PyDict_NewPresized(room); }
+    #else
+    static inline PyObject *ns_dict(Py_ssize_t room) { (void)room; return PyDict_New(); }
+    #endif
     static inline int ns_is_dict(PyObject *o) { return PyDict_CheckExact(o); }
     """
     Py_ssize_t ns_offset(object, object)
@@ -67,6 +72,7 @@ cdef extern from *:
     bint ns_is_float(object)
     bint ns_is_list(object)
     PyObject *ns_item(object, Py_ssize_t)
+    dict ns_dict(Py_ssize_t)
     bint ns_is_dict(object)
     int ns_deeper() except -1
     void Py_LeaveRecursiveCall()
@@ -486,6 +492,8 @@ cdef class Writer(Step):
     cdef dict constants
     cdef bint held
     cdef Py_ssize_t past_offset, held_offset
+    #: How many members the last one had: a dict that has room for them is not moved while it is filled.
+    cdef Py_ssize_t room
 
     def __cinit__(self, cls, columns, dict constants not None, unset_key, past, envelope, held, world):
         self.unset, self.loaded = world
@@ -501,7 +509,7 @@ cdef class Writer(Step):
         (<Column?> self.columns[index]).part = part
 
     cdef object take(self, object held):
-        cdef dict out = {}
+        cdef dict out = ns_dict(self.room)
         cdef object value, past, made
         cdef list changed = None, lacking = None
         cdef PyObject *slot
@@ -534,6 +542,7 @@ cdef class Writer(Step):
                 else:
                     value = sorted(value)
             PyDict_SetItem(out, column.key, value)
+        self.room = PyDict_Size(out)
         if self.constants:
             out.update(self.constants)
         slot = ns_slot(held, self.past_offset)[0]

@@ -61,7 +61,7 @@ T = TypeVar("T")
 #: What is shown in the place of a secret.
 MASK: Final = "***"
 
-_SECRET_KEY = re.compile(r"pass|secret|token|credential|private|auth|key", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"pass|pwd|secret|token|credential|private|auth|key", re.IGNORECASE)
 
 
 class Field(NamedTuple):
@@ -296,6 +296,10 @@ def per_class(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
 @per_class
 def fields(cls: type[Any]) -> Mapping[str, Field]:
     """The declared fields of a record class, by name, in order."""
+    for attribute in attrs.fields(cls):
+        if Field not in attribute.metadata:
+            text = f"{cls.__name__}.{attribute.name} is no checked field: make the class with novastate.objects.base.value or record"
+            raise TypeError(text)
     return MappingProxyType({attribute.name: attribute.metadata[Field] for attribute in attrs.fields(cls)})
 
 

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from novastate.errors import near
 from novastate.objects.marks import I64, Pattern
+from novastate.objects.past import Box
 from novastate.objects.values import EMPTY, FrozenDict
 
 __all__ = [
@@ -232,7 +233,7 @@ def check_sequence(take: Check) -> Check:
         except ProblemError as problem:
             problem.where = f"[{index}]{problem.where}"
             raise
-        return tuple(taken)
+        return value if value.__class__ is Box else tuple(taken)
 
     return check
 

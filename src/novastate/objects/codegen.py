@@ -60,7 +60,9 @@ class Source:
 def _twin(cls: type[Any]) -> type[Any]:
     """A class whose objects can become *cls*: the same slots, and assignment without checks."""
     metaclass: Any = type(cls)
-    plain: dict[str, Any] = {"__slots__": cls.__slots__, "__hash__": None}
+    plain: dict[str, Any] = {"__hash__": None}
+    if "__slots__" in vars(cls):  # a subclass of a user's own has a dict
+        plain["__slots__"] = cls.__slots__
     plain |= {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     made: type[Any] = metaclass(cls.__name__, cls.__bases__, plain)
     return made

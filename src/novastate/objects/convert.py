@@ -26,8 +26,8 @@ from novastate.objects import codec, schema
 from novastate.objects.base import Field, Record, TypeName, declared, fields, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.json_text import LIMIT, encode, parse
-from novastate.objects.past import LOADED, Past, kept_unknown
-from novastate.objects.steps import Late, Step, thaw, type_of
+from novastate.objects.past import LOADED, Past
+from novastate.objects.steps import Late, Step, kept_unknown, thaw, type_of
 from novastate.objects.values import EMPTY, UNSET
 
 __all__ = ["dumps", "loads", "structure", "subclasses", "unstructure"]
@@ -195,18 +195,22 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
     schema.check_number(cls, data)
     for name in _unset_fields(cls, at, data):
         object.__setattr__(obj, name, UNSET)
-    return _load_past(at, data[_WIRE_KEY]) if _WIRE_KEY in data else LOADED
+    return _load_past(cls, at, data[_WIRE_KEY]) if _WIRE_KEY in data else LOADED
 
 
-def _load_past(at: str, held: Any) -> Past:
+def _load_past(cls: type[Any], at: str, held: Any) -> Past:
     match held:
         case {"version": str(version), "unknown": dict(unknown), **rest} if not rest:
-            from novastate.objects.nova.versions import parse as parse_version  # noqa: PLC0415  (it stands on this file)
+            from novastate.objects.nova.versions import current  # noqa: PLC0415  (it stands on this file)
+            from novastate.objects.nova.versions import parse as parse_version  # noqa: PLC0415  (the same)
 
-            parse_version(version, f"{at}.{_WIRE_KEY}.version")
+            if parse_version(version, f"{at}.{_WIRE_KEY}.version")[0] != parse_version(current(cls.__name__))[0]:
+                raise WireError(f"{at}.{_WIRE_KEY}.version", version, "is of another major version")
             return Past(version=version, unknown=kept_unknown(unknown, f"{at}.{_WIRE_KEY}.unknown"))
         case _:
-            raise WireError(f"{at}.{_WIRE_KEY}", type_of(held), "must hold a version and the fields unknown to us")
+            raise WireError(
+                f"{at}.{_WIRE_KEY}", TypeName(type(held).__name__), "must hold a version and the fields unknown to us"
+            )
 
 
 def _lacking(at: str, required: list[str], obj: Any, data: Mapping[str, Any]) -> None:

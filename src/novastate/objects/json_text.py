@@ -17,8 +17,8 @@ from novastate.objects.base import TypeName
 
 __all__ = ["LIMIT", "encode", "parse"]
 
-#: Bytes that a text may have, unless the caller says otherwise: some 10⁴ instances.
-LIMIT = 64 * 2**20
+#: Bytes that a text may have, unless the caller says otherwise: some three thousand instances.
+LIMIT = 16 * 2**20
 
 
 def encode(data: Any) -> bytes:

@@ -11,13 +11,11 @@ Who reads them: :func:`~novastate.objects.tracking.changes`, and the converters.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from novastate.errors import WireError
-from novastate.objects.checks import ProblemError, check_json
 from novastate.objects.values import EMPTY
 
-__all__ = ["LOADED", "Box", "Past", "kept_unknown"]
+__all__ = ["LOADED", "Box", "Past"]
 
 
 class Past(NamedTuple):
@@ -30,16 +28,9 @@ class Past(NamedTuple):
     #: The fields of that newer version that we do not know, as they came.
     unknown: Mapping[str, Any] = EMPTY
 
-
-def kept_unknown(held: object, at: str) -> Mapping[str, Any]:
-    """The unknown fields of a newer version, frozen; :class:`~novastate.errors.WireError` where they are no JSON, or nested too deep.
-
-    The error does not show what they hold: what we do not know may be a secret.
-    """
-    try:
-        return cast("Mapping[str, Any]", check_json(held))
-    except ProblemError as problem:
-        raise WireError(f"{at}{problem.where}", "***", problem.problem) from None
+    def __repr__(self) -> str:
+        """Without the values of unknown fields: nobody knows which of them are secrets."""
+        return f"Past(changed={set(self.changed)}, version={self.version!r}, unknown={sorted(self.unknown)})"
 
 
 #: The past of nearly all: loaded, unchanged, of a version that we know.

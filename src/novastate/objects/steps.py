@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, Protocol, cast
 from novastate._native.codec import CODEC
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Field, TypeName, prefixed
+from novastate.objects.checks import ProblemError, check_json
 from novastate.objects.kinds import Kind
 from novastate.objects.values import FrozenDict
 
@@ -24,6 +25,7 @@ __all__ = [
     "dump_step",
     "each",
     "items",
+    "kept_unknown",
     "load_field",
     "load_items",
     "load_step",
@@ -218,6 +220,17 @@ def thaw(held: object) -> object:
 
 #: What frozen JSON is nested in.
 _NESTS: Final[frozenset[type[Any]]] = frozenset({FrozenDict, tuple})
+
+
+def kept_unknown(held: object, at: str) -> Mapping[str, Any]:
+    """The unknown fields of a newer version, frozen; :class:`~novastate.errors.WireError` where they are no JSON, or nested too deep.
+
+    The error does not show what they hold: what we do not know may be a secret.
+    """
+    try:
+        return cast("Mapping[str, Any]", check_json(held))
+    except ProblemError as problem:
+        raise WireError(f"{at}{problem.where}", "***", problem.problem) from None
 
 
 def under(error: InvalidField, where: str) -> WireError:

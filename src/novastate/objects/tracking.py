@@ -46,7 +46,8 @@ def changes(obj: Record) -> frozenset[str]:
             name for name, was, value in zip(names, held, now, strict=True) if was is not value and was != value
         )
     found.update(name for name, part in _parts(obj, telling=True) if name not in found and changes(part))
-    return frozenset(found)
+    found.update(name for name in _boxes(cls) if _is_changed_box(getattr(obj, name)))
+    return frozenset(name for name in found if getattr(obj, name, None) is not UNSET)  # what is not there is not told
 
 
 def mark_saved(obj: Record) -> None:
@@ -61,6 +62,15 @@ def mark_saved(obj: Record) -> None:
     object.__setattr__(obj, "_past", past._replace(changed=frozenset()) if past.changed else past)
     if is_mutable(cls):
         object.__setattr__(obj, "_held", tuple(getattr(obj, name) for name in tracked(cls)))
+
+
+@per_class
+def _boxes(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(name for name, field in fields(cls).items() if field.form is Note.BOXED)
+
+
+def _is_changed_box(held: object) -> bool:
+    return isinstance(held, Box) and bool(held.past.changed)
 
 
 class _Holder(NamedTuple):

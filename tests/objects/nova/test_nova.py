@@ -6,19 +6,25 @@ import copy
 import json
 import warnings
 
+import attrs
 import pytest
 
 from novastate.errors import IllegalTransition, NewerVersionWarning, WireError
 from novastate.machines import MIGRATION_MACHINES, VMState
 from novastate.objects import (
     UNSET,
+    Flavor,
     Instance,
+    InstanceDeviceMetadata,
     InstanceList,
     LibvirtLiveMigrateData,
     Migration,
+    ShareMetadata,
     Tag,
     changes,
+    dumps,
     evolve,
+    loads,
     mark_saved,
     nova,
 )
@@ -257,3 +263,66 @@ def test_a_subclass_of_ones_own_goes_as_what_nova_knows_of_it():
         colour: str = "red"
 
     assert nova.dump(OurTag(resource_id="a", tag="b")) == nova.dump(Tag(resource_id="a", tag="b"))
+
+
+def test_a_subclass_without_slots_is_read_too():
+    class Ours(Flavor):
+        pass
+
+    read = loads(Ours, b'{"vcpus":1,"memory_mb":1}')
+    assert type(read) is Ours
+    assert read == Ours(vcpus=1, memory_mb=1)
+    assert nova.dump(read)["nova_object.name"] == "Flavor"
+
+
+def test_a_subclass_that_was_not_made_for_it_is_told_so():
+    @attrs.define(kw_only=True)
+    class Ours(Instance):
+        colour: str = "red"
+
+    with pytest.raises(TypeError, match=r"colour is no checked field"):
+        dumps(Ours(uuid="00001111-0001-4001-8001-00000000f779", flavor=Flavor(vcpus=1, memory_mb=1)))
+
+
+def newer_box():
+    tags = wrap("TagList", "1.9", objects=[], extra=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NewerVersionWarning)
+        return nova.load(wrap("Instance", "2.8", host="a", tags=tags), Instance)
+
+
+def test_what_a_newer_list_says_is_kept_by_what_is_made_of_its_owner():
+    for part in (newer_box(), evolve(newer_box(), host="b"), copy.deepcopy(newer_box())):
+        tags = nova.dump(part)["nova_object.data"]["tags"]
+        assert (tags["nova_object.version"], tags["nova_object.data"]["extra"]) == ("1.9", 7)
+
+
+def test_changes_of_fields_that_went_are_no_reason_to_refuse_an_older_object():
+    older = wrap("InstanceGroup", "1.6", name="g") | {CHANGES: ["metadetails", "name"]}
+    assert changes(nova.load(older)) == {"name"}
+
+
+def test_changes_are_what_the_envelope_tells():
+    tags = wrap("TagList", "1.1", objects=[]) | {CHANGES: ["objects"]}
+    part = nova.load(wrap("Instance", "2.8", host="a", tags=tags) | {CHANGES: ["node"]}, Instance)
+    assert changes(part) == set(nova.dump(part)[CHANGES]) == {"tags"}
+    part.host = UNSET
+    assert changes(part) == set(nova.dump(part)[CHANGES]) == {"tags"}
+
+
+def test_an_inner_object_that_a_release_does_not_have_is_not_sent_to_it():
+    metadata = InstanceDeviceMetadata(devices=[ShareMetadata(share_id="a", tag="b")])
+    with pytest.raises(WireError, match=r"^\$\.devices\[0\]: was no object of Nova 2023.1 yet"):
+        nova.dump(metadata, release="2023.1")
+    assert nova.dump(Tag(resource_id="a", tag="b"), release=27) == nova.dump(
+        Tag(resource_id="a", tag="b"), release="2023.1"
+    )
+
+
+def test_the_text_of_a_payload_is_guarded_as_that_of_an_object():
+    text = nova.dumps(Tag(resource_id="a", tag="b"))
+    assert nova.loads_all(b'[{"tag":' + text + b"}]") == [{"tag": Tag(resource_id="a", tag="b")}]
+    with pytest.raises(WireError, match="given twice"):
+        nova.loads_all(b'{"a":1,"a":2}')
+    with pytest.raises(WireError, match="too long"):
+        nova.loads_all(text, limit=10)

@@ -22,11 +22,11 @@ from novastate.objects.json_text import LIMIT, encode, parse
 from novastate.objects.nova.backport import backport
 from novastate.objects.nova.envelope import CHANGES, DATA, NAME, VERSION, name_of
 from novastate.objects.nova.profile import class_of, dumper, loader
-from novastate.objects.nova.versions import CURRENT, current, manifest, releases
+from novastate.objects.nova.versions import CURRENT, current, manifest, release_versions, releases
 from novastate.objects.nova.versions import parse as _parse_version
 from novastate.objects.steps import Step, under
 
-__all__ = ["current", "dump", "dump_all", "dumps", "load", "load_all", "loads", "manifest", "releases"]
+__all__ = ["current", "dump", "dump_all", "dumps", "load", "load_all", "loads", "loads_all", "manifest", "releases"]
 
 
 R = TypeVar("R", bound=Record)
@@ -73,6 +73,7 @@ def dump(
         from novastate.objects.nova.versions import manifest as manifest_of  # noqa: PLC0415  (a parameter has its name)
 
         manifest = {**manifest_of(type(obj).__name__, release=release), **(manifest or {})}
+        _in_release(made, release, "$")
     if version is None and manifest is not None:
         version = manifest.get(type(obj).__name__)
     if version is None and manifest is None:
@@ -110,6 +111,11 @@ def _load_all(part: Any, at: str, depth: int = 100) -> Any:
         raise under(error, at) from None
 
 
+def loads_all(data: bytes | str, *, limit: int = LIMIT) -> Any:
+    """What the JSON text *data* of at most *limit* bytes says, with objects in the place of envelopes: see :func:`load_all`."""
+    return load_all(parse(data, limit))
+
+
 def dump_all(payload: Any, *, manifest: Mapping[str, str] | None = None, release: str | None = None) -> Any:
     """*payload*, dicts, lists and scalars with objects in it, with the envelope in the place of each: see :func:`dump`."""
     if isinstance(payload, Record):
@@ -137,6 +143,20 @@ def dumps(
 ) -> bytes:
     """*obj* in an envelope, as JSON in UTF-8; see :func:`dump`."""
     return encode(dump(obj, version, manifest=manifest, release=release))
+
+
+def _in_release(part: Any, release: str, at: str) -> None:
+    """Refuses an object within that *release* did not have: no manifest names it."""
+    if isinstance(part, list):
+        elements: list[Any] = part
+        for index, element in enumerate(elements):
+            _in_release(element, release, f"{at}[{index}]")
+    elif isinstance(part, dict) and NAME in part:
+        members: dict[str, Any] = part
+        if members[NAME] not in release_versions(release):
+            raise WireError(at, members[NAME], f"was no object of Nova {release} yet")
+        for name, held in members[DATA].items():
+            _in_release(held, release, f"{at}.{name}")
 
 
 def _known(primitive: Any) -> Any:

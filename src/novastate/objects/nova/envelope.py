@@ -18,8 +18,8 @@ from novastate.errors import NewerVersionWarning, WireError, near
 from novastate.objects.base import TypeName
 from novastate.objects.nova.upgrade import upgrade
 from novastate.objects.nova.versions import current, parse
-from novastate.objects.past import LOADED, Past, kept_unknown
-from novastate.objects.steps import type_of
+from novastate.objects.past import LOADED, Past
+from novastate.objects.steps import kept_unknown, type_of
 from novastate.objects.values import EMPTY
 
 __all__ = ["CHANGES", "DATA", "NAME", "NAMESPACE", "NOVA", "VERSION", "name_of", "opened"]
@@ -77,7 +77,10 @@ def opened(name: str, at: str, known: Collection[str], envelope: object) -> tupl
         unknown = kept_unknown({field: held for field, held in data.items() if field not in known}, at)
         data = {field: held for field, held in cast("dict[str, Any]", data).items() if field in known}
         _warn(name, version, unknown)
-    changed = _changed(at, members[CHANGES], known, unknown) if CHANGES in members else frozenset[str]()
+    names = members.get(CHANGES, [])
+    if given < ours and isinstance(names, list):  # fields that went meanwhile may be among them
+        names = [name for name in names if not isinstance(name, str) or name in known]
+    changed = _changed(at, names, known, unknown) if names else frozenset[str]()
     if not changed and not version:
         return cast("dict[str, Any]", data), LOADED
     return cast("dict[str, Any]", data), Past(changed, version, unknown)

@@ -236,7 +236,7 @@ def release_versions(release: str) -> dict[str, str]:
     """
     from novastate.objects.nova.release_table import NUMBERS, RELEASES  # noqa: PLC0415  (read when asked for)
 
-    wanted = NUMBERS.get(release, release.lower())
+    wanted = NUMBERS.get(str(release), str(release).lower())
     if wanted not in RELEASES:
         raise UnknownName("release of Nova", release, (*RELEASES, *NUMBERS))
     spoken = dict(CURRENT)
