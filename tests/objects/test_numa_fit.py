@@ -372,3 +372,13 @@ def test_a_guest_that_gives_up_its_place_keeps_what_it_wants():
     again = unplace(placed)
     assert [(one.id, one.cpu_pinning_raw) for one in again.cells] == [(-1, {}), (-1, {})]
     assert [one.pcpuset for one in again.cells] == [one.pcpuset for one in wanted.cells]
+
+
+def test_devices_that_are_nowhere_are_missed_before_cells_are_arranged():
+    twenty = NUMATopology(
+        cells=[NUMACell(id=n, cpuset={n}, pcpuset=set(), memory=64, siblings=[{n}]) for n in range(20)]
+    )
+    ten = InstanceNUMATopology(cells=[InstanceNUMACell(id=n, cpuset={n}, memory=1) for n in range(10)])
+    wish = InstancePCIRequests(requests=[InstancePCIRequest(count=1, spec=[{"vendor_id": "10de"}])])
+    reasons = why_not(twenty, ten, pools=(), requests=wish)
+    assert len(reasons) == 1  # among 184,756 choices of cells there would be as many

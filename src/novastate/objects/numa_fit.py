@@ -108,6 +108,9 @@ class _Search:
             judged = [self.pair(guest, place) for place in range(there)]
             if all(isinstance(found, str) for found in judged):
                 return tuple(self.reasons(guest))
+        hopeless = self.lacks_devices(())  # then no arrangement helps, and there may be very many
+        if hopeless:
+            return (hopeless,)
         chosen = self.arrange(())
         if chosen is None:
             return tuple([reason for guest in range(needed) for reason in self.reasons(guest)] + list(self.sets))
@@ -150,12 +153,17 @@ class _Search:
         self.vain.add(frozenset(places))
         return None
 
+    def lacks_devices(self, cells: Sequence[InstanceNUMACell]) -> str | None:
+        """Why the host's PCI devices do not do, near these cells; with none, wherever they are."""
+        if not (self.requests and self.requests.requests) or self.pools is None:
+            return None
+        return pci_why_not(self.pools, self.requests, cells, host=self.host, providers=self.providers)
+
     def refuses(self, cells: Sequence[InstanceNUMACell], hosts: Sequence[NUMACell]) -> str | None:
         """Why the chosen cells cannot serve: their PCI devices or networks."""
-        if self.requests and self.requests.requests and self.pools is not None:
-            problem = pci_why_not(self.pools, self.requests, cells, host=self.host, providers=self.providers)
-            if problem:
-                return problem
+        problem = self.lacks_devices(cells)
+        if problem:
+            return problem
         wanted = self.limits.network_metadata if self.limits else None
         return _networks(self.host, hosts, wanted) if wanted else None
 
