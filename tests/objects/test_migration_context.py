@@ -100,3 +100,8 @@ def test_devices_are_matched_by_their_request():
     assert pci_mapping(swapped) == {old[0].address: new[0], old[1].address: new[1]}
     assert pci_mapping(swapped, revert=True) == {new[0].address: old[0], new[1].address: old[1]}
     assert pci_mapping(context(old_pci_devices=None)) == {}
+
+
+@pytest.mark.parametrize("step", [apply, revert])
+def test_a_step_without_a_context_says_that_it_did_nothing(step):
+    assert step(instance(migration_context=None)) is False

@@ -382,3 +382,9 @@ def test_devices_that_are_nowhere_are_missed_before_cells_are_arranged():
     wish = InstancePCIRequests(requests=[InstancePCIRequest(count=1, spec=[{"vendor_id": "10de"}])])
     reasons = why_not(twenty, ten, pools=(), requests=wish)
     assert len(reasons) == 1  # among 184,756 choices of cells there would be as many
+
+
+def test_where_no_two_threads_are_free_together_each_core_gives_one():
+    cores = NUMATopology(cells=[NUMACell(id=0, pcpuset={0, 8, 1, 2}, siblings=[{0, 8}, {1}, {2}], memory=64)])
+    three = InstanceNUMATopology(cells=[InstanceNUMACell(id=0, pcpuset={0, 1, 2}, cpu_policy="dedicated", memory=1)])
+    assert fit(cores, three).cells[0].cpu_pinning_raw == {"0": 0, "1": 1, "2": 2}

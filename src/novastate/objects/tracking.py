@@ -8,6 +8,7 @@ Rules of this file:
 3. A value never changes; one that :func:`~novastate.objects.evolve` made of a loaded one counts the fields that differ.
 4. What was loaded as changed (Nova says so in its envelope) stays changed until it is saved.
 5. A field has changed when an object in it has, but for the objects of a plain list (not of a TagList or its like): as in Nova.
+6. A field that is UNSET has no change: it is told to nobody.
 
 After Nova's ``obj_what_changed``, except for 2: there, setting a field to the value that it has is a change too.
 """
