@@ -7,7 +7,18 @@ from hypothesis import given
 
 import numa_cases as cases
 from novastate.errors import InvalidField, WireError
-from novastate.objects import ComputeNode, InstanceNUMACell, NUMACell, NUMAPagesTopology, NUMATopology
+from novastate.objects import (
+    UNSET,
+    ComputeNode,
+    InstanceNUMACell,
+    InstanceNUMATopology,
+    NUMACell,
+    NUMAPagesTopology,
+    NUMATopology,
+    evolve,
+    numa_fit,
+    numa_usage,
+)
 from novastate.objects.host_numa import set_topology, topology_of
 
 CELL = NUMACell(
@@ -115,3 +126,11 @@ def test_a_node_without_a_topology_has_none():
 def test_a_text_that_is_no_topology_is_refused(text):
     with pytest.raises(WireError):
         topology_of(node(numa_topology=text))
+
+
+def test_a_host_of_which_a_part_was_never_loaded_is_refused_by_its_field():
+    host = NUMATopology(cells=[evolve(NUMACell(id=0, cpuset={0}, memory=64), mempages=UNSET)])
+    guest = InstanceNUMATopology(cells=[InstanceNUMACell(id=0, cpuset={0}, memory=1)])
+    for ask in (numa_fit.fit, numa_fit.why_not, numa_usage.use, numa_usage.free):
+        with pytest.raises(InvalidField, match=r"numa_topology\.cells\[0\]\.mempages: was never loaded"):
+            ask(host, guest)

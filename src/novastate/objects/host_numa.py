@@ -11,7 +11,7 @@ Rules of this file:
 from collections.abc import Sequence, Set
 
 from novastate.errors import InvalidField, WireError
-from novastate.objects.base import Record, TypeName, value
+from novastate.objects.base import Record, TypeName, unset, value
 from novastate.objects.compute_node import ComputeNode
 from novastate.objects.marks import Count
 from novastate.objects.topology import NetworkMetadata
@@ -122,6 +122,16 @@ class NUMATopology(Record):
     """The NUMA cells of a host. Nova's NUMATopology 1.2."""
 
     cells: Sequence[NUMACell] = ()
+
+    @property
+    def whole_cells(self) -> Sequence[NUMACell]:
+        """Its cells. Raises :class:`~novastate.errors.InvalidField` where a part of one was never loaded."""
+        for index, cell in enumerate(self.cells):
+            for name in unset(cell):
+                if name != "network_metadata":
+                    text = "was never loaded: nobody can tell what fits on the cell"
+                    raise InvalidField(f"numa_topology.cells[{index}].{name}", UNSET, text)
+        return self.cells
 
     @property
     def has_threads(self) -> bool:

@@ -98,7 +98,7 @@ class _Search:
 
     def run(self) -> InstanceNUMATopology | tuple[str, ...]:
         """The guest as it lies on the host, or why it does not."""
-        needed, there = len(self.instance.cells), len(self.host.cells)
+        needed, there = len(self.instance.cells), len(self.host.whole_cells)
         if not needed:
             return ("the guest has no NUMA cells",)
         if there < needed:

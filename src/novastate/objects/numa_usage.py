@@ -35,7 +35,7 @@ def unplace(instance: InstanceNUMATopology) -> InstanceNUMATopology:
 
 def _count(host: NUMATopology, instance: InstanceNUMATopology, sign: int) -> NUMATopology:
     cells: list[NUMACell] = []
-    for held in host.cells:
+    for held in host.whole_cells:
         cell = held
         for guest in instance.cells:
             if guest.id == held.id:
