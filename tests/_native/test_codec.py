@@ -35,7 +35,6 @@ from novastate.testing import strategies
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::novastate.errors.NewerVersionWarning"),
-    pytest.mark.skipif(CODEC is None, reason="the compiled codec is not installed here"),
 ]
 
 #: What is kept for each class, and by what it is kept.
