@@ -148,6 +148,8 @@ def test_half_a_flavor_is_refused(lacking):
 
 
 def test_the_extra_specs_of_numa_cells_come_back_with_their_values():
-    small = Flavor(vcpus=1, memory_mb=64, extra_specs={"hw:numa_mem.0": "512", "hw:numa_cpus.0": "0-1", "quota:cpu": "1"})
+    small = Flavor(
+        vcpus=1, memory_mb=64, extra_specs={"hw:numa_mem.0": "512", "hw:numa_cpus.0": "0-1", "quota:cpu": "1"}
+    )
     saved = save_flavor_info({}, small, "new_")
     assert extract_flavor_info(saved, "new_").extra_specs == {"hw:numa_mem.0": "512", "hw:numa_cpus.0": "0-1"}
