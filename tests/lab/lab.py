@@ -42,7 +42,8 @@ LINK = "link0"
 IMAGES = Path("/var/lib/libvirt/images")
 SMALL = Path("/var/lib/libvirt/small")
 SERIAL = Path("/var/log/libvirt/serial")
-HEARTBEAT = re.compile(r"^HB (seq=\d+ .*)\n", re.MULTILINE)
+#: A whole line: a guest that is reset writes the next one into the middle of its last.
+HEARTBEAT = re.compile(r"^HB (seq=\d+(?: \w+=\d+(?:\.\d+)?)+)\n", re.MULTILINE)
 
 #: On a machine with much to do, or after a pause, a guest's kernel would complain of the time that it lost.
 QUIET = "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
