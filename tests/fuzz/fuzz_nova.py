@@ -15,4 +15,4 @@ if __name__ == "__main__":
     from fuzz import laws
     from novastate.objects import nova
 
-    harness.run("nova", lambda data: laws.wire(lambda: nova.loads(data)), laws.of_nova())
+    harness.run("nova", lambda data: laws.wire(lambda: nova.loads(data), data), laws.of_nova())

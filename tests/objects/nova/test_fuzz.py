@@ -42,12 +42,13 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_taken_or_refused(held):
-    laws.wire(lambda: nova.load(held))
+    laws.wire(lambda: nova.load(held), held)
 
 
 @given(st.sampled_from(sorted(CURRENT)), st.dictionaries(st.sampled_from(laws.words()), JSON, max_size=6))
 def test_any_data_of_any_object_are_taken_or_refused(name, data):
-    laws.wire(lambda: nova.load(laws.envelope(name, CURRENT[name], data)))
+    held = laws.envelope(name, CURRENT[name], data)
+    laws.wire(lambda: nova.load(held), held)
 
 
 @given(st.sampled_from(sorted(declared())), JSON)
@@ -66,7 +67,7 @@ def test_any_text_is_taken_or_refused(text):
 def test_a_damaged_primitive_is_taken_or_refused(seed, random, times):
     held = mutated(random, SEEDS[seed], times)
     text = json.dumps(held)
-    made = laws.wire(lambda: nova.load(held))
+    made = laws.wire(lambda: nova.load(held), held)
     assert json.dumps(held) == text, "what is read is left as it is"
     if made is not None and not any(
         isinstance(part[key], int) and abs(part[key]) >= 2**63 for part, key in places([held])
@@ -78,7 +79,8 @@ def test_a_damaged_primitive_is_taken_or_refused(seed, random, times):
 @given(data=st.data(), random=st.randoms(use_true_random=False))
 def test_a_damaged_object_of_any_class_is_taken_or_refused(name, data, random):
     whole = data.draw(strategies.records(declared()[name], partial=True))
-    laws.wire(lambda: nova.load(mutated(random, json.loads(nova.dumps(whole)))))
+    held = mutated(random, json.loads(nova.dumps(whole)))
+    laws.wire(lambda: nova.load(held), held)
     plain = json.loads(objects.dumps(whole))
     laws.plain(lambda: structure(declared()[name], mutated(random, plain)))
 
@@ -95,7 +97,7 @@ def test_every_member_is_missed_and_every_value_is_refused_by_its_path(seed):
                 del into[key]
             else:
                 into[key] = random.choice(([[[]]], {"": [None]}, 2**70, "\ud800", 0.5))
-            laws.wire(lambda held=held: nova.load(held))
+            laws.wire(lambda held=held: nova.load(held), held)
 
 
 class Text(str):

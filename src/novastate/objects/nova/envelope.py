@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from novastate.errors import NewerVersionWarning, WireError, near
 from novastate.objects.base import TypeName
+from novastate.objects.nova.history import HISTORY
 from novastate.objects.nova.upgrade import upgrade
 from novastate.objects.nova.versions import current, parse
 from novastate.objects.past import LOADED, Past
@@ -77,10 +78,8 @@ def opened(name: str, at: str, known: Collection[str], envelope: object) -> tupl
         unknown = kept_unknown({field: held for field, held in data.items() if field not in known}, at)
         data = {field: held for field, held in cast("dict[str, Any]", data).items() if field in known}
         _warn(name, version, unknown)
-    names = members.get(CHANGES, [])
-    if given < ours and isinstance(names, list):  # fields that went meanwhile may be among them
-        names = [name for name in names if not isinstance(name, str) or name in known]
-    changed = _changed(at, names, known, unknown) if names else frozenset[str]()
+    gone = _gone(name) if given < ours else frozenset[str]()
+    changed = _changed(at, members[CHANGES], known, unknown, gone) if CHANGES in members else frozenset[str]()
     if not changed and not version:
         return cast("dict[str, Any]", data), LOADED
     return cast("dict[str, Any]", data), Past(changed, version, unknown)
@@ -100,11 +99,18 @@ def _warn(name: str, version: str, unknown: Iterable[str]) -> None:
     warnings.warn_explicit(text, NewerVersionWarning, __file__, 0, __name__, _WARNED)
 
 
-def _changed(at: str, names: object, known: Collection[str], unknown: Collection[str]) -> frozenset[str]:
+def _changed(
+    at: str, names: object, known: Collection[str], unknown: Collection[str], gone: frozenset[str]
+) -> frozenset[str]:
     if not isinstance(names, list):
         raise WireError(f"{at}.{CHANGES}", type_of(names), "must be a list of field names")
     given: list[Any] = names
     for name in given:
-        if not isinstance(name, str) or (name not in known and name not in unknown):
+        if not isinstance(name, str) or (name not in known and name not in unknown and name not in gone):
             raise WireError(f"{at}.{CHANGES}", type_of(name), "names no field of it", near(type_of(name), known))
-    return frozenset(given)
+    return frozenset(given) - gone if gone else frozenset(given)
+
+
+def _gone(name: str) -> frozenset[str]:
+    """The fields that *name* had in an older version, and has no more."""
+    return frozenset(field for step in HISTORY.get(name, ()) for field in step.removes)
