@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
 # The real Nova that tests/nova compares with; NOVASTATE_NOVA_VENV names an environment that has it already.
 NOVA := build/nova-venv
 NOVA_PYTHON := $(or $(NOVASTATE_NOVA_VENV),$(NOVA))/bin/python
-KERNELS := $(wildcard src/novastate/_native/*.pyx src/novastate/_native/*.[ch])
+KERNELS := $(wildcard src/novastate/_native/*.px[yi] src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
 .PHONY: demo test bench bench-lab bench-objects lab test-nova nova-venv fuzz fuzzer nightly docs lint system-deps clean setup build
 

@@ -1,4 +1,4 @@
-# The tables are tuples, told in _codec.pyx.
+# The tables are tuples, told in codec_read.pxi and codec_write.pxi.
 
 from collections.abc import Callable, Sequence
 from typing import Any
