@@ -19,6 +19,7 @@ from novastate.errors import InvalidField
 from novastate.objects.base import fields, is_mutable, per_class, tracked
 from novastate.objects.checks import is_ip
 from novastate.objects.marks import I64, Ip, Pattern
+from novastate.objects.members import CHANGES, DATA, NAME, NAMESPACE, VERSION
 from novastate.objects.past import LOADED
 from novastate.objects.steps import Step, bind
 from novastate.objects.values import EMPTY, UNSET
@@ -102,9 +103,9 @@ def _open(source: Source, reading: "Reading") -> None:
         name, namespace, version = reading.envelope
         source.add(f"""\
     if (
-        p.__class__ is dict and len(p) == 4 and p.get("nova_object.version") == {version!r}
-        and p.get("nova_object.name") == {name!r} and p.get("nova_object.namespace") == {namespace!r}
-        and (d := p.get("nova_object.data")).__class__ is dict
+        p.__class__ is dict and len(p) == 4 and p.get({VERSION!r}) == {version!r}
+        and p.get({NAME!r}) == {name!r} and p.get({NAMESPACE!r}) == {namespace!r}
+        and (d := p.get({DATA!r})).__class__ is dict
     ): past = LOADED
     else: d, past = opening(p)""")
     if reading.prepare:
@@ -206,14 +207,13 @@ def writer(cls: type[Any], writing: "Writing") -> Step:
     source.names.update(LOADED=LOADED, told=told, differing=_differing, keys=tuple(row.key for row in writing.rows))
     source.add(f"""\
     made = {{
-        "nova_object.name": {name!r}, "nova_object.namespace": {namespace!r}, "nova_object.version": {version!r},
-        "nova_object.data": out,
+        {NAME!r}: {name!r}, {NAMESPACE!r}: {namespace!r}, {VERSION!r}: {version!r}, {DATA!r}: out,
     }}
     if past is not LOADED: c = told(made, past, c)""")
     if is_mutable(cls):
         now = "".join(f"f{index}, " for index in range(len(writing.rows)))
         source.add(f"    if past is not None and ({now}) != o._held: c = differing(keys, ({now}), o._held, c)")
-    source.add("    if c: made['nova_object.changes'] = c\n    return made")
+    source.add(f"    if c: made[{CHANGES!r}] = c\n    return made")
     return source.compiled("write")
 
 
@@ -232,9 +232,9 @@ def _dump_row(source: Source, f: str, index: int, row: "Row", writing: "Writing"
         lines.append(f"    p = {put} = s{index}({f}){none}")
     match writing.inner(row):
         case 1:
-            lines.append(f"    if p is not None and 'nova_object.changes' in p: c.append({row.key!r})")
+            lines.append(f"    if p is not None and {CHANGES!r} in p: c.append({row.key!r})")
         case 2:
-            lines.append(f"    if any('nova_object.changes' in each for each in p): c.append({row.key!r})")
+            lines.append(f"    if any({CHANGES!r} in each for each in p): c.append({row.key!r})")
         case _:
             pass
     if writing.lacks(row.field):

@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Record)
 #: What converts an inner record of this class.
 Inner = Callable[[type[Any]], Step]
 
-_UNSET_KEY, _TYPE_KEY, _WIRE_KEY = "$unset", "$type", "$wire"
+_UNSET_KEY, TYPE_KEY, _WIRE_KEY = "$unset", "$type", "$wire"
 _OURS = frozenset({_UNSET_KEY, _WIRE_KEY, schema.KEY})
 
 
@@ -80,28 +80,28 @@ def structure(cls: type[R], data: object) -> R:
 
 @per_class
 def _plain_dumper(cls: type[Any]) -> Step:
-    return _dumper(cls, _Plain(_plain_loader, _plain_dumper))
+    return dumper(cls, Plain(_plain_loader, _plain_dumper))
 
 
 @per_class
 def _plain_loader(cls: type[Any]) -> Step:
-    return _loader(cls, _Plain(_plain_loader, _plain_dumper))
+    return loader(cls, Plain(_plain_loader, _plain_dumper))
 
 
 # --- the format
 
 
-class _Plain(NamedTuple):
+class Plain(NamedTuple):
     """Plain JSON, as a :class:`~novastate.objects.steps.Profile`; inner records by *loader* and *dumper*."""
 
     loader: Inner
     dumper: Inner
 
     def load_record(self, cls: type[Any], polymorphic: bool) -> Step:
-        return functools.partial(_load_any, cls, self.loader) if polymorphic else Late(self.loader, cls)
+        return functools.partial(load_any, cls, self.loader) if polymorphic else Late(self.loader, cls)
 
     def dump_record(self, cls: type[Any], polymorphic: bool) -> Step:
-        return functools.partial(_dump_any, cls, self.dumper) if polymorphic else Late(self.dumper, cls)
+        return functools.partial(dump_any, cls, self.dumper) if polymorphic else Late(self.dumper, cls)
 
     @property
     def load_form(self) -> None:
@@ -125,7 +125,7 @@ class _Plain(NamedTuple):
 # --- out
 
 
-def _dumper(cls: type[Any], plain: _Plain) -> Step:
+def dumper(cls: type[Any], plain: Plain) -> Step:
     number = schema.number(cls)
     return codec.writer(
         cls,
@@ -148,16 +148,16 @@ def _dump_past(past: Past) -> dict[str, Any]:
     return {"version": past.version, "unknown": thaw(past.unknown)}
 
 
-def _dump_any(base: type[Any], inner: Inner, held: Any) -> dict[str, Any]:
+def dump_any(base: type[Any], inner: Inner, held: Any) -> dict[str, Any]:
     cls = type(held)
     out = cast("dict[str, Any]", inner(cls)(held))
-    return out if cls is base else {_TYPE_KEY: cls.__name__, **out}
+    return out if cls is base else {TYPE_KEY: cls.__name__, **out}
 
 
 # --- in
 
 
-def _loader(cls: type[Any], plain: _Plain) -> Step:
+def loader(cls: type[Any], plain: Plain) -> Step:
     table = codec.rows(cls, plain, lambda field: field.name)
     required = [row.field.name for row in table if row.field.required]
     changed = schema.number(cls) > 1  # then the number is among the members
@@ -190,7 +190,7 @@ def _surplus(cls: type[Any], obj: Any, data: Mapping[str, Any]) -> Past:
     for key in data:
         if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (not every dict comes from JSON)
             raise WireError(at, type_of(key), "has a member whose name is no text")
-        if key not in table and key not in _OURS and not (key == _TYPE_KEY and data[key] == cls.__name__):
+        if key not in table and key not in _OURS and not (key == TYPE_KEY and data[key] == cls.__name__):
             raise _unknown(cls, at, key)
     schema.check_number(cls, data)
     for name in _unset_fields(cls, at, data):
@@ -235,14 +235,14 @@ def _unset_fields(cls: type[Any], at: str, data: Mapping[str, Any]) -> list[str]
     return names
 
 
-def _load_any(base: Any, inner: Inner, held: Any) -> Any:
-    if not isinstance(held, dict) or _TYPE_KEY not in held:
+def load_any(base: Any, inner: Inner, held: Any) -> Any:
+    if not isinstance(held, dict) or TYPE_KEY not in held:
         return inner(base)(held)
     named = cast("dict[str, Any]", held)
     known = subclasses(base)
-    name = named[_TYPE_KEY]
+    name = named[TYPE_KEY]
     if not isinstance(name, str) or name not in known:
-        raise WireError(f"{root(base)}.{_TYPE_KEY}", type_of(name), "is no such class", known)
+        raise WireError(f"{root(base)}.{TYPE_KEY}", type_of(name), "is no such class", known)
     return inner(known[name])(held)
 
 

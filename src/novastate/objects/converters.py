@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from novastate.errors import InvalidField, WireError
 from novastate.objects.base import Record, TypeName
-from novastate.objects.convert import _TYPE_KEY, _dump_any, _dumper, _load_any, _loader, _Plain
+from novastate.objects.convert import TYPE_KEY, Plain, dump_any, dumper, load_any, loader
 from novastate.objects.steps import Step, type_of, under
 
 if TYPE_CHECKING:
@@ -63,23 +63,23 @@ def _is_record(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, Record)
 
 
-def _plain(around: "BaseConverter") -> _Plain:
+def _plain(around: "BaseConverter") -> Plain:
     """The plain form, with the hooks of *around* for the records within."""
 
     def inner(part: type[Any]) -> Step:
         hook = around.get_structure_hook(part)
         return lambda data: hook(data, part)
 
-    return _Plain(inner, around.get_unstructure_hook)
+    return Plain(inner, around.get_unstructure_hook)
 
 
 def _load_hook(cls: type[Any], around: "BaseConverter") -> Callable[[Any, Any], Any]:
     name, plain = cls.__name__, _plain(around)
-    exact = _nameless if cls is Record else _loader(cls, plain)
+    exact = _nameless if cls is Record else loader(cls, plain)
 
     def load(data: Any, _: Any) -> Any:
-        if isinstance(data, dict) and data.get(_TYPE_KEY, name) != name:
-            return _load_any(cls, plain.loader, data)
+        if isinstance(data, dict) and data.get(TYPE_KEY, name) != name:
+            return load_any(cls, plain.loader, data)
         return exact(data)
 
     return load
@@ -87,12 +87,12 @@ def _load_hook(cls: type[Any], around: "BaseConverter") -> Callable[[Any, Any], 
 
 def _dump_hook(cls: type[Any], around: "BaseConverter") -> Step:
     plain = _plain(around)
-    exact = _no_record if cls is Record else _dumper(cls, plain)
+    exact = _no_record if cls is Record else dumper(cls, plain)
 
     def dump(held: Any) -> Any:
         if held.__class__ is cls or not isinstance(held, cls):
             return exact(held)
-        return _dump_any(cls, plain.dumper, held)
+        return dump_any(cls, plain.dumper, held)
 
     return dump
 
@@ -100,7 +100,7 @@ def _dump_hook(cls: type[Any], around: "BaseConverter") -> Step:
 def _nameless(data: object) -> Any:
     if not isinstance(data, dict):
         raise WireError("record", type_of(data), "must be an object")
-    raise WireError(f"record.{_TYPE_KEY}", TypeName("nothing"), "must name the class of the record")
+    raise WireError(f"record.{TYPE_KEY}", TypeName("nothing"), "must name the class of the record")
 
 
 def _no_record(held: object) -> Any:

@@ -19,8 +19,9 @@ from typing import Any, TypeVar, cast, overload
 from novastate.errors import WireError
 from novastate.objects.base import Record, TypeName, fields
 from novastate.objects.json_text import LIMIT, encode, parse
+from novastate.objects.members import CHANGES, DATA, NAME, VERSION
 from novastate.objects.nova.backport import backport
-from novastate.objects.nova.envelope import CHANGES, DATA, NAME, VERSION, name_of
+from novastate.objects.nova.envelope import name_of
 from novastate.objects.nova.profile import class_of, dumper, loader
 from novastate.objects.nova.versions import CURRENT, current, manifest, release_versions, releases
 from novastate.objects.nova.versions import parse as _parse_version

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from novastate.errors import WireError, near
+from novastate.objects.members import CHANGES, DATA, NAME, VERSION
 from novastate.objects.nova.backport_rules import RULES, SEALED
 from novastate.objects.nova.history import HISTORY, Step
 from novastate.objects.nova.tree import BOX, copied, edges
@@ -27,11 +28,6 @@ from novastate.objects.nova.versions import CURRENT, parse
 from novastate.objects.nova.versions import manifest as present
 
 __all__ = ["backport"]
-
-_NAME: Final = "nova_object.name"
-_VERSION: Final = "nova_object.version"
-_DATA: Final = "nova_object.data"
-_CHANGES: Final = "nova_object.changes"
 
 
 def backport(primitive: Mapping[str, Any], version: str, manifest: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def backport(primitive: Mapping[str, Any], version: str, manifest: Mapping[str, 
     target = parse(version, "version")
     _same_major(root.name, target, version, "version")
     if target > root.version:
-        raise WireError("version", version, f"is newer than what {root.name} has, {root.envelope[_VERSION]}")
+        raise WireError("version", version, f"is newer than what {root.name} has, {root.envelope[VERSION]}")
     if manifest is None:
         if target == root.version:
             return root.envelope
@@ -81,30 +77,28 @@ class _Opened(NamedTuple):
 def _opened(envelope: object, at: str) -> _Opened:
     if not isinstance(envelope, dict):
         raise WireError(at, type(envelope).__name__, "must be an object of Nova")
-    name, data = envelope.get(_NAME), envelope.get(_DATA)
+    name, data = envelope.get(NAME), envelope.get(DATA)
     if not isinstance(name, str) or name not in CURRENT:
         shown = name[:80] if isinstance(name, str) else type(name).__name__
-        raise WireError(f"{at}.{_NAME}", shown, "is no object of Nova", near(shown, CURRENT))
+        raise WireError(f"{at}.{NAME}", shown, "is no object of Nova", near(shown, CURRENT))
     if not isinstance(data, dict):
-        raise WireError(f"{at}.{_DATA}", type(data).__name__, "must be an object")
-    version = parse(envelope.get(_VERSION), f"{at}.{_VERSION}")
-    _same_major(name, version, envelope[_VERSION], f"{at}.{_VERSION}")
+        raise WireError(f"{at}.{DATA}", type(data).__name__, "must be an object")
+    version = parse(envelope.get(VERSION), f"{at}.{VERSION}")
+    _same_major(name, version, envelope[VERSION], f"{at}.{VERSION}")
     if version > parse(CURRENT[name]):
         newest = CURRENT[name]
-        raise WireError(
-            f"{at}.{_VERSION}", envelope[_VERSION], f"cannot be brought back: {name} is known up to {newest}"
-        )
+        raise WireError(f"{at}.{VERSION}", envelope[VERSION], f"cannot be brought back: {name} is known up to {newest}")
     return _Opened(cast("dict[str, Any]", envelope), name, version, cast("dict[str, Any]", data), at)
 
 
 def _keep_changes(opened: _Opened) -> None:
     """Leaves in ``changes`` what is left in the data; where that is nothing, leaves them out."""
-    changes = opened.envelope.pop(_CHANGES, [])
+    changes = opened.envelope.pop(CHANGES, [])
     if not isinstance(changes, list) or not all(isinstance(field, str) for field in changes):
-        raise WireError(f"{opened.at}.{_CHANGES}", type(changes).__name__, "must be a list of field names")
+        raise WireError(f"{opened.at}.{CHANGES}", type(changes).__name__, "must be a list of field names")
     left = [field for field in changes if field in opened.data]
     if left:
-        opened.envelope[_CHANGES] = left
+        opened.envelope[CHANGES] = left
 
 
 def _same_major(name: str, version: tuple[int, int], text: str, at: str) -> None:
@@ -127,7 +121,7 @@ def _bring(opened: _Opened, version: str, manifest: Mapping[str, str]) -> None:
         if target < came:
             for field in step.adds:
                 opened.data.pop(field, None)
-    opened.envelope[_VERSION] = version
+    opened.envelope[VERSION] = version
 
 
 @cache

@@ -12,10 +12,11 @@ Rules of this file:
 import warnings
 from collections.abc import Collection, Iterable
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from novastate.errors import NewerVersionWarning, WireError, near
 from novastate.objects.base import TypeName
+from novastate.objects.members import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION
 from novastate.objects.nova.history import HISTORY
 from novastate.objects.nova.upgrade import upgrade
 from novastate.objects.nova.versions import current, parse
@@ -23,15 +24,7 @@ from novastate.objects.past import LOADED, Past
 from novastate.objects.steps import kept_unknown, type_of
 from novastate.objects.values import EMPTY
 
-__all__ = ["CHANGES", "DATA", "NAME", "NAMESPACE", "NOVA", "VERSION", "name_of", "opened"]
-
-NAME: Final = "nova_object.name"
-NAMESPACE: Final = "nova_object.namespace"
-VERSION: Final = "nova_object.version"
-DATA: Final = "nova_object.data"
-CHANGES: Final = "nova_object.changes"
-#: The one namespace.
-NOVA: Final = "nova"
+__all__ = ["name_of", "opened"]
 
 _NEEDED = (NAME, NAMESPACE, VERSION, DATA)
 

@@ -21,8 +21,9 @@ from novastate.objects.base import Field, Record, per_class, root
 from novastate.objects.checks import ProblemError, check_datetime
 from novastate.objects.convert import subclasses
 from novastate.objects.marks import Note
+from novastate.objects.members import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION
 from novastate.objects.nova import network_text
-from novastate.objects.nova.envelope import CHANGES, DATA, NAME, NAMESPACE, NOVA, VERSION, name_of, opened
+from novastate.objects.nova.envelope import name_of, opened
 from novastate.objects.nova.versions import CURRENT, current
 from novastate.objects.nova.versions import parse as parse_version
 from novastate.objects.past import LOADED, Box, Past
