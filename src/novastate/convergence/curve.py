@@ -18,7 +18,6 @@ QEMU's dirty rate over a calc-time tau (migration/dirtyrate.c) is W(tau)/tau in 
 
 from __future__ import annotations
 
-import itertools
 import math
 from array import array
 from collections.abc import Iterable, Mapping
@@ -26,38 +25,16 @@ from functools import cached_property
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from novastate._native import precopy
 from novastate.convergence import bounds
+from novastate.convergence.classes import DirtyClass
+from novastate.convergence.fit import check_shape, fit
 from novastate.errors import ConvergenceError
 
 __all__ = ["DirtyClass", "DirtyCurve"]
 
-_Floats = npt.NDArray[np.float64]
 _MIB = 1 << 20
-#: Rates that are tried, for each factor of ten.
-_RATES_PER_DECADE = 30
-#: W is straight, hence written in sequence, where no point is off by more than this share.
-_STRAIGHT = 0.006
-
-
-@attrs.frozen
-class DirtyClass:
-    """Pages that are alike: *size* of them, together written *rate* times a second.
-
-    *sequential*: in order of address, round and round, instead of at random.
-    """
-
-    size: float
-    rate: float
-    sequential: bool = False
-
-    def pages(self, tau: float) -> float:
-        """Distinct pages written in *tau* seconds."""
-        if self.sequential:
-            return min(self.rate * tau, self.size)
-        return self.size * -math.expm1(-self.rate * tau / self.size)
 
 
 @attrs.frozen
@@ -130,11 +107,11 @@ class DirtyCurve:
         for tau, pages in points:
             if pages > page_count:
                 raise ConvergenceError(f"windows[{tau}]", pages, f"is more than the memory's {page_count} pages")
-        _check_shape(points, bounds.number("noise", noise, 0, math.inf))
+        check_shape(points, bounds.number("noise", noise, 0, math.inf))
         taus = np.array([tau for tau, _ in points])
         counts = np.array([w for _, w in points])
         slope = None if write_rate is None else bounds.number("write_rate", write_rate)
-        return cls(_fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count)
+        return cls(fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count)
 
     @classmethod
     def from_dirty_rates(
@@ -175,11 +152,11 @@ class DirtyCurve:
             points.append((tau, min(mean, page_count)))
             scatter = (max(seen) - min(seen)) / 2 * tau / page_size
             errors.append(max(0.5 * resolution * tau / page_size, 0.05 * mean, scatter / math.sqrt(len(seen)), 1.0))
-        _check_shape(points, noise, slack=2 * resolution / page_size)
+        check_shape(points, noise, slack=2 * resolution / page_size)
         taus = np.array([tau for tau, _ in points])
         pages = np.array([w for _, w in points])
         weights = np.array(errors)
-        classes = _fit(taus, pages, weights, page_count)
+        classes = fit(taus, pages, weights, page_count)
         fitted = np.array([sum(row.pages(tau) for row in classes) for tau in taus.tolist()])
         off = (fitted - pages) / np.maximum(pages, 1.0)
         own = weights / np.maximum(pages, 1.0)
@@ -225,88 +202,3 @@ class DirtyCurve:
             attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
         )
         return attrs.evolve(self, classes=classes, spread=0.0)
-
-
-def _check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0) -> None:
-    for (t0, w0), (t1, w1) in itertools.pairwise(points if math.isfinite(noise) else ()):
-        if w1 * (1 + noise) + slack * t1 < w0:
-            raise ConvergenceError(f"windows[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
-        if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
-            raise ConvergenceError(
-                f"windows[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 * t1 / t0:g} at most"
-            )
-
-
-def _fit(
-    taus: _Floats, pages: _Floats, errors: _Floats, page_count: int, slope: float | None = None
-) -> tuple[DirtyClass, ...]:
-    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*, and to *slope* at 0."""
-    most = float(pages.max())
-    if most <= 0.0 or page_count <= 0:
-        return ()
-    straight = _straight(taus, pages, page_count)
-    if straight is not None:
-        return (straight,)
-    low, high = 0.02 / float(taus[-1]), (300.0 if slope else 12.0) / float(taus[0])
-    while True:
-        rates: _Floats = np.geomspace(low, high, max(2, math.ceil(_RATES_PER_DECADE * math.log10(high / low))))
-        basis = -np.expm1(-np.outer(taus, rates)) / errors[:, None]
-        # One more row, of little weight: of the sizes that fit equally, the smaller sum.
-        basis = np.vstack([basis, np.full(len(rates), 1e-3 / page_count)])
-        target = np.append(pages / errors, 0.0)
-        if slope is not None and slope > 1e-6:
-            basis = np.vstack([basis, rates / slope])
-            target = np.append(target, 1.0)
-        sizes = _nnls(basis, target)
-        if sizes.sum() <= page_count:
-            break
-        # More pages than there are: the slowest classes, which are hardly seen, must be smaller and faster.
-        if low * 1.5 >= high:
-            sizes *= page_count / sizes.sum()
-            break
-        low *= 1.5
-    kept = sizes > 1e-6
-    return tuple(
-        DirtyClass(float(size), float(size * rate)) for size, rate in zip(sizes[kept], rates[kept], strict=True)
-    )[: precopy.MAX_CLASSES - 8]
-
-
-def _straight(taus: _Floats, pages: _Floats, page_count: int) -> DirtyClass | None:
-    """The sequential writer that fits every point, if there is one."""
-    if len(taus) < 3 or pages[0] < 64:
-        return None
-    rate = float(pages[0] / taus[0])
-    size = float(pages.max())
-    if float(np.abs(np.minimum(rate * taus, size) / np.maximum(pages, 1.0) - 1.0).max()) > _STRAIGHT:
-        return None
-    # Not seen to come round: it may go through nearly all of the memory.
-    round_seen = rate * float(taus[-1]) > size * 1.02
-    return DirtyClass(size if round_seen else 0.9 * page_count, rate, sequential=True)
-
-
-def _nnls(a: _Floats, b: _Floats) -> _Floats:
-    """The x >= 0 of least (a x - b)**2, by Lawson and Hanson's active set; the number of steps is bounded."""
-    n = a.shape[1]
-    x: _Floats = np.zeros(n)
-    free = np.zeros(n, dtype=bool)
-    gradient = a.T @ b
-    limit = 1e-9 * float(np.abs(gradient).max())
-    for _ in range(3 * n):
-        slopes = np.where(free, -np.inf, gradient)
-        best = int(np.argmax(slopes))
-        if slopes[best] <= limit:
-            break
-        free[best] = True
-        for _ in range(n):
-            trial: _Floats = np.zeros(n)
-            trial[free] = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
-            if not free.any() or trial[free].min() > 0.0:
-                x = trial
-                break
-            stuck = free & (trial <= 0.0)
-            step = float((x[stuck] / np.maximum(x[stuck] - trial[stuck], 1e-300)).min())
-            x += step * (trial - x)
-            free &= x > 1e-12
-            x[~free] = 0.0
-        gradient = a.T @ (b - a @ x)
-    return x

@@ -31,7 +31,9 @@ import numpy as np
 import numpy.typing as npt
 
 from novastate.convergence import bounds
-from novastate.convergence.curve import DirtyClass, DirtyCurve, _fit
+from novastate.convergence.classes import DirtyClass
+from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.fit import fit
 from novastate.convergence.guest import Guest
 from novastate.convergence.recordings import _BACKGROUND, _BLIND, _BLIND_BUSY, _BLIND_UNKNOWN, _RSS_MORE, _ZERO_SHARE
 from novastate.errors import ConvergenceError
@@ -213,7 +215,7 @@ class Observation:
         errors = np.array([error for _, _, error in points])
         # The background is known to be there: what is seen of it is taken off, and all of it put back.
         net = np.maximum(seen - base, 0.0)
-        classes: tuple[DirtyClass, ...] = _fit(taus, net, errors, self.pages)
+        classes: tuple[DirtyClass, ...] = fit(taus, net, errors, self.pages)
         in_order = _in_order(taus, net, errors, float(self.pages))
         if in_order is not None and _misfit(taus, net, errors, (in_order,)) + _CLEARLY < _misfit(
             taus, net, errors, classes
