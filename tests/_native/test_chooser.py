@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from novastate import _native
 PROBE = "import novastate, novastate._native as n; from novastate._native import tables; print(n.NATIVE, tables.isa(), n.REASON)"
 
 
-def probe(mode: str | None, package: Path | None = None) -> subprocess.CompletedProcess[str]:
+def probe(mode: str | None, package: Path | None = None, isa: str | None = None) -> subprocess.CompletedProcess[str]:
     """Asks a fresh interpreter which variant runs; *package* is a directory that holds another copy of novastate."""
-    env = {name: value for name, value in os.environ.items() if name != "NOVASTATE_NATIVE"}
+    env = {name: value for name, value in os.environ.items() if name not in {"NOVASTATE_NATIVE", "NOVASTATE_ISA"}}
     code = PROBE
     if mode is not None:
         env["NOVASTATE_NATIVE"] = mode
+    if isa is not None:
+        env["NOVASTATE_ISA"] = isa
     if package is not None:
         # Before whatever finder the installation put there, which knows where the compiled modules are.
         code = f"import sys; sys.meta_path[:] = [f for f in sys.meta_path if isinstance(f, type)]; sys.path.insert(0, {str(package)!r})\n{PROBE}"
@@ -84,3 +87,34 @@ def test_a_typo_is_refused_with_the_known_words(mode):
 def test_this_run_is_the_variant_it_was_asked_for():
     if _native.MODE != "auto":
         assert _native.NATIVE is (_native.MODE == "require")
+
+
+#: Every name of dispatch.h; no processor has all of them.
+LEVELS = ("avx512", "avx2", "neon", "scalar")
+
+
+def here() -> tuple[str, ...]:
+    """The names that the installed kernels know, whichever variant this process runs."""
+    names: tuple[str, ...] = import_module("novastate._native._tables").variants()
+    return names
+
+
+@needs_kernels
+@pytest.mark.parametrize("isa", LEVELS)
+def test_the_instruction_set_that_was_asked_for_runs_or_is_refused(isa):
+    run = probe("require", isa=isa)
+    if isa in here():
+        assert run.stdout.split()[:2] == ["True", isa]
+    else:
+        assert run.stderr.splitlines()[-1].startswith(f"ImportError: NOVASTATE_ISA={isa!r}: this processor and build")
+
+
+@needs_kernels
+def test_an_unknown_instruction_set_is_refused_with_those_that_are_there():
+    assert probe("auto", isa="sse9").stderr.splitlines()[-1].startswith("ImportError: NOVASTATE_ISA='sse9': this")
+
+
+def test_the_twins_have_no_instruction_set_to_choose():
+    run = probe("off", isa="scalar")
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("ImportError: NOVASTATE_ISA='scalar' is for the compiled kernels")

@@ -5,12 +5,11 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_G
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
 
+include "dispatch.pxi"
+
 
 cdef extern from "tables.h" nogil:
     void ns_translate(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n)
-    const char *ns_translate_isa()
-    const char *ns_translate_variant(size_t i)
-    int ns_translate_force(const char *isa)
 
 
 cdef int view(buffer, Py_buffer *seen) except -1:
@@ -45,19 +44,3 @@ def translate(codes, table):
             PyBuffer_Release(&states)
     finally:
         PyBuffer_Release(&cells)
-
-
-def isa():
-    return ns_translate_isa().decode()
-
-
-def variants():
-    names = []
-    while ns_translate_variant(len(names)) is not NULL:
-        names.append(ns_translate_variant(len(names)).decode())
-    return tuple(names)
-
-
-def force_isa(str name not None):
-    if ns_translate_force(name.encode()) != 0:
-        raise ValueError(f"isa: {name!r} is not available here")

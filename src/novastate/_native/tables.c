@@ -7,12 +7,11 @@
  * the result is that of the plain loop for every input.
  *
  * Cost: two memory streams and one to nine instructions for 32 or 64 states; bound by memory bandwidth.
- * Variants are chosen once at run time; all are tested for equality with the Python twin (bytes.translate).
+ * Variants are chosen at run time (dispatch.h); all are tested for equality with the Python twin (bytes.translate).
  */
 #include "tables.h"
+#include "dispatch.h"
 #include <string.h>
-
-typedef void (*translate_fn)(const uint8_t *, const uint8_t *, uint8_t *, size_t);
 
 static void translate_scalar(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n) {
     size_t i = 0;
@@ -25,12 +24,8 @@ static void translate_scalar(const uint8_t *table, const uint8_t *codes, uint8_t
     for (; i < n; i++) out[i] = table[codes[i]];
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#define HAVE_X86 1
-
-__attribute__((target("avx2")))
-static void translate_avx2(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n) {
+#ifdef NS_X86
+NS_AVX2 static void translate_avx2(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n) {
     const __m256i low_nibble = _mm256_set1_epi8(0x0f), last = _mm256_set1_epi8(63);
     __m256i rows[4];
     for (int r = 0; r < 4; r++)
@@ -55,8 +50,7 @@ static void translate_avx2(const uint8_t *table, const uint8_t *codes, uint8_t *
     translate_scalar(table, codes + i, out + i, n - i);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vbmi")))
-static void translate_avx512vbmi(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n) {
+NS_AVX512 static void translate_avx512(const uint8_t *table, const uint8_t *codes, uint8_t *out, size_t n) {
     const __m512i low = _mm512_loadu_si512(table), high = _mm512_loadu_si512(table + 64);
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
@@ -71,53 +65,8 @@ static void translate_avx512vbmi(const uint8_t *table, const uint8_t *codes, uin
 }
 #endif
 
-static const struct { const char *name; translate_fn run; } variants[] = {
-#ifdef HAVE_X86
-    {"avx512vbmi", translate_avx512vbmi},
-    {"avx2", translate_avx2},
-#endif
-    {"scalar", translate_scalar},
-};
-
-static int supported(const char *name) {
-#ifdef HAVE_X86
-    if (!strcmp(name, "avx512vbmi"))
-        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
-    if (!strcmp(name, "avx2")) return __builtin_cpu_supports("avx2");
-#endif
-    return !strcmp(name, "scalar");
-}
-
-/* The choice is idempotent, so two threads that make it at once agree. */
-static int chosen = -1;
-
-static int choose(void) {
-    int at = chosen;
-    if (at < 0) {
-        for (at = 0; !supported(variants[at].name); at++) {}
-        chosen = at;
-    }
-    return at;
-}
-
 void ns_translate(const uint8_t table[256], const uint8_t *codes, uint8_t *out, size_t n) {
-    variants[choose()].run(table, codes, out, n);
-}
-
-const char *ns_translate_isa(void) { return variants[choose()].name; }
-
-const char *ns_translate_variant(size_t i) {
-    const size_t n = sizeof variants / sizeof *variants;
-    for (size_t at = 0; at < n; at++)
-        if (supported(variants[at].name) && i-- == 0) return variants[at].name;
-    return NULL;
-}
-
-int ns_translate_force(const char *isa) {
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-        if (!strcmp(variants[i].name, isa) && supported(isa)) {
-            chosen = (int)i;
-            return 0;
-        }
-    return -1;
+    static void (*const variants[NS_ISAS])(const uint8_t *, const uint8_t *, uint8_t *, size_t) =
+        NS_VARIANTS(translate_scalar, translate_scalar, translate_avx2, translate_avx512);
+    variants[ns_isa()](table, codes, out, n);
 }

@@ -70,7 +70,8 @@ def _kernels() -> dict[str, str]:
     except ImportError as error:
         return {"part": "kernels", "state": "broken", "note": str(error)}
     if _native.NATIVE:
-        return {"part": "kernels", "state": "ok", "note": f"compiled ({tables.isa()}): {_native.REASON}"}
+        asked = f", by NOVASTATE_ISA, of {', '.join(tables.variants())}" if _native.ISA else ""
+        return {"part": "kernels", "state": "ok", "note": f"compiled ({tables.isa()}{asked}): {_native.REASON}"}
     wanted = _native.MODE == "off"
     hint = "" if wanted else "; with a C compiler, 'pip install --force-reinstall novastate' compiles them"
     return {"part": "kernels", "state": "ok", "note": f"pure Python: {_native.REASON}{hint}"}
