@@ -111,10 +111,8 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
     >>> data_gb(4096, [10 * 2**30, 1])
     16.0
     """
-    sizes = [("memory_mb", memory_mb, 1024.0), *(("disk_bytes", size, 2.0**30) for size in disk_bytes)]
-    for field, size, _ in sizes:
-        bounds.number(field, size)
-    return sum(max(2.0, size / unit) for _, size, unit in sizes)
+    ram = max(2.0, bounds.number("memory_mb", memory_mb) / 1024.0)
+    return ram + sum(max(2.0, bounds.number("disk_bytes", size) / 2.0**30) for size in disk_bytes)
 
 
 def horizon(policy: Policy, data_gb: float) -> float | None:
