@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from novastate.convergence.curve import DirtyClass, DirtyCurve
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
+    from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
     from novastate.convergence.laws import WriteLaw
     from novastate.convergence.online import Outlook, outlook
     from novastate.convergence.policy import Advice, FixedPolicy, NovaPolicy, Policy, Situation, data_gb
@@ -37,6 +38,7 @@ __all__ = [
     "Policy",
     "PreCopySimulation",
     "Recording",
+    "Requirement",
     "Round",
     "Rules",
     "SimulationResult",
@@ -48,6 +50,9 @@ __all__ = [
     "evaluate",
     "forecast",
     "outlook",
+    "required_bandwidth",
+    "required_downtime",
+    "required_throttle",
     "simulate",
 ]
 
@@ -55,6 +60,7 @@ _HOMES = {
     "curve": ("DirtyClass", "DirtyCurve"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
+    "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
     "laws": ("WriteLaw",),
     "online": ("Outlook", "outlook"),
     "policy": ("Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
