@@ -70,13 +70,43 @@ def laws(draw):
     return rows
 
 
+@st.composite
+def starts(draw, law, rows=1):
+    found = array("d")
+    for _ in range(rows):
+        values = {
+            "left": draw(st.sampled_from([0.0, 0.0, 1.0, 50_000.0])),
+            "zero": draw(numbers(0, 60_000)),
+            "tail": draw(numbers(0, 5000)),
+            "tail_zero": draw(numbers(0, 300)),
+            "front": draw(st.sampled_from([0.0, 60_000.0])),
+            "behind": draw(numbers(0, 1)),
+            "since": draw(numbers(0, 100)),
+            "slot_age": draw(numbers(0, 0.2)),
+            "slot_sent": draw(st.sampled_from([0.0, 1e6, 1e12])),
+            "theta": draw(numbers(0, 1e9)),
+            "syncs": draw(st.sampled_from([1.0, 7.0, 1990.0, 1e18])),
+            "throttle": draw(st.sampled_from([0.0, 0.2, 0.99])),
+            "high": draw(st.sampled_from([0.0, 1.0, 1e18])),
+            "period_age": draw(numbers(0, 10)),
+            "period_sent": draw(numbers(0, 1e12)),
+            "period_dirty": draw(numbers(0, 1e8)),
+            "cached": draw(numbers(0, 1e6)),
+            "widest": draw(numbers(0, 1e6)),
+        }
+        assert tuple(values) == precopy.START_FIELDS
+        found.extend(values.values())
+        found.extend(draw(numbers(0, 2)) * size for size in law[0::3])
+    return found
+
+
 MEMBERS = array("d", [1.0, 1.0, 1.0, 0.0, 0.9, 0.99, 4.0, 200.0, 1.1, 1.0, 0.0, -1e9])
 
 
-def run(kernel, scenario, law, members=MEMBERS, capacity=16):
+def run(kernel, scenario, law, members=MEMBERS, capacity=16, start=None):
     out = array("d", bytes(8 * precopy.OUT_FIELDS * (len(members) // precopy.MEMBER_FIELDS)))
     rounds = array("d", bytes(8 * precopy.ROUND_FIELDS * capacity))
-    count = kernel.run(scenario, law, members, out, rounds)
+    count = kernel.run(scenario, law, members, out, rounds, start)
     return count, out, rounds
 
 
@@ -84,6 +114,33 @@ def run(kernel, scenario, law, members=MEMBERS, capacity=16):
 @given(scenarios(), laws())
 def test_the_compiled_kernel_and_its_twin_agree_to_the_last_bit(scenario, law):
     assert run(precopy_py, scenario, law) == run(compiled, scenario, law)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenarios(), laws(), st.data())
+def test_from_the_middle_they_agree_too_and_end(scenario, law, data):
+    start = data.draw(starts(law, data.draw(st.sampled_from([1, 3]))))
+    found = run(compiled, scenario, law, start=start)
+    assert run(precopy_py, scenario, law, start=start) == found
+    assert all(math.isfinite(value) for value in (*found[1], *found[2]))
+    assert all(value >= 0 for value in found[1])
+
+
+def begin(law=(), **fields):
+    values = dict.fromkeys(precopy.START_FIELDS, 0.0) | {"behind": 1.0, "syncs": 1.0} | fields
+    return array("d", [*values.values(), *law])
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenarios(), laws())
+def test_a_start_at_the_beginning_is_no_start(scenario, law):
+    pages, zero, tail, tail_zero = scenario[:4]
+    zero, tail = min(zero, pages), min(tail, pages - min(zero, pages))
+    block = zero - min(tail_zero, zero)
+    first = {"left": pages, "zero": zero, "tail": tail, "tail_zero": tail_zero}
+    start = begin([0.0] * (len(law) // 3), **first, front=pages - block - min(tail_zero, zero) - tail)
+    point = array("d", [1.0, 1.0, 1.0, 0.0])
+    assert run(compiled, scenario, law, point, start=start) == run(compiled, scenario, law, point)
 
 
 @settings(max_examples=150, deadline=None)
@@ -106,13 +163,56 @@ def test_what_remains_is_never_more_than_the_guest_has(scenario, law):
         assert rounds[at + 2] <= law_pages * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
-def test_an_idle_guest_is_sent_once(kernel):
-    scenario = dict.fromkeys(precopy.SCENARIO_FIELDS, 0.0) | {
+def small(**fields):
+    return dict.fromkeys(precopy.SCENARIO_FIELDS, 0.0) | {
         "pages": 10_000, "page": 4096, "wire": 4104, "wire_again": 4104, "wire_zero": 9, "quota": 52 * 131328 + 18,
         "first": 1e-5, "again": 2e-6, "blank": 1e-6, "downtime": 0.3, "device": 0.01, "slot": 0.1, "turn": 0.05,
         "most": 0.99, "trigger": 0.5, "busy": 1,
-    }  # fmt: skip
+    } | fields  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+def test_from_the_middle_of_the_first_round_the_rest_is_as_it_would_have_been(kernel):
+    scenario = array("d", small(pages=100_000).values())
+    law = array("d", [6000, 9000, 0, 3000, 20_000, 1])
+    point = array("d", [1, 1, 1, 0])
+    _, whole, _ = run(kernel, scenario, law, point)
+    slots, quota = 20, scenario[9]
+    sent = slots * quota
+    theta = quota / 100 * 300
+    start = begin(
+        [0, 0], left=100_000 - sent / 4104, front=100_000, since=2.0, theta=theta, period_age=2.0, period_sent=sent
+    )
+    _, rest, _ = run(kernel, scenario, law, point, start=start)
+    assert whole[0] == rest[0] == precopy.CONVERGED
+    assert whole[4] == rest[4] > 3
+    assert rest[1] == pytest.approx(whole[1] - 2.0)
+    assert rest[3] == pytest.approx(whole[3] - sent)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+def test_what_is_held_is_what_remains_and_goes_in_its_time(kernel):
+    scenario = array("d", small(downtime=0.0, pages=50_000).values())
+    law = array("d", [8000, 1e-9, 0, 3000, 1e-9, 1])
+    start = begin([4000, 2000], behind=0.25, syncs=4)
+    count, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
+    assert out[0] == precopy.NEVER  # a threshold of nothing is never undercut
+    assert count == 0
+    scenario = array("d", small(downtime=0.05, pages=50_000).values())
+    _, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
+    assert (out[0], out[4]) == (precopy.CONVERGED, 5)
+    assert out[3] == pytest.approx(6000 * 4104)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+def test_a_start_of_the_wrong_length_is_refused_by_name(kernel):
+    with pytest.raises(ValueError, match=r"^start:"):
+        run(kernel, array("d", small().values()), array("d", [1, 1, 0]), start=begin())
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+def test_an_idle_guest_is_sent_once(kernel):
+    scenario = small()
     _, out, _ = run(kernel, array("d", scenario.values()), array("d"), array("d", [1, 1, 1, 0]))
     end, total, pause, sent, syncs, *_ = out
     assert (end, syncs) == (precopy.CONVERGED, 2)

@@ -6,4 +6,5 @@ def run(
     members: array[float],
     out: array[float],
     rounds: array[float],
+    start: array[float] | None = None,
 ) -> int: ...

@@ -59,6 +59,33 @@ static void ring_sum(ring *r) {
     r->dirty = dirty;
 }
 
+static void ring_begin(ring *r, double behind, const double *held) {
+    behind = least(greatest(behind, 0.0), 1.0);
+    for (size_t i = 0; i < r->k; i++) {
+        double n = r->size[i];
+        if (n <= 0.0) continue;
+        if (r->ordered[i])
+            r->held[i] = least(held[i], n);
+        else
+            behind = least(behind, 1.0 - least(held[i] / n, 1.0));
+    }
+    double width = 1.0 - behind;
+    if (width > 0.0) {
+        ring_push(r, width, 0.0);
+        double mass = 0.0;
+        for (size_t i = 0; i < r->k; i++) {
+            double n = r->size[i];
+            if (n > 0.0 && !r->ordered[i]) {
+                r->dens[0][i] = least(least(held[i] / n, 1.0) / width, 1.0);
+                mass = mass + n * width * r->dens[0][i];
+            }
+        }
+        r->mass[0] = mass;
+        r->behind = behind;
+    }
+    ring_sum(r);
+}
+
 static double ring_sync(ring *r, double span, double factor, double ahead) {
     if (ahead > 0.0 && r->n == 0 && r->behind > 0.0) {
         ring_push(r, ahead, 1.0);
@@ -128,24 +155,34 @@ static void ring_send(ring *r, double n) {
 
 enum { CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
 
-static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member, double *out,
-                  double *rounds, size_t capacity) {
+static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
+                  const double *start, double *out, double *rounds, size_t capacity) {
     const double page = s->page, quota = s->quota, first = s->first, again = s->again, blank = s->blank;
     const double wire = s->wire, wire_again = s->wire_again, wire_zero = s->wire_zero, slot = s->slot;
     double speed = member[0], theta_factor = member[1];
-    double zero = least(greatest(s->zero + member[3], 0.0), s->pages);
-    double tail = least(s->tail * member[2], s->pages - zero);
-    double tail_zero = least(s->tail_zero, zero);
+    ns_precopy_start b = {s->pages, s->zero, s->tail, s->tail_zero, .syncs = 1.0};
+    if (start != NULL) memcpy(&b, start, sizeof b);
+    double zero = least(greatest(b.zero + member[3], 0.0), b.left);
+    double tail = least(b.tail * member[2], b.left - zero);
+    double tail_zero = least(b.tail_zero, zero);
     zero = zero - tail_zero;
-    double front = s->pages - zero - tail_zero - tail;
-    double front_all = front;
-    double cost = wire, cached = 0, resent = 0, widest = 0;
+    double front = b.left - zero - tail_zero - tail;
+    double front_all = start != NULL ? b.front : front;
+    double cost = wire, cached = b.cached, resent = 0, widest = b.widest;
     ring r;
     ring_start(&r, classes, k);
+    if (start != NULL) {
+        ring_begin(&r, b.behind, start + NS_PRECOPY_START_FIELDS);
+        if (s->cache > 0.0 && widest > 0.0) cost = wire - (wire - wire_again) * least(1.0, cached / widest);
+    }
     size_t row = 0;
-    double now = 0, slot_start = 0, synced = 0, period_start = 0, sent = 0, slot_sent = 0, period_sent = 0;
-    double round_sent = 0, period_dirty = 0, throttle = 0, theta = 0, last_round = 0, marked = 0, marked_span = 0;
-    int high = 0, syncs = 1, mark_at = 8, hits = 0, to_postcopy = 0, end = NEVER;
+    double now = 0, sent = 0, round_sent = 0, last_round = 0, marked = 0, marked_span = 0;
+    double slot_start = 0.0 - b.slot_age, synced = 0.0 - b.since, period_start = 0.0 - b.period_age;
+    double slot_sent = b.slot_sent, period_sent = 0.0 - b.period_sent, period_dirty = b.period_dirty;
+    double throttle = b.throttle, theta = b.theta * theta_factor;
+    const int syncs_first = (int)least(b.syncs, 1e9);
+    int high = (int)least(b.high, 1.0), syncs = syncs_first, mark_at = syncs + 7;
+    int hits = 0, to_postcopy = 0, end = NEVER;
     double pending = 0;
     for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
         pending = front + zero + tail + tail_zero + r.dirty;
@@ -159,7 +196,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                              * least(1.0, greatest(0.0, (1.0 - throttle) * (1.0 - s->lost) - s->wake) / s->busy);
             }
             double span = now - synced;
-            double ahead = front_all > 0.0 ? front / front_all : 0.0;
+            double ahead = front_all > 0.0 ? least(1.0, front / front_all) : 0.0;
             double before = r.dirty;
             double fresh = ring_sync(&r, span, factor, ahead);
             if (ahead > 0.0) {
@@ -216,7 +253,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     if (syncs >= 2 * mark_at) mark_at = syncs + 1;
                 }
             }
-            if (hits >= 3 || syncs > NS_PRECOPY_SYNCS) break;
+            if (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS) break;
         }
         if (now == slot_start && slot_sent == 0.0 && theta > 0.0 && !to_postcopy) {
             double room = pending - theta / page, jump = 0.0, per = 0.0, size = wire;
@@ -241,7 +278,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 slot_start = now;
             }
         }
-        double budget = quota > 0.0 ? quota - slot_sent : 1e300;
+        double budget = quota > 0.0 ? greatest(0.0, quota - slot_sent) : 1e300;
         double left = s->turn;
         double n = least(least(front, budget / wire), left / first);
         front = front - n;
@@ -317,10 +354,12 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
 }
 
 size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,
-                      size_t count, double *out, double *rounds, size_t capacity) {
+                      size_t count, const double *start, size_t starts, double *out, double *rounds,
+                      size_t capacity) {
     size_t recorded = 0;
     for (size_t m = 0; m < count; m++) {
-        size_t rows = one(s, classes, k, members + m * NS_PRECOPY_MEMBER_FIELDS, out + m * NS_PRECOPY_OUT_FIELDS,
+        const double *row = starts == 0 ? NULL : start + (starts == 1 ? 0 : m * (NS_PRECOPY_START_FIELDS + k));
+        size_t rows = one(s, classes, k, members + m * NS_PRECOPY_MEMBER_FIELDS, row, out + m * NS_PRECOPY_OUT_FIELDS,
                           rounds, m == 0 ? capacity : 0);
         if (m == 0) recorded = rows;
     }

@@ -20,9 +20,19 @@ typedef struct {
 } ns_precopy_scenario;
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 
+/* Where in a migration a run begins; the fields, and the unsent pages of each class that follow them, as in
+ * precopy_py.py. */
+typedef struct {
+    double left, zero, tail, tail_zero, front, behind, since, slot_age, slot_sent, theta, syncs, throttle, high;
+    double period_age, period_sent, period_dirty, cached, widest;
+} ns_precopy_start;
+#define NS_PRECOPY_START_FIELDS (sizeof(ns_precopy_start) / sizeof(double))
+
 /* Runs `count` members (rows of 4 doubles) of one scenario over `k` classes (rows of 3); writes a row of 8 doubles
  * of `out` for each, and at most `capacity` rows of 5 into `rounds` for the first. Returns the rows of `rounds`
- * that were written. All memory is the caller's; bounded by NS_PRECOPY_TURNS turns a member. k <= 32. */
+ * that were written. `starts` rows of `start` say where each begins: 0 (at the first pass), 1 (all at the same place)
+ * or `count`. All memory is the caller's; bounded by NS_PRECOPY_TURNS turns a member. k <= 32. */
 size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,
-                      size_t count, double *out, double *rounds, size_t capacity);
+                      size_t count, const double *start, size_t starts, double *out, double *rounds,
+                      size_t capacity);
 #endif

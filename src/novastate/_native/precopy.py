@@ -13,6 +13,7 @@ from novastate._native.precopy_py import (
     POSTCOPY,
     ROUND_FIELDS,
     SCENARIO_FIELDS,
+    START_FIELDS,
 )
 
 if NATIVE:
@@ -30,5 +31,6 @@ __all__ = [
     "POSTCOPY",
     "ROUND_FIELDS",
     "SCENARIO_FIELDS",
+    "START_FIELDS",
     "run",
 ]

@@ -45,6 +45,7 @@ __all__ = [
     "POSTCOPY",
     "ROUND_FIELDS",
     "SCENARIO_FIELDS",
+    "START_FIELDS",
     "run",
 ]
 
@@ -94,6 +95,29 @@ OUT_FIELDS = 8
 #: remaining, throttle.
 ROUND_FIELDS = 5
 
+#: One row of a start in the middle of a migration, followed by the unsent pages of each class. Without one a run
+#: begins with the first pass.
+START_FIELDS = (
+    "left",  # pages that the first pass has not sent yet, zero ones included
+    "zero",  # of these, zero ones
+    "tail",  # of these, non-zero ones behind the block of zero pages
+    "tail_zero",  # of the zero ones, those at the end of that tail
+    "front",  # non-zero pages before the block of zero pages as the migration began; 0 after the first round
+    "behind",  # share of addresses that the scan has passed since the last sync
+    "since",  # s since the last sync
+    "slot_age",  # s since the slot began
+    "slot_sent",  # bytes sent in it
+    "theta",  # bytes: the present threshold
+    "syncs",  # bitmaps synced so far, the one at the start included
+    "throttle",  # share of vCPU time taken
+    "high",  # periods that counted since the last throttle step: 0 or 1
+    "period_age",  # s since the period of auto-converge began
+    "period_sent",  # bytes sent in it
+    "period_dirty",  # pages newly dirtied in it
+    "cached",  # pages in the XBZRLE cache
+    "widest",  # most pages that were dirty at once
+)
+
 #: No run takes more turns, or goes through more syncs, than this.
 TURNS = 20_000
 SYNCS = 2_000
@@ -108,9 +132,11 @@ def run(
     members: array[float],
     out: array[float],
     rounds: array[float],
+    start: array[float] | None = None,
 ) -> int:
     """Runs every row of *members*; writes a row of *out* each, and the rounds of the first into *rounds*.
 
+    *start*: where in a migration each begins, one row for all or one for each member; then every time counts from there.
     Returns how many rows of *rounds* were written (the rest of a long migration is not recorded).
     Raises ValueError where a buffer has not the length that its rows need.
     """
@@ -123,9 +149,13 @@ def run(
     count = len(members) // MEMBER_FIELDS
     if len(out) != OUT_FIELDS * count:
         raise ValueError(f"out: must have {OUT_FIELDS} numbers a member")
+    width = len(START_FIELDS) + len(classes) // CLASS_FIELDS
+    if start is not None and len(start) not in (width, width * count):
+        raise ValueError(f"start: must have {width} numbers, or as many for each member")
     recorded = 0
     for m in range(count):
-        rows = _one(scenario, classes, members, m * MEMBER_FIELDS, out, m * OUT_FIELDS, rounds if m == 0 else None)
+        row = None if start is None else start[:width] if len(start) == width else start[m * width : (m + 1) * width]
+        rows = _one(scenario, classes, members, m * MEMBER_FIELDS, row, out, m * OUT_FIELDS, rounds if m == 0 else None)
         recorded = rows if m == 0 else recorded
     return recorded
 
@@ -146,6 +176,32 @@ class _Ring:
         self.mass: list[float] = []  # pages of each segment
         self.behind = 1.0  # the share of addresses that is clean
         self.dirty = 0.0  # all unsent pages: the sum of `mass` and `held`
+
+    def begin(self, behind: float, held: array[float]) -> None:
+        """Puts *held* pages of each class on the addresses from *behind* on, evenly; on more of them where they need more."""
+        behind = min(max(behind, 0.0), 1.0)
+        for i in range(self.k):
+            n = self.size[i]
+            if n <= 0.0:
+                continue
+            if self.ordered[i]:
+                self.held[i] = min(held[i], n)
+            else:
+                behind = min(behind, 1.0 - min(held[i] / n, 1.0))
+        width = 1.0 - behind
+        if width > 0.0:
+            dens = [0.0] * self.k
+            mass = 0.0
+            for i in range(self.k):
+                n = self.size[i]
+                if n > 0.0 and not self.ordered[i]:
+                    dens[i] = min(min(held[i] / n, 1.0) / width, 1.0)
+                    mass = mass + n * width * dens[i]
+            self.width.append(width)
+            self.dens.append(dens)
+            self.mass.append(mass)
+            self.behind = behind
+        self._sum()
 
     def sync(self, span: float, factor: float, ahead: float) -> float:
         """Adds what was written in *span* seconds; *ahead* is the share of addresses not yet sent at all."""
@@ -226,6 +282,7 @@ def _one(
     classes: array[float],
     members: array[float],
     m: int,
+    start: array[float] | None,
     out: array[float],
     o: int,
     rounds: array[float] | None,
@@ -235,23 +292,38 @@ def _one(
      postcopy) = s  # fmt: skip
     speed = members[m]
     theta_factor = members[m + 1]
+    if start is not None:
+        (pages, zero, tail, tail_zero, front_all, behind, since, slot_age, slot_sent, theta, syncs_before, throttle,
+         high_before, period_age, period_sent, period_dirty, cached, widest) = start[:len(START_FIELDS)]  # fmt: skip
+    else:
+        front_all = behind = since = slot_age = slot_sent = theta = throttle = high_before = 0.0
+        period_age = period_sent = period_dirty = cached = widest = 0.0
+        syncs_before = 1.0
     zero = min(max(zero + members[m + 3], 0.0), pages)
     tail = min(tail * members[m + 2], pages - zero)
     tail_zero = min(tail_zero, zero)
     zero = zero - tail_zero
     front = pages - zero - tail_zero - tail
-    front_all = front
+    if start is None:
+        front_all = front
     cost = wire  # bytes of a dirty page now, between `wire` and `wire_again`
-    cached = resent = widest = 0.0  # pages in the cache, dirty pages sent since the last sync, most that were dirty
+    resent = 0.0  # dirty pages sent since the last sync
     ring = _Ring(classes)
+    if start is not None:
+        ring.begin(behind, start[len(START_FIELDS) :])
+        if cache > 0.0 and widest > 0.0:
+            cost = wire - (wire - wire_again) * min(1.0, cached / widest)
     capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
     row = 0
-    now = slot_start = synced = period_start = 0.0
-    sent = slot_sent = period_sent = round_sent = 0.0
-    period_dirty = throttle = theta = last_round = marked = marked_span = 0.0
-    high = 0
-    syncs = 1
-    mark_at = 8
+    now = sent = round_sent = last_round = marked = marked_span = 0.0
+    slot_start = 0.0 - slot_age
+    synced = 0.0 - since
+    period_start = 0.0 - period_age
+    period_sent = 0.0 - period_sent  # what was sent in all as the period began
+    theta = theta * theta_factor
+    high = int(min(high_before, 1.0))
+    syncs = syncs_first = int(min(syncs_before, 1e9))
+    mark_at = syncs + 7
     hits = 0
     switch = False  # to post-copy, as the next slot begins
     end = NEVER
@@ -267,7 +339,7 @@ def _one(
                 if busy > 0.0:
                     factor = speed * min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
             span = now - synced
-            ahead = front / front_all if front_all > 0.0 else 0.0
+            ahead = min(1.0, front / front_all) if front_all > 0.0 else 0.0
             before = ring.dirty
             fresh = ring.sync(span, factor, ahead)
             if ahead > 0.0:
@@ -320,7 +392,7 @@ def _one(
                         hits = hits + 1
                     if syncs >= 2 * mark_at:
                         mark_at = syncs + 1
-            if hits >= 3 or syncs > SYNCS:
+            if hits >= 3 or syncs - syncs_first >= SYNCS:
                 break
         # A run of equal full slots is taken in one step.
         if now == slot_start and slot_sent == 0.0 and theta > 0.0 and not switch:
@@ -349,7 +421,7 @@ def _one(
                 now = now + jump * slot
                 slot_start = now
         # One turn: until the quota or the time is used up, or all is sent.
-        budget = quota - slot_sent if quota > 0.0 else 1e300
+        budget = max(0.0, quota - slot_sent) if quota > 0.0 else 1e300
         left = turn
         n = min(front, budget / wire, left / first)
         front = front - n

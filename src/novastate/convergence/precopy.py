@@ -116,8 +116,8 @@ class Forecast:
     def _ensemble(self) -> Ensemble:
         return Ensemble(
             scenario=self._scenario,
-            classes=_rows(self.guest),
-            speed=_speed(self.guest),
+            classes=rows_of(self.guest),
+            speed=speed_of(self.guest),
             guest=self.guest,
             link=self.link,
             limits=self.limits,
@@ -149,8 +149,8 @@ class Forecast:
         """The rounds of the point forecast, up to the timeout; of a long migration the first 256."""
         out = array("d", bytes(8 * kernel.OUT_FIELDS))
         rows = array("d", bytes(8 * kernel.ROUND_FIELDS * _ROUNDS))
-        point = array("d", [_speed(self.guest), 1.0, 1.0, 0.0])
-        count = kernel.run(self._scenario, _rows(self.guest), point, out, rows)
+        point = array("d", [speed_of(self.guest), 1.0, 1.0, 0.0])
+        count = kernel.run(self._scenario, rows_of(self.guest), point, out, rows)
         limit = math.inf if self.limits.timeout is None else self.limits.timeout - self.rules.begin
         found = (rows[at : at + 5] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS))
         return tuple(
@@ -183,11 +183,12 @@ class Forecast:
         )
 
 
-def _rows(guest: Guest) -> array[float]:
+def rows_of(guest: Guest) -> array[float]:
+    """The kernel's rows of the guest's write law; to be read only."""
     return guest.curve._rows  # noqa: SLF001  (the array would let a caller change a frozen curve)
 
 
-def _speed(guest: Guest) -> float:
+def speed_of(guest: Guest) -> float:
     return _SLOWED if guest.busy > 0.9 else 1.0
 
 
@@ -230,7 +231,8 @@ _PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY = (
 )
 
 
-def _scenario(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
+def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
+    """The kernel's scenario (``SCENARIO_FIELDS``)."""
     scenario = _setting(link, limits, rules, guest.page_size)[:]
     scenario[_PAGES] = guest.pages
     scenario[_ZERO] = guest.zero_pages
@@ -256,10 +258,10 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     >>> result.verdict.value, result.probability > 0.9
     ('converges', True)
     """
-    scenario = _scenario(guest, link, limits, rules)
+    scenario = scenario_of(guest, link, limits, rules)
     out = array("d", bytes(8 * kernel.OUT_FIELDS))
     point = _POINT if guest.busy <= 0.9 else array("d", [_SLOWED, 1.0, 1.0, 0.0])
-    kernel.run(scenario, _rows(guest), point, out, _NO_ROUNDS)
+    kernel.run(scenario, rows_of(guest), point, out, _NO_ROUNDS)
     end, total, pause, sent, syncs, throttle, pending, _ = out
     would: float | None = None if end == kernel.NEVER else total + rules.begin
     percent = round(100.0 * throttle)
