@@ -1,0 +1,40 @@
+import numpy as np
+import numpy.typing as npt
+
+_Words = npt.NDArray[np.uint64]
+_Integers = npt.NDArray[np.int64]
+
+def scan(
+    bits: _Words, pages: int, cursor: int, left: int, room: int, patience: int, costs: _Integers, counts: _Integers
+) -> int: ...
+def scan_cached(
+    bits: _Words,
+    pages: int,
+    cache: _Integers,
+    now: int,
+    cursor: int,
+    left: int,
+    room: int,
+    patience: int,
+    costs: _Integers,
+    counts: _Integers,
+) -> int: ...
+def census(bits: _Words, pages: int, counts: _Integers) -> None: ...
+def merge(bits: _Words, pages: int) -> int: ...
+def draw(
+    written: _Words,
+    first: int,
+    key: int,
+    counter: int,
+    count: int,
+    base: int,
+    groups: _Words,
+    guide: npt.NDArray[np.int32],
+    shift: int,
+    order: _Words,
+) -> None: ...
+def fill(written: _Words, first: int, key: int, counter: int, groups: _Words, order: _Words) -> None: ...
+def mark(written: _Words, pages: _Integers) -> None: ...
+def isa() -> str: ...
+def variants() -> tuple[str, ...]: ...
+def force_isa(name: str) -> None: ...

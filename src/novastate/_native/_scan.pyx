@@ -1,0 +1,151 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The compiled kernels of `novastate._native.scan`; see scan.c for the method, the twin for the arguments."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+include "dispatch.pxi"
+
+
+cdef extern from "scan.h" nogil:
+    ctypedef struct ns_memory:
+        uint64_t *dirty
+        uint64_t *zero
+        uint64_t *again
+        int64_t pages
+    ctypedef struct ns_budget:
+        const int64_t *bytes
+        const int64_t *time
+        int64_t room
+        int64_t patience
+    ctypedef struct ns_cache:
+        int64_t *page
+        int64_t *age
+        int64_t slots
+    ctypedef struct ns_order:
+        uint64_t pages, mask, shift, key, a, b
+    ctypedef struct ns_group:
+        uint64_t start, last, low, inverse
+    int64_t ns_scan(ns_memory *, int64_t, int64_t, ns_budget, int64_t *)
+    int64_t ns_scan_cached(ns_memory *, ns_cache, int64_t, int64_t, int64_t, ns_budget, int64_t *)
+    void ns_census(const ns_memory *, int64_t *)
+    int64_t ns_merge(ns_memory *, uint64_t *)
+    void ns_draw(uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const int32_t *, int, ns_order)
+    void ns_fill(uint64_t *, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t, ns_order)
+    void ns_mark(uint64_t *, const int64_t *, int64_t)
+
+
+cdef int rows_of(uint64_t[:, ::1] bits, int64_t pages, ns_memory *memory) except -1:
+    """The first three bitmaps of a guest: dirty, zero, again."""
+    if pages < 1 or bits.shape[0] < 4 or bits.shape[1] != (pages + 63) // 64:
+        raise ValueError("bits: must be four bitmaps of the pages")
+    memory.dirty, memory.zero, memory.again, memory.pages = &bits[0, 0], &bits[1, 0], &bits[2, 0], pages
+    return 0
+
+
+cdef int budget_of(int64_t[:, ::1] costs, int64_t room, int64_t patience, ns_budget *budget) except -1:
+    if costs.shape[0] != 2 or costs.shape[1] != 4:
+        raise ValueError("costs: must be two rows of 4 numbers")
+    budget.bytes, budget.time, budget.room, budget.patience = &costs[0, 0], &costs[1, 0], room, patience
+    return 0
+
+
+cdef int order_of(const uint64_t[::1] numbers, ns_order *order) except -1:
+    if numbers.shape[0] != 6 or numbers[0] < 1 or numbers[2] < 1 or numbers[2] > 63:
+        raise ValueError("order: must be six numbers, of at least one page, the third a shift")
+    # One-to-one, and no rank is behind the last page for ever.
+    if numbers[1] and (numbers[1] & (numbers[1] + 1) or numbers[1] < numbers[0] - 1 or not numbers[4] & numbers[5] & 1):
+        raise ValueError("order: must have a mask of ones above the pages, and odd factors")
+    order.pages, order.mask, order.shift = numbers[0], numbers[1], numbers[2]
+    order.key, order.a, order.b = numbers[3], numbers[4], numbers[5]
+    return 0
+
+
+def scan(uint64_t[:, ::1] bits not None, int64_t pages, int64_t cursor, int64_t left, int64_t room, int64_t patience,
+         int64_t[:, ::1] costs not None, int64_t[::1] counts not None):
+    cdef ns_memory memory
+    cdef ns_budget budget
+    rows_of(bits, pages, &memory)
+    budget_of(costs, room, patience, &budget)
+    if counts.shape[0] != 4 or cursor < 0:
+        raise ValueError("counts: must be 4 numbers; cursor: not negative")
+    with nogil:
+        cursor = ns_scan(&memory, cursor, left, budget, &counts[0])
+    return cursor
+
+
+def scan_cached(uint64_t[:, ::1] bits not None, int64_t pages, int64_t[:, ::1] cache not None, int64_t now, int64_t cursor,
+                int64_t left, int64_t room, int64_t patience, int64_t[:, ::1] costs not None,
+                int64_t[::1] counts not None):
+    cdef ns_memory memory
+    cdef ns_budget budget
+    cdef ns_cache slots
+    rows_of(bits, pages, &memory)
+    budget_of(costs, room, patience, &budget)
+    if counts.shape[0] != 4 or cursor < 0:
+        raise ValueError("counts: must be 4 numbers; cursor: not negative")
+    if cache.shape[0] != 2 or cache.shape[1] < 1 or cache.shape[1] & (cache.shape[1] - 1):
+        raise ValueError("cache: must be two rows of a power of two of slots")
+    slots.page, slots.age, slots.slots = &cache[0, 0], &cache[1, 0], cache.shape[1]
+    with nogil:
+        cursor = ns_scan_cached(&memory, slots, now, cursor, left, budget, &counts[0])
+    return cursor
+
+
+def census(uint64_t[:, ::1] bits not None, int64_t pages, int64_t[::1] counts not None):
+    cdef ns_memory memory
+    rows_of(bits, pages, &memory)
+    if counts.shape[0] != 4:
+        raise ValueError("counts: must be 4 numbers")
+    with nogil:
+        ns_census(&memory, &counts[0])
+
+
+def merge(uint64_t[:, ::1] bits not None, int64_t pages):
+    cdef ns_memory memory
+    cdef int64_t fresh
+    rows_of(bits, pages, &memory)
+    with nogil:
+        fresh = ns_merge(&memory, &bits[3, 0])
+    return fresh
+
+
+def draw(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
+         const uint64_t[:, ::1] groups not None, const int32_t[::1] guide not None, int shift,
+         const uint64_t[::1] order not None):
+    cdef ns_order names
+    order_of(order, &names)
+    if groups.shape[0] < 1 or groups.shape[1] != 4 or shift < 1 or shift > 63 or guide.shape[0] != <int64_t> 1 << (64 - shift):
+        raise ValueError("groups: must be rows of 4 numbers; guide: must have an entry for each of the first bits")
+    if groups[groups.shape[0] - 1, 1] != <uint64_t> -1 or guide[guide.shape[0] - 1] >= groups.shape[0] or guide[0] < 0:
+        raise ValueError("groups: must end with the last number; guide: must lead to them")
+    if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
+        raise ValueError("first: its pages must be there")
+    with nogil:
+        ns_draw(&written[0], first, key, counter, count, base, <const ns_group *> &groups[0, 0], &guide[0], shift, names)
+
+
+def fill(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter,
+         const uint64_t[:, ::1] groups not None, const uint64_t[::1] order not None):
+    cdef ns_order names
+    cdef int64_t at, rows = groups.shape[0]
+    order_of(order, &names)
+    if groups.shape[1] != 3:
+        raise ValueError("groups: must be rows of 3 numbers")
+    for at in range(rows):
+        if groups[at, 0] > names.pages or groups[at, 1] > names.pages - groups[at, 0]:
+            raise ValueError("groups: their pages must be there")
+    if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
+        raise ValueError("first: its pages must be there")
+    if rows:
+        with nogil:
+            ns_fill(&written[0], first, key, counter, &groups[0, 0], rows, names)
+
+
+def mark(uint64_t[::1] written not None, const int64_t[::1] pages not None):
+    cdef int64_t i
+    for i in range(pages.shape[0]):
+        if pages[i] < 0 or pages[i] >> 6 >= written.shape[0]:
+            raise ValueError("pages: must be there")
+    if pages.shape[0]:
+        with nogil:
+            ns_mark(&written[0], &pages[0], pages.shape[0])

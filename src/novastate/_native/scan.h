@@ -1,0 +1,60 @@
+/* The page-exact simulator: the scan of a dirty bitmap, the bitmap's sync, the guest's writes. See scan.c. */
+#ifndef NOVASTATE_SCAN_H
+#define NOVASTATE_SCAN_H
+#include <stdint.h>
+
+/* What a page may be to the one who sends it; the numbers that go with each are in this order. */
+enum { NS_FIRST, NS_AGAIN, NS_BLANK, NS_DELTA, NS_KINDS };
+
+typedef struct {
+    uint64_t *dirty, *zero, *again; /* bit p & 63 of word p >> 6 is page p's; bits past the last page are 0 */
+    int64_t pages;
+} ns_memory;
+
+/* What sending a page costs, by kind, and how much may be spent. Time has any unit; all below 2**53. */
+typedef struct {
+    const int64_t *bytes, *time;
+    int64_t room, patience;
+} ns_budget;
+
+/* A direct-mapped cache of sent pages: the page in each slot (-1: none) and when it was last used. */
+typedef struct {
+    int64_t *page, *age;
+    int64_t slots; /* a power of two */
+} ns_cache;
+
+/* A keyed order of 0 .. pages - 1. A mask of 0 leaves them as they are. */
+typedef struct {
+    uint64_t pages, mask, shift, key, a, b;
+} ns_order;
+
+/* One row of a table of writes: a draw of start .. last falls on the pages low, low + 1, ... */
+typedef struct {
+    uint64_t start, last, low, inverse;
+} ns_group;
+
+/* Sends dirty pages from `cursor` on, round and round, until the page that uses up room or patience has gone out, or all `left`
+ * dirty pages have; adds them to `counts`. Returns the cursor: the page after the last one sent. */
+int64_t ns_scan(ns_memory *memory, int64_t cursor, int64_t left, ns_budget budget, int64_t *counts);
+
+/* The same with a cache, whose time is `now`. */
+int64_t ns_scan_cached(ns_memory *memory, ns_cache cache, int64_t now, int64_t cursor, int64_t left, ns_budget budget,
+                       int64_t *counts);
+
+/* The dirty pages by kind. */
+void ns_census(const ns_memory *memory, int64_t *counts);
+
+/* Takes `written` over into the dirty pages, which are zero no more, and empties it; how many were not dirty before. */
+int64_t ns_merge(ns_memory *memory, uint64_t *written);
+
+/* Draws `count` writes, the counter-th to the (counter + count - 1)-th of the key, from groups whose draws begin at `base`. */
+void ns_draw(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
+             const ns_group *groups, const int32_t *guide, int shift, ns_order order);
+
+/* Writes each page low .. low + size - 1 of each of the `rows` groups (low, size, chance) with probability chance / 2**32. */
+void ns_fill(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows,
+             ns_order order);
+
+/* Writes these pages. */
+void ns_mark(uint64_t *written, const int64_t *pages, int64_t count);
+#endif

@@ -1,0 +1,280 @@
+"""The Python twin of the simulator's kernels: the same bits, numbers and counts; scan.c says the method.
+
+Bitmaps are rows of uint64, one bit a page, lowest bit first. *bits* holds four of them: dirty, zero, sent before, written.
+*costs* are two rows, bytes and time, of four kinds of pages: sent for the first time, again, zero, as a difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from novastate._native.tables_py import force_isa, isa, variants
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Words = npt.NDArray[np.uint64]
+    Integers = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
+
+__all__ = [
+    "census", "draw", "fill", "force_isa", "isa", "mark", "merge", "mix", "random_at", "scan", "scan_cached", "scatter",
+    "variants",
+]  # fmt: skip
+
+_FIRST, _AGAIN, _BLANK, _DELTA = range(4)
+_ALL = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_M1, _M2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+#: Words that are looked at in one go.
+_BLOCK = 256
+
+
+# --- random numbers
+
+
+def mix(x: int) -> int:
+    """One number of 64 bits from another."""
+    x = ((x ^ (x >> 30)) * _M1) & _ALL
+    x = ((x ^ (x >> 27)) * _M2) & _ALL
+    return x ^ (x >> 31)
+
+
+def random_at(key: int, i: int) -> int:
+    """The *i*-th random number of *key*."""
+    return mix((key + i * _GOLDEN) & _ALL)
+
+
+def _randoms(key: int, counters: Words) -> Words:
+    x = np.uint64(key) + counters * np.uint64(_GOLDEN)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
+    return x ^ (x >> np.uint64(31))
+
+
+def _high_product(x: Words, y: Words) -> Words:
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    x0, x1, y0, y1 = x & low, x >> half, y & low, y >> half
+    middle = x1 * y0 + ((x0 * y0) >> half)
+    other = x0 * y1 + (middle & low)
+    return x1 * y1 + (middle >> half) + (other >> half)
+
+
+def scatter(ranks: Words, order: Words) -> Words:
+    """The page of each rank: *order* is the number of pages, a mask of 2**k - 1, a shift, a key, two odd factors."""
+    pages, mask, shift, key, a, b = order
+    if not mask:
+        return ranks
+    found = np.empty_like(ranks)
+    todo = np.arange(len(ranks))
+    x = ranks
+    while len(x):
+        x = x ^ key
+        x = ((x ^ (x >> shift)) * a) & mask
+        x = ((x ^ (x >> shift)) * b) & mask
+        x = x ^ (x >> shift)
+        inside = x < pages
+        found[todo[inside]] = x[inside]
+        todo, x = todo[~inside], x[~inside]
+    return found
+
+
+# --- bits
+
+
+def _unpacked(words: Words) -> Bools:
+    return np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little").view(np.bool_)
+
+
+def _packed(flags: Bools) -> Words:
+    return np.packbits(flags, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def mark(written: Words, pages: Integers) -> None:
+    """Sets the bits of *pages*. Raises ValueError for a page that is not there."""
+    if not len(pages):
+        return
+    if int(pages.min()) < 0 or int(pages.max()) >> 6 >= len(written):
+        raise ValueError("pages: must be there")
+    flags = _unpacked(written)
+    flags[pages] = True
+    written[:] = _packed(flags)
+
+
+def _count(flags: Bools) -> int:
+    return int(np.count_nonzero(flags))
+
+
+def merge(bits: Words, pages: int) -> int:
+    """Takes the written pages over into the dirty ones, which are zero no more; how many were not dirty before."""
+    _check(bits, pages)
+    dirty, zero, _, written = bits
+    fresh = _count(_unpacked(written & ~dirty))
+    dirty |= written
+    zero &= ~written
+    written[:] = 0
+    return fresh
+
+
+def census(bits: Words, pages: int, counts: Integers) -> None:
+    """Writes the number of dirty pages of each kind into *counts*."""
+    _check(bits, pages)
+    dirty, zero, again, _ = bits
+    blank = dirty & zero
+    old = dirty & again & ~blank
+    blanks, olds = _count(_unpacked(blank)), _count(_unpacked(old))
+    counts[:] = (_count(_unpacked(dirty)) - blanks - olds, olds, blanks, 0)
+
+
+def _check(bits: Words, pages: int) -> None:
+    if pages < 1 or bits.shape[0] < 4 or bits.shape[1] != (pages + 63) // 64:
+        raise ValueError("bits: must be four bitmaps of the pages")
+
+
+# --- the scan
+
+
+def scan(
+    bits: Words, pages: int, cursor: int, left: int, room: int, patience: int, costs: Integers, counts: Integers
+) -> int:
+    """Sends dirty pages from *cursor* on, round and round, until the page that uses up *room* bytes or *patience* time has
+    gone out, or all *left* dirty pages have; adds them to *counts* by kind. The page after the last one sent.
+    """
+    _check(bits, pages)
+    dirty, zero, again, _ = bits
+    words = bits.shape[1]
+    cursor = 0 if cursor >= pages else cursor
+    start = cursor >> 6
+    runs = [(at, min(at + _BLOCK, words)) for at in range(start, words, _BLOCK)]
+    runs += [(at, min(at + _BLOCK, start + 1)) for at in range(0, start + 1, _BLOCK)]
+    skip = cursor & 63
+    for begin, end in runs:
+        if left <= 0 or room <= 0 or patience <= 0:
+            break
+        part = slice(begin, end)
+        if dirty[part].any():
+            found = np.flatnonzero(_unpacked(dirty[part]))
+            found = found[found >= skip]
+            blank, old = _unpacked(zero[part])[found], _unpacked(again[part])[found]
+            kinds = np.where(blank, _BLANK, np.where(old, _AGAIN, _FIRST))
+            used, spent = costs[0][kinds].cumsum(), costs[1][kinds].cumsum()
+            stop = min(int(np.searchsorted(used, room)), int(np.searchsorted(spent, patience))) + 1
+            gone = found[:stop]
+            if len(gone):
+                counts += np.bincount(kinds[:stop], minlength=4)
+                flags = np.zeros((end - begin) * 64, dtype=np.bool_)
+                flags[gone] = True
+                taken = _packed(flags)
+                dirty[part] &= ~taken
+                again[part] |= taken
+                left -= len(gone)
+                room -= int(used[len(gone) - 1])
+                patience -= int(spent[len(gone) - 1])
+                cursor = begin * 64 + int(gone[-1]) + 1
+        skip = 0
+    return cursor
+
+
+def scan_cached(
+    bits: Words,
+    pages: int,
+    cache: Integers,
+    now: int,
+    cursor: int,
+    left: int,
+    room: int,
+    patience: int,
+    costs: Integers,
+    counts: Integers,
+) -> int:
+    """The same with a direct-mapped cache: *cache* is two rows, the page in each slot (-1: none) and when it was last used."""
+    _check(bits, pages)
+    dirty, zero, again, _ = (_unpacked(row) for row in bits)
+    cursor = 0 if cursor >= pages else cursor
+    found = np.flatnonzero(dirty)
+    for page in np.roll(found, -int(np.searchsorted(found, cursor))).tolist():
+        if left <= 0 or room <= 0 or patience <= 0:
+            break
+        kind = _BLANK if zero[page] else _AGAIN if again[page] else _FIRST
+        slot = page & (cache.shape[1] - 1)
+        if kind != _BLANK:
+            if cache[0, slot] == page:
+                kind = _DELTA
+                cache[1, slot] = now
+            elif cache[0, slot] < 0 or cache[1, slot] + 2 <= now:
+                cache[:, slot] = page, now
+        room -= int(costs[0, kind])
+        patience -= int(costs[1, kind])
+        left -= 1
+        counts[kind] += 1
+        dirty[page], again[page] = False, True
+        cursor = page + 1
+    bits[0], bits[2] = _packed(dirty), _packed(again)
+    return cursor
+
+
+# --- the writes
+
+
+def draw(
+    written: Words,
+    first: int,
+    key: int,
+    counter: int,
+    count: int,
+    base: int,
+    groups: Words,
+    guide: npt.NDArray[np.int32],
+    shift: int,
+    order: Words,
+) -> None:
+    """Draws *count* writes to pages from *first* on, by the random numbers of *key* from *counter* on.
+
+    *groups* are rows of start, last, low, inverse: a random number of start to last falls on page
+    low + (number - start) * inverse / 2**64, or on the last; *guide* is the group at which to look first, by the number's bits from *shift* on.
+    Numbers are drawn from *base* on.
+    """
+    if first < 0 or first + int(order[0]) > len(written) * 64:
+        raise ValueError("first: its pages must be there")
+    drawn = _randoms(key, np.uint64(counter) + np.arange(count, dtype=np.uint64))
+    if base:
+        drawn = np.uint64(base) + _high_product(drawn, np.full(1, (1 << 64) - base, dtype=np.uint64))
+    rows = groups[np.searchsorted(groups[:, 1], drawn)]
+    ranks = np.minimum(rows[:, 2] + _high_product(drawn - rows[:, 0], rows[:, 3]), order[0] - np.uint64(1))
+    mark(written, scatter(ranks, order).astype(np.int64) + first)
+
+
+def fill(written: Words, first: int, key: int, counter: int, groups: Words, order: Words) -> None:
+    """Writes each page low to low + size - 1 of each of *groups* (low, size, chance) with probability chance / 2**32."""
+    if first < 0 or first + int(order[0]) > len(written) * 64:
+        raise ValueError("first: its pages must be there")
+    hits: list[Words] = []
+    for low, size, chance in groups.tolist():
+        whole = size // 64
+        if whole:
+            flags = _biased(key, counter, whole, chance)
+            hits.append(np.uint64(low) + np.flatnonzero(flags).astype(np.uint64))
+            counter += 32 * whole
+        rest = np.arange(size - 64 * whole, dtype=np.uint64)
+        hit = (_randoms(key, np.uint64(counter) + rest) >> np.uint64(32)) < np.uint64(chance)
+        hits.append(np.uint64(low + 64 * whole) + rest[hit])
+        counter += len(rest)
+    if hits:
+        mark(written, scatter(np.concatenate(hits), order).astype(np.int64) + first)
+
+
+def _biased(key: int, counter: int, words: int, chance: int) -> Bools:
+    if chance >> 32:
+        return np.ones(64 * words, dtype=np.bool_)
+    x = np.zeros(words, dtype=np.uint64)
+    at = np.uint64(counter) + np.arange(words, dtype=np.uint64) * np.uint64(32)
+    started = False
+    for digit in range(32):
+        one = bool(chance >> digit & 1)
+        started = started or one
+        if started:
+            drawn = _randoms(key, at + np.uint64(digit))
+            x = x | drawn if one else x & drawn
+    return _unpacked(x)

@@ -1,0 +1,221 @@
+"""The simulator's kernels and their twin: the same bits, counts and cursors; and what both must do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from novastate._native import scan_py
+
+try:
+    from novastate._native import _scan as compiled
+except ImportError:  # no compiler here: the twin is all there is
+    compiled = scan_py
+
+COSTS = np.array([[4104, 4104, 9, 50], [105, 17, 2, 17]], dtype=np.int64)
+LAST = (1 << 64) - 1
+
+
+@pytest.fixture(params=compiled.variants())
+def kernel(request):
+    before = compiled.isa()
+    compiled.force_isa(request.param)
+    yield compiled
+    compiled.force_isa(before)
+
+
+def bitmaps(pages, seed, *densities):
+    """Dirty, zero, again, written: random bits of these densities, none past the last page."""
+    rng = np.random.default_rng(seed)
+    flags = np.zeros((4, (pages + 63) // 64 * 64), dtype=bool)
+    for row, density in zip(flags, densities, strict=True):
+        row[:pages] = rng.random(pages) < density
+    return np.packbits(flags, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def ones(words):
+    return np.flatnonzero(np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little"))
+
+
+guests = st.tuples(
+    st.sampled_from([1, 2, 63, 64, 65, 300, 5000, 20_001]),
+    st.integers(0, 2**32),
+    *(st.sampled_from([0.0, 0.01, 0.5, 1.0]) for _ in range(4)),
+)
+budgets = st.tuples(st.sampled_from([-5, 0, 1, 9, 4104, 100_000, 2**62]), st.sampled_from([0, 1, 105, 5000, 2**62]))
+
+
+def by_page(bits, pages, cursor, room, patience):
+    """The rule itself: page by page, until one uses up the budget."""
+    dirty, zero, again = (set(ones(row).tolist()) for row in bits[:3])
+    counts, taken = [0, 0, 0, 0], []
+    for page in (*range(cursor % pages, pages), *range(cursor % pages)):
+        if page not in dirty:
+            continue
+        if taken and (room <= 0 or patience <= 0):
+            break
+        kind = 2 if page in zero else 1 if page in again else 0
+        room, patience = room - COSTS[0, kind], patience - COSTS[1, kind]
+        counts[kind] += 1
+        taken.append(page)
+    return counts, taken
+
+
+@given(guests, budgets, st.floats(0, 1))
+@example((64, 0, 1.0, 0.0, 0.0, 0.0), (64 * 4104, 2**62), 0.0)
+@example((5000, 1, 0.0, 0.5, 0.5, 0.5), (1, 1), 0.5)
+def test_the_scan_goes_page_by_page_from_the_cursor(guest, budget, place):
+    bits = bitmaps(*guest)
+    pages, cursor = guest[0], int(place * guest[0])
+    left = len(ones(bits[0]))
+    before = ones(bits[0])
+    expected, taken = by_page(bits, pages, cursor, *(max(1, one) for one in budget))
+    for module in (compiled, scan_py):
+        mine, counts = bits.copy(), np.zeros(4, dtype=np.int64)
+        end = module.scan(mine, pages, cursor, left, *(max(1, one) for one in budget), COSTS, counts)
+        assert counts.tolist() == expected
+        assert set(ones(mine[0])) == set(before) - set(taken)
+        assert set(ones(mine[2])) == set(ones(bits[2])) | set(taken)
+        assert (mine[1] == bits[1]).all()
+        assert end % pages == ((taken[-1] + 1) if taken else cursor) % pages
+
+
+@pytest.mark.usefixtures("kernel")
+class TestEveryVariantIsTheTwin:
+    @pytest.mark.parametrize("pages", [1, 65, 4000, 40_000])
+    @pytest.mark.parametrize("dirty", [0.0, 0.02, 1.0])
+    def test_scan_until_nothing_is_left(self, pages, dirty):
+        both = [bitmaps(pages, 7, dirty, 0.3, 0.4, 0.0) for _ in range(2)]
+        cursors, left = [pages // 3] * 2, len(ones(both[0][0]))
+        while left:
+            counts = np.zeros((2, 4), dtype=np.int64)
+            for at, module in enumerate((compiled, scan_py)):
+                cursors[at] = module.scan(both[at], pages, cursors[at], left, 1_000_000, 30_000, COSTS, counts[at])
+            assert cursors[0] == cursors[1]
+            assert counts[0].tolist() == counts[1].tolist()
+            assert (both[0] == both[1]).all()
+            assert 0 < counts[0].sum() <= left
+            left -= int(counts[0].sum())
+        assert not both[0][0].any()
+
+    @pytest.mark.parametrize("slots", [1, 16, 1024])
+    def test_scan_with_a_cache(self, slots):
+        pages = 700
+        both = [bitmaps(pages, 5, 0.5, 0.2, 0.4, 0.0) for _ in range(2)]
+        caches = [np.vstack((np.full(slots, -1), np.zeros(slots, dtype=np.int64))) for _ in range(2)]
+        deltas = 0
+        for now in range(6):
+            cursors, fresh = [0, 0], bitmaps(pages, 9, 0.4, 0, 0, 0)[0]
+            counts = np.zeros((2, 4), dtype=np.int64)
+            for at, module in enumerate((compiled, scan_py)):
+                both[at][0] |= fresh
+                left = len(ones(both[at][0]))
+                cursors[at] = module.scan_cached(
+                    both[at], pages, caches[at], now, 0, left, 900_000, 2**62, COSTS, counts[at]
+                )
+            assert cursors[0] == cursors[1]
+            assert counts[0].tolist() == counts[1].tolist()
+            assert (both[0] == both[1]).all()
+            assert (caches[0] == caches[1]).all()
+            deltas += int(counts[0, 3])
+        assert deltas
+
+    @pytest.mark.parametrize("pages", [1, 64, 65, 9999])
+    def test_census_and_merge(self, pages):
+        bits = bitmaps(pages, 3, 0.5, 0.3, 0.4, 0.2)
+        twin = bits.copy()
+        counts = np.zeros((2, 4), dtype=np.int64)
+        compiled.census(bits, pages, counts[0])
+        scan_py.census(twin, pages, counts[1])
+        assert counts[0].tolist() == counts[1].tolist()
+        assert counts[0].sum() == len(ones(bits[0]))
+        dirty, written = set(ones(bits[0])), set(ones(bits[3]))
+        assert compiled.merge(bits, pages) == scan_py.merge(twin, pages) == len(written - dirty)
+        assert (bits == twin).all()
+        assert set(ones(bits[0])) == dirty | written
+        assert not written & set(ones(bits[1]))
+        assert not bits[3].any()
+
+    @pytest.mark.parametrize("pages", [1, 2, 3, 100, 4096, 5000])
+    @pytest.mark.parametrize("base", [0, 1 << 62])
+    def test_draw(self, pages, base):
+        half = pages // 2
+        middle = 1 << 63
+        rows = [(0, LAST, 0, pages)] if not half else [
+            (0, middle - 1, 0, min(half << 1, LAST)), (middle, LAST, half, min((pages - half) << 1, LAST))
+        ]  # fmt: skip
+        groups = np.array(rows, dtype=np.uint64)
+        guide = np.zeros(2, dtype=np.int32)
+        both = np.zeros((2, pages // 64 + 2), dtype=np.uint64)
+        for shuffled in (False, True):
+            order = an_order(pages, shuffled=shuffled)
+            for written, module in zip(both, (compiled, scan_py), strict=True):
+                module.draw(written, 5, 42, LAST - 20, 500, base, groups, guide, 63, order)
+            assert (both[0] == both[1]).all()
+            assert 5 <= ones(both[0]).min() <= ones(both[0]).max() < pages + 5
+
+    @pytest.mark.parametrize("chance", [0, 1, 1 << 31, 0xDEADBEEF, (1 << 32) - 1, 1 << 32])
+    @pytest.mark.parametrize("shuffled", [False, True])
+    def test_fill(self, chance, shuffled):
+        pages = 3000
+        both = np.zeros((2, 60), dtype=np.uint64)
+        groups = np.array([(0, 1, chance), (1, 63, chance), (64, 64, chance), (128, 2872, chance)], dtype=np.uint64)
+        for written, module in zip(both, (compiled, scan_py), strict=True):
+            module.fill(written, 77, 9, 1 << 40, groups, an_order(pages, shuffled=shuffled))
+        assert (both[0] == both[1]).all()
+        expected = pages * chance / 2**32
+        assert len(ones(both[0])) == pytest.approx(expected, abs=5 * (expected * (1 - chance / 2**32)) ** 0.5 + 0.01)
+        assert all(77 <= page < pages + 77 for page in ones(both[0]))
+
+    def test_mark(self):
+        both = np.zeros((2, 4), dtype=np.uint64)
+        for written, module in zip(both, (compiled, scan_py), strict=True):
+            module.mark(written, np.array([255, 0, 64, 0], dtype=np.int64))
+            module.mark(written, np.array([], dtype=np.int64))
+        assert ones(both[0]).tolist() == ones(both[1]).tolist() == [0, 64, 255]
+
+
+def an_order(pages, *, shuffled):
+    bits = max(1, (pages - 1).bit_length())
+    mask = (1 << bits) - 1 if shuffled else 0
+    return np.array([pages, mask, max(1, bits // 2), 0x5A5A5A5A & mask, 0x9E3779B1, 0x85EBCA6B], dtype=np.uint64)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 5, 64, 1000, 4097])
+def test_an_order_names_every_page_once(pages):
+    found = scan_py.scatter(np.arange(pages, dtype=np.uint64), an_order(pages, shuffled=True))
+    assert sorted(found.tolist()) == list(range(pages))
+
+
+def test_random_numbers_are_those_of_splitmix64():
+    # The first numbers of the published generator with seed 1234567; it adds before it mixes.
+    assert [scan_py.random_at(1234567, i) for i in (1, 2, 3)] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
+
+
+BITS = np.zeros((4, 2), dtype=np.uint64)
+GROUPS = np.array([(0, LAST, 0, 100)], dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda k: k.scan(BITS, 0, 0, 0, 1, 1, COSTS, np.zeros(4, np.int64)),
+        lambda k: k.scan(BITS, 129, 0, 0, 1, 1, COSTS, np.zeros(4, np.int64)),
+        lambda k: k.merge(BITS[:3], 100),
+        lambda k: k.census(BITS, 64, np.zeros(4, np.int64)),
+        lambda k: k.mark(BITS[0], np.array([-1])),
+        lambda k: k.mark(BITS[0], np.array([128])),
+        lambda k: k.draw(BITS[0], 29, 1, 0, 1, 0, GROUPS, np.zeros(2, np.int32), 63, an_order(100, shuffled=False)),
+        lambda k: k.fill(BITS[0], 29, 1, 0, np.zeros((0, 3), np.uint64), an_order(100, shuffled=False)),
+    ],
+)
+@pytest.mark.parametrize("module", [compiled, scan_py])
+def test_what_does_not_fit_is_refused(call, module):
+    with pytest.raises(ValueError, match="must"):
+        call(module)
