@@ -1,8 +1,10 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
-_Words = npt.NDArray[np.uint64]
-_Integers = npt.NDArray[np.int64]
+_Words: TypeAlias = npt.NDArray[np.uint64]
+_Integers: TypeAlias = npt.NDArray[np.int64]
 
 def scan(
     bits: _Words, pages: int, cursor: int, left: int, room: int, patience: int, costs: _Integers, counts: _Integers

@@ -226,15 +226,15 @@ def draw(
     count: int,
     base: int,
     groups: Words,
-    guide: npt.NDArray[np.int32],
-    shift: int,
+    guide: npt.NDArray[np.int32],  # noqa: ARG001  (only the compiled search starts there)
+    shift: int,  # noqa: ARG001
     order: Words,
 ) -> None:
     """Draws *count* writes to pages from *first* on, by the random numbers of *key* from *counter* on.
 
     *groups* are rows of start, last, low, inverse: a random number of start to last falls on page
-    low + (number - start) * inverse / 2**64, or on the last; *guide* is the group at which to look first, by the number's bits from *shift* on.
-    Numbers are drawn from *base* on.
+    low + (number - start) * inverse / 2**64, or on the last; *guide* is the group at which to look first, by the number's bits
+    from *shift* on. Numbers are drawn from *base* on.
     """
     if first < 0 or first + int(order[0]) > len(written) * 64:
         raise ValueError("first: its pages must be there")
