@@ -45,6 +45,8 @@ class DirtyCurve:
     uncertainty of W (one standard deviation), 0 where the law is known, at most 10. Raises `ConvergenceError` for
     more, for more classes than 32, and for classes that have together more pages than the guest.
 
+    *others*: curves that are as likely, all equally, where the law was worked out of a few noisy points.
+
     >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
     >>> round(curve.pages(1.0), -1), round(curve.rate(1.0), -1)
     (9000.0, 9000.0)
@@ -53,6 +55,7 @@ class DirtyCurve:
     classes: tuple[DirtyClass, ...]
     page_count: int
     spread: float = 0.0
+    others: tuple[DirtyCurve, ...] = attrs.field(default=(), kw_only=True, repr=False)
     #: The kernel's rows, made once; only the kernel reads them.
     _rows: array[float] = attrs.field(init=False, repr=False, eq=False)
 
@@ -193,7 +196,8 @@ class DirtyCurve:
             if size > 0:
                 added.append(attrs.evolve(row, size=size, rate=row.rate * size / row.size))
                 room -= size
-        return attrs.evolve(self, classes=(*self.classes, *added))
+        others = tuple(row.with_classes(*more) for row in self.others)
+        return attrs.evolve(self, classes=(*self.classes, *added), others=others)
 
     def _scaled(self, factor: float) -> DirtyCurve:
         total = sum(row.size for row in self.classes)
@@ -201,4 +205,4 @@ class DirtyCurve:
         classes = tuple(
             attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
         )
-        return attrs.evolve(self, classes=classes, spread=0.0)
+        return attrs.evolve(self, classes=classes, spread=0.0, others=())

@@ -25,7 +25,8 @@ class Guest:
     taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones (by default
     what a Linux guest keeps at the end of its memory: 1500 pages of its own, and the table of all pages, 64 bytes each).
     *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles), which
-    decides what throttling does to it; *zero_error* the uncertainty of *zero_pages* (one standard deviation).
+    decides what throttling does to it; where that is not known it may be as little as *least_busy*. *zero_error* is the
+    uncertainty of *zero_pages* (one standard deviation).
 
     Raises `ConvergenceError` naming the field for NaN, negative numbers, more memory than 2**52 bytes, more zero pages
     than pages, and a curve of more pages than the memory.
@@ -39,6 +40,7 @@ class Guest:
     tail_zero: float = 215.0
     busy: float = 1.0
     zero_error: float = 0.0
+    least_busy: float | None = None
 
     def __attrs_post_init__(self) -> None:
         """Checks the fields against each other."""
@@ -52,6 +54,8 @@ class Guest:
         if self.curve.page_count > self.pages:
             raise ConvergenceError("curve", self.curve.page_count, f"is of more than the memory's {self.pages} pages")
         bounds.number("busy", self.busy, 0, 1, above=True)
+        if self.least_busy is not None:
+            bounds.number("least_busy", self.least_busy, 0, self.busy, above=True)
 
     @property
     def tail(self) -> float:

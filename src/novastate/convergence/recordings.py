@@ -29,10 +29,11 @@ from typing import Literal
 
 import attrs
 
-from novastate.convergence.curve import DirtyClass, DirtyCurve
+from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules
+from novastate.convergence.sources import BACKGROUND, PACED, RSS_MORE, ZERO_SHARE, DirtyRate, Observation
 from novastate.errors import ConvergenceError
 
 __all__ = ["Outcome", "Recording", "Source", "load_all"]
@@ -44,19 +45,10 @@ _MIB = 1 << 20
 _PAGE = 4096
 #: Firmware and device memory that migrates besides the guest's (130 pages with QEMU's q35 and no display).
 _DEVICE_PAGES = 130
+#: Pages that libvirt has sampled in each GiB, and QEMU unless told otherwise.
+_SAMPLES = 512
 #: The line rate where a recording has none: one stream through the loopback of a present-day host, bytes/s.
 _LINE_RATE = 2.4e9
-#: A guest's own background: pages, and writes per second to them.
-_BACKGROUND = (DirtyClass(60, 2400), DirtyClass(70, 175), DirtyClass(60, 42))
-#: The resident size of QEMU less the guest's non-zero pages, MiB: mean and deviation.
-_RSS_MORE = (165.0, 32.0)
-#: The share of zero pages where nothing is known of it: mean and deviation.
-_ZERO_SHARE = (0.4, 0.2)
-#: Page sampling's own blindness, as a relative deviation: of a guest that idles now and then, of one that never does,
-#: and of one of which that is not known.
-_BLIND, _BLIND_BUSY, _BLIND_UNKNOWN = 0.1, 0.9, 0.25
-#: vCPU time that a guest paced by a timer takes, where nothing was measured.
-_PACED = 0.06
 
 
 @attrs.frozen
@@ -185,19 +177,22 @@ class Recording:
         """The guest as *source* knows it."""
         zero, error = self._zero(source)
         busy = self._busy()
+        least = None
         if source == "law":
             if busy is None:
-                busy = 1.0 if self._params().get("cpu") else _PACED
-            curve = self._law()
+                busy = 1.0 if self._params().get("cpu") else PACED
+            curve = self._law().with_classes(*BACKGROUND)
         else:
             curve = self._sampled(busy)
+            least = PACED if busy is None else None
         return Guest(
             memory=self.pages * _PAGE,
             zero_pages=zero,
             page_size=_PAGE,
-            curve=curve.with_classes(*_BACKGROUND),
+            curve=curve,
             busy=1.0 if busy is None else busy,
             zero_error=error,
+            least_busy=least,
         )
 
     def forecast(self, source: Source = "host") -> Forecast:
@@ -310,12 +305,12 @@ class Recording:
         stats = self._part("pre").get("memory_stats")
         rss = stats.get("rss") if isinstance(stats, dict) else None
         if rss is None:
-            share, error = _ZERO_SHARE
+            share, error = ZERO_SHARE
             return share * self.pages, error * self.pages
         kib = _known(rss)
         if kib is None or not 0 < kib < 2**42:
             raise ConvergenceError("pre.memory_stats.rss", rss, "must be a number of KiB above 0")
-        more, error = _RSS_MORE
+        more, error = RSS_MORE
         used = kib * 1024 - more * _MIB
         return min(max(self.pages - used / _PAGE, 0.02 * self.pages), 0.95 * self.pages), error * _MIB / _PAGE
 
@@ -347,30 +342,29 @@ class Recording:
 
     def _sampled(self, busy: float | None) -> DirtyCurve:
         pre = self._part("pre")
-        rates: list[tuple[float, float]] = []
+        memory = self._number("config", "mem_mb")
+        rates: list[DirtyRate] = []
         for at, row in enumerate(_objects(pre.get("qmp_page_sampling"))):
             if row.get("status") == "measured":
                 unit = 1.0 if row.get("calc-time-unit") == "second" else 0.001
                 place = f"pre.qmp_page_sampling[{at}]"
-                rates.append((_field(place, row, "calc-time") * unit, _field(place, row, "dirty-rate") * _MIB))
-        if not rates:
-            for at, row in enumerate(_objects(pre.get("libvirt_page_sampling_1s"))):
-                if "dirtyrate.megabytes_per_second" in row:
-                    place = f"pre.libvirt_page_sampling_1s[{at}]"
-                    rate = _field(place, row, "dirtyrate.megabytes_per_second") * _MIB
-                    rates.append((_field(place, row, "dirtyrate.calc_period"), rate))
+                samples = (_known(row.get("sample-pages")) or _SAMPLES) * memory / 1024
+                rate = _field(place, row, "dirty-rate") * _MIB
+                rates.append(DirtyRate(_field(place, row, "calc-time") * unit, rate, max(1.0, samples)))
+        for at, row in enumerate(_objects(pre.get("libvirt_page_sampling_1s"))):
+            if "dirtyrate.megabytes_per_second" in row:
+                place = f"pre.libvirt_page_sampling_1s[{at}]"
+                rate = _field(place, row, "dirtyrate.megabytes_per_second") * _MIB
+                tau = _field(place, row, "dirtyrate.calc_period")
+                rates.append(DirtyRate(tau, rate, max(1.0, _SAMPLES * memory / 1024)))
         if not rates:
             raise ConvergenceError(
                 "pre.qmp_page_sampling", None, "holds no dirty rate, nor does libvirt_page_sampling_1s"
             )
         try:
-            curve = DirtyCurve.from_dirty_rates(rates, self.pages * _PAGE, noise=math.inf)
+            return Observation(memory * _MIB, rates=tuple(rates), devices=_DEVICE_PAGES, busy=busy).curve()
         except ConvergenceError as error:
             raise ConvergenceError(f"pre.qmp_page_sampling: {error.field}", error.value, error.problem) from None
-        blind = _BLIND_UNKNOWN if busy is None else _BLIND_BUSY if busy > 0.9 else _BLIND
-        if busy is None and self.rules.auto_converge:
-            blind = _BLIND_BUSY  # what throttling will do to the guest is not known either
-        return attrs.evolve(curve, spread=math.hypot(curve.spread, blind))
 
 
 def load_all(directory: str | os.PathLike[str]) -> tuple[list[Recording], list[tuple[str, str]]]:

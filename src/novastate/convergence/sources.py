@@ -33,16 +33,38 @@ import numpy.typing as npt
 from novastate.convergence import bounds
 from novastate.convergence.classes import DirtyClass
 from novastate.convergence.curve import DirtyCurve
-from novastate.convergence.fit import fit
 from novastate.convergence.guest import Guest
-from novastate.convergence.recordings import _BACKGROUND, _BLIND, _BLIND_BUSY, _BLIND_UNKNOWN, _RSS_MORE, _ZERO_SHARE
+from novastate.convergence.posterior import posterior
 from novastate.errors import ConvergenceError
 
-__all__ = ["PAGE", "DirtyRate", "Observation", "Visit", "ZeroPages", "checksums"]
+__all__ = [
+    "BACKGROUND",
+    "PACED",
+    "PAGE",
+    "RSS_MORE",
+    "ZERO_SHARE",
+    "DirtyRate",
+    "Observation",
+    "Visit",
+    "ZeroPages",
+    "checksums",
+]
 
 #: Bytes a page: what migrates, whatever the host backs it with.
 PAGE = 4096
 _MIB = 1 << 20
+#: A guest's own background: pages, and writes per second to them.
+BACKGROUND = (DirtyClass(60, 2400), DirtyClass(70, 175), DirtyClass(60, 42))
+#: The resident size of QEMU less the guest's non-zero pages, MiB: mean and deviation (the process, from 117 on, and zero
+#: pages that were touched).
+RSS_MORE = (185.0, 55.0)
+#: The share of zero pages where nothing is known of it: mean and deviation.
+ZERO_SHARE = (0.45, 0.27)
+#: vCPU time that a guest paced by a timer takes, where nothing was measured.
+PACED = 0.06
+#: What page sampling does not see, as the mean of the logarithm: of a guest that idles now and then, of one that never does,
+#: and of one of which that is not known.
+_BLIND, _BLIND_BUSY, _BLIND_UNKNOWN = 0.05, 0.65, 0.15
 #: The checksum of a zero page.
 _ZERO = zlib.crc32(bytes(PAGE))
 #: The shortest window that is looked at, s, and how much longer the windows of one point may be.
@@ -53,8 +75,6 @@ _LEAST_BLOCKS, _LEAST_CHANGES = 4, 20
 _FEW_BLOCKS = 6.0
 #: No point is better known than this: guests are not the same from second to second.
 _UNSTEADY = 0.04
-#: By how much a writer in order of address must fit better than one at random (squared deviations in units of the error).
-_CLEARLY = 6.0
 #: What a comparison of contents sees of the background of an idle guest (20 to 45 pages of 80 to 180 in windows of 0.1 to 2.7 s).
 _BACKGROUND_SEEN = 0.25
 #: Where zero pages lie is read from blocks that stand for no more pages than this.
@@ -152,6 +172,7 @@ class Observation:
             tail_zero=215.0 if zero.tail_zero is None else zero.tail_zero + self.device_zero,
             busy=1.0 if self.busy is None else min(1.0, max(0.02, self.busy)),
             zero_error=zero.error,
+            least_busy=PACED if self.busy is None else None,
         )
 
     # --- zero pages
@@ -187,9 +208,9 @@ class Observation:
 
     def _zero_by_resident(self) -> ZeroPages:
         if self.resident is None:
-            share, deviation = _ZERO_SHARE
+            share, deviation = ZERO_SHARE
             return ZeroPages(share * self.pages, deviation * self.pages)
-        more, error = _RSS_MORE
+        more, error = RSS_MORE
         zero = self.pages - (self.resident - more * _MIB) / PAGE
         return ZeroPages(min(max(zero, 0.02 * self.pages), 0.95 * self.pages), error * _MIB / PAGE)
 
@@ -208,32 +229,29 @@ class Observation:
         points = self.points()
         if not points:
             raise ConvergenceError("rates", (), "nothing was seen of what the guest writes")
-        background = DirtyCurve((), total).with_classes(*_BACKGROUND)
+        background = DirtyCurve((), total).with_classes(*BACKGROUND)
         taus = np.array([tau for tau, _, _ in points])
         base = np.array([_BACKGROUND_SEEN * background.pages(tau) for tau in taus.tolist()])
         seen = np.array([pages for _, pages, _ in points])
         errors = np.array([error for _, _, error in points])
         # The background is known to be there: what is seen of it is taken off, and all of it put back.
         net = np.maximum(seen - base, 0.0)
-        classes: tuple[DirtyClass, ...] = fit(taus, net, errors, self.pages)
-        in_order = _in_order(taus, net, errors, float(self.pages))
-        if in_order is not None and _misfit(taus, net, errors, (in_order,)) + _CLEARLY < _misfit(
-            taus, net, errors, classes
-        ):
-            classes = (in_order,)
-        curve = DirtyCurve(classes, total).with_classes(*background.classes)
-        fitted = np.maximum([curve.pages(tau) for tau in taus.tolist()], 1.0)
-        weights = (fitted / errors) ** 2
-        off = float(np.sqrt(((seen / fitted - 1.0) ** 2 * weights).sum() / weights.sum()))
-        own = float(np.min(errors / fitted))
         blind = _BLIND_UNKNOWN if self.busy is None else _BLIND_BUSY if self.busy > 0.9 else _BLIND
-        return attrs.evolve(curve, spread=min(1.0, max(0.03, math.hypot(off / math.sqrt(len(points)), own, blind))))
+        found = posterior(
+            tuple(zip(taus.tolist(), net.tolist(), errors.tolist(), strict=True)), float(self.pages), blind
+        )
+        return DirtyCurve(
+            found.classes,
+            total,
+            spread=min(1.0, max(0.03, found.spread)),
+            others=tuple(DirtyCurve(classes, total) for classes in found.draws),
+        ).with_classes(*BACKGROUND)
 
     def _rated(self, row: DirtyRate) -> tuple[float, float, float]:
         """A point from a dirty rate: half a step is added for what was rounded off; nothing seen stays nothing."""
         step = row.resolution * row.tau / PAGE
         pages = min(row.rate * row.tau / PAGE + (0.5 * step if row.rate else 0.0), float(self.pages))
-        return row.tau, pages, math.hypot(self._chance(pages, row.samples), 0.5 * step, _UNSTEADY * pages)
+        return row.tau, pages, math.hypot(self._chance(pages, row.samples), 0.29 * step)
 
     def _chance(self, pages: float, samples: float) -> float:
         """The deviation of a count of *pages* that *samples* pages show."""
@@ -300,26 +318,6 @@ class Observation:
         gaps = np.maximum(starts[1:] - ends[:-1], 0.0)
         head, end = max(starts[0], 0.0), max(self.pages - ends[-1], 0.0)
         return sizes + np.concatenate(([head], gaps / 2)) + np.concatenate((gaps / 2, [end])), gaps
-
-
-def _misfit(taus: _Floats, pages: _Floats, errors: _Floats, classes: tuple[DirtyClass, ...]) -> float:
-    """Squared deviations of the points from the curve of *classes*, each in units of its error."""
-    fitted = np.array([sum(row.pages(tau) for row in classes) for tau in taus.tolist()])
-    return float((((fitted - pages) / errors) ** 2).sum())
-
-
-def _in_order(taus: _Floats, pages: _Floats, errors: _Floats, most: float) -> DirtyClass | None:
-    """The writer that goes through its pages in order which comes nearest to the points, where it was seen to come round."""
-    top = float(pages.max())
-    if top < _LEAST_CHANGES:
-        return None
-    sizes = np.geomspace(0.6 * top, min(1.2 * top, most), 40)
-    # When it comes round: within the windows, so that both its slope and its end were seen.
-    rounds = np.geomspace(2 * float(taus[0]), 0.8 * float(taus[-1]), 60)
-    fitted = np.minimum(taus / rounds[:, None], 1.0)[None] * sizes[:, None, None]
-    off = (((fitted - pages) / errors) ** 2).sum(axis=2)
-    size, turn = np.unravel_index(int(off.argmin()), off.shape)
-    return DirtyClass(float(sizes[size]), float(sizes[size] / rounds[turn]), sequential=True)
 
 
 def _changed(before: Visit, after: Visit) -> int:

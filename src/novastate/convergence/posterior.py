@@ -1,0 +1,178 @@
+"""What few, noisy points say of W: not the one curve that fits best, but all that fit, each by how well it does.
+
+Rule (Bayes): a curve is one of a fixed set of shapes times the pages that are written at all. Shapes: one class of pages; two; a
+range of rates with sizes that fall as a power of the rate (zipf-like); in order of address. A shape's weight is its prior times
+its likelihood, where the error of a point is what its instrument has, and besides a share of W by which the guest is
+unsteady; how large that share is, the points say themselves: those of one window that differ more than the instrument allows, or
+that no curve goes through, are of a guest with phases.
+
+So what was not looked at is uncertain by itself: windows shorter than the shortest that was measured, and longer than the longest.
+
+Domain: any number of points, tau from 1 us to a year. Cost: some 1500 shapes times 6 steadinesses times the points: about 3 ms.
+Sources: Bayesian model averaging (Hoeting et al. 1999); zipf with exponent s has sizes falling with the rate to the power 1/s.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from statistics import NormalDist
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from novastate.convergence.classes import DirtyClass
+from novastate.convergence.fit import fit
+
+__all__ = ["DRAWS", "Posterior", "posterior"]
+
+_Floats = npt.NDArray[np.float64]
+#: How many curves stand for all that fit.
+DRAWS = 24
+#: Rates of the classes, times a second; every second one in shapes of more than one class.
+_RATES: _Floats = np.geomspace(0.02, 40.0, 25)
+#: Of two classes, the share of the pages that the slower one has; of a range of rates, the powers.
+_SHARES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
+_POWERS = (0.0, 0.6, 1.0, 1.5)
+#: How often each kind of shape is the right one: one class, two, a range, in order.
+_PRIORS = (0.35, 0.35, 0.25, 0.05)
+#: How unsteady guests are (one standard deviation, as a share of W), and how often.
+_UNSTEADY = ((0.01, 0.35), (0.03, 0.3), (0.08, 0.15), (0.2, 0.1), (0.5, 0.06), (1.2, 0.04))
+#: The shortest time in which a writer in order comes round, and the longest, s.
+_TURNS = (0.3, 120.0, 40)
+#: Windows at which the curves are compared and their mean is fitted, s.
+_WINDOWS: _Floats = np.geomspace(0.05, 8.0, 14)
+#: The window that decides whether a migration converges: about a slot.
+_DECIDING = 0.15
+
+
+@attrs.frozen
+class Posterior:
+    """*classes*: the mean curve; *draws*: curves that are equally likely, from few pages written in a short window to many;
+    *spread*: one standard deviation of W as a share of it, over windows of 0.05 to 8 s, and of what is not seen.
+    """
+
+    classes: tuple[DirtyClass, ...]
+    draws: tuple[tuple[DirtyClass, ...], ...]
+    spread: float
+
+
+@lru_cache(maxsize=1)
+def _shapes() -> tuple[_Floats, _Floats, _Floats]:
+    """Shares of the pages by rate (a row a shape), the prior of each; and the turns of the writers in order."""
+    rows: list[_Floats] = []
+    kinds: list[int] = []
+    coarse = range(0, len(_RATES), 2)
+    for at in range(len(_RATES)):
+        rows.append(np.eye(len(_RATES))[at])
+        kinds.append(0)
+    for slow in coarse:
+        for fast in range(slow + 2, len(_RATES), 2):
+            for share in _SHARES:
+                row = np.zeros(len(_RATES))
+                row[[slow, fast]] = share, 1.0 - share
+                rows.append(row)
+                kinds.append(1)
+            for power in _POWERS if fast - slow >= 6 else ():
+                row = np.zeros(len(_RATES))
+                between = slice(slow, fast + 1, 2)
+                row[between] = _RATES[between] ** -power
+                rows.append(row / row.sum())
+                kinds.append(2)
+    turns: _Floats = np.geomspace(*_TURNS)
+    kinds += [3] * len(turns)
+    counts = np.bincount(kinds)
+    prior = np.array([_PRIORS[kind] / counts[kind] for kind in kinds])
+    return np.array(rows), prior, turns
+
+
+def _values(taus: _Floats) -> _Floats:
+    """Every shape at every window."""
+    rows, _, turns = _shapes()
+    mixed: _Floats = rows @ -np.expm1(-np.outer(_RATES, taus))
+    return np.vstack([mixed, np.minimum(taus / turns[:, None], 1.0)])
+
+
+def posterior(points: tuple[tuple[float, float, float], ...], page_count: float, blind: float = 0.0) -> Posterior:
+    """All curves through *points* (tau, pages, one standard deviation of the instrument) of a guest with *page_count* pages.
+
+    *blind*: how many more pages may be written than the instrument sees, the mean of the logarithm (an exponential share: the
+    draws have it, `classes` does not).
+    """
+    taus, pages, errors = (np.array([row[k] for row in points]) for k in range(3))
+    values = _values(taus)
+    prior = _shapes()[1]
+    logs: list[_Floats] = []
+    sizes: list[_Floats] = []
+    sigmas: list[_Floats] = []
+    for unsteady, often in _UNSTEADY:
+        size = np.full(len(values), float(pages.max()))
+        variance = np.broadcast_to(errors**2, values.shape)
+        for _ in range(3):
+            variance = errors**2 + (unsteady * size[:, None] * values) ** 2
+            size = (values * pages / variance).sum(axis=1) / (values**2 / variance).sum(axis=1)
+        sigma = 1.0 / np.sqrt((values**2 / variance).sum(axis=1))
+        misfit = ((size[:, None] * values - pages) ** 2 / variance + np.log(variance)).sum(axis=1)
+        weight = np.log(prior * often * sigma / np.maximum(size, sigma)) - misfit / 2
+        logs.append(np.where(size > page_count, -math.inf, weight))
+        sizes.append(size)
+        sigmas.append(sigma)
+    found, size, sigma = np.array(logs), np.array(sizes), np.array(sigmas)
+    if not np.isfinite(found).any():
+        found, size = np.zeros_like(found), np.minimum(size, page_count)
+    weights = np.exp(found - found.max())
+    weights /= weights.sum()
+    return _summed(weights, size, sigma, page_count, blind)
+
+
+def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, blind: float) -> Posterior:
+    at = _values(_WINDOWS)
+    every: _Floats = size[:, :, None] * at
+    mean: _Floats = (weights[:, :, None] * every).sum(axis=(0, 1))
+    if mean[-1] < 1e-6:
+        mean = np.zeros_like(mean)
+    own: _Floats = sigma[:, :, None] * at
+    off = (weights[:, :, None] * ((every - mean) ** 2 + own**2)).sum(axis=(0, 1))
+    spread = float(np.sqrt(np.mean(off / np.maximum(mean, 1.0) ** 2)))
+    ordered = len(_shapes()[2])
+    if weights[:, -ordered:].sum() > 0.5:
+        best = np.unravel_index(int(np.argmax(weights)), weights.shape)
+        classes = _classes(int(best[1]), float(size[best]), page_count)
+    else:
+        classes = fit(_WINDOWS, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
+    return Posterior(classes, _draws(weights, size, sigma, page_count, blind), math.hypot(spread, blind))
+
+
+def _draws(
+    weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, blind: float
+) -> tuple[tuple[DirtyClass, ...], ...]:
+    """Curves in the order of what is written in a short window; the size of each as its own error and unsteadiness let it be."""
+    deciding = size * _values(np.array([_DECIDING]))[:, 0]
+    order = np.argsort(deciding, axis=None)
+    reached = np.cumsum(weights.ravel()[order])
+    normal = NormalDist().inv_cdf
+    found: list[tuple[DirtyClass, ...]] = []
+    for k in range(DRAWS):
+        chosen = int(order[min(int(np.searchsorted(reached, (k + 0.5) / DRAWS * reached[-1])), len(order) - 1)])
+        steadiness, shape = divmod(chosen, size.shape[1])
+        deviation = normal(((k * 7) % DRAWS + 0.5) / DRAWS)
+        unseen = math.exp(-blind * math.log1p(-((k * 11) % DRAWS + 0.5) / DRAWS))
+        most = float(size[steadiness, shape])
+        error = math.hypot(float(sigma[steadiness, shape]), _UNSTEADY[steadiness][0] * most)
+        found.append(_classes(shape, min(max(most + deviation * error, 0.0) * unseen, page_count), page_count))
+    return tuple(found)
+
+
+def _classes(shape: int, pages: float, page_count: float) -> tuple[DirtyClass, ...]:
+    rows, _, turns = _shapes()
+    if pages < 1e-6:
+        return ()
+    if shape >= len(rows):
+        turn = float(turns[shape - len(rows)])
+        return (DirtyClass(min(pages, page_count), pages / turn, sequential=True),)
+    return tuple(
+        DirtyClass(float(pages * share), float(pages * share * rate))
+        for share, rate in zip(rows[shape], _RATES, strict=True)
+        if share * pages > 1e-6
+    )

@@ -1,0 +1,88 @@
+"""Probability and interval: equally likely guests around the one that is known."""
+
+import math
+
+import attrs
+import pytest
+
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence.ensemble import _DESIGN, RUNS, Ensemble, _heavy
+
+MIB = 1 << 20
+
+
+def guest(rate=4000.0, **more):
+    curve = DirtyCurve((DirtyClass(16384, rate),), 98434, **more)
+    return Guest(memory=98434 * 4096, zero_pages=30000, page_size=4096, curve=curve, busy=0.06)
+
+
+def test_tails_are_those_of_students_t():
+    for share, value in ((0.95, 2.1318), (0.975, 2.7764), (0.99, 3.7469), (0.5, 0.0), (0.05, -2.1318)):
+        assert _heavy(share) == pytest.approx(value, abs=1e-4)
+
+
+def test_each_deviation_is_laid_out_evenly():
+    assert len(_DESIGN) == RUNS
+    for column in (0, 1, 2, 4):
+        assert len({row[column] for row in _DESIGN}) == RUNS
+    assert sum(row[0] for row in _DESIGN) == pytest.approx(0, abs=1e-9)
+    assert sum(row[2] for row in _DESIGN) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_probability_falls_smoothly_through_the_boundary():
+    seen = [forecast(guest(9000 * 1.06**k), Link(64 * MIB)).probability for k in range(24)]
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] > 0.9
+    assert seen[-1] < 0.1
+    assert len(set(seen)) >= 5
+
+
+def test_the_probability_is_on_the_side_of_the_verdict():
+    for rate in range(4000, 24000, 500):
+        told = forecast(guest(float(rate), spread=0.4), Link(64 * MIB))
+        assert (told.probability >= 0.5) == (told.verdict is Verdict.CONVERGES) or told.probability == 0.5
+
+
+def test_a_timeout_is_part_of_the_question():
+    one = guest(spread=0.1)
+    whole = forecast(one, Link(64 * MIB)).total
+    assert forecast(one, Link(64 * MIB), Limits(timeout=1.5 * whole)).probability > 0.9
+    assert 0.1 < forecast(one, Link(64 * MIB), Limits(timeout=1.005 * whole)).probability < 0.9
+    assert forecast(one, Link(64 * MIB), Limits(timeout=0.6 * whole)).probability < 0.1
+
+
+def test_other_curves_that_are_as_likely_count():
+    calm = guest()
+    wild = (DirtyClass(60000, 60000.0),)
+    others = tuple(DirtyCurve(wild if k % 2 else calm.curve.classes, 98434) for k in range(24))
+    torn = attrs.evolve(calm, curve=attrs.evolve(calm.curve, others=others))
+    assert forecast(calm, Link(64 * MIB)).probability > 0.9
+    assert forecast(torn, Link(64 * MIB)).probability == 0.5
+    assert forecast(torn, Link(64 * MIB)).total == forecast(calm, Link(64 * MIB)).total
+
+
+def test_where_nobody_knows_how_busy_a_guest_is_neither_is_what_a_throttle_does():
+    rules = Rules.qemu(auto_converge=True)
+    writer = attrs.evolve(guest(30000.0), busy=1.0)
+    sure = forecast(writer, Link(64 * MIB), rules=rules)
+    unsure = forecast(attrs.evolve(writer, least_busy=0.05), Link(64 * MIB), rules=rules)
+    assert sure.total == unsure.total
+    assert unsure.total_interval[1] > 1.5 * sure.total_interval[1]
+
+
+def test_totals_are_as_many_as_the_guests_and_in_order():
+    told = forecast(guest(15000.0, spread=0.3), Link(64 * MIB))
+    found = Ensemble(
+        told._scenario,
+        told.guest.curve._rows,
+        1.0,
+        told.guest,
+        told.link,
+        told.limits,
+        told.rules,
+        told.total,
+        told.throttle,
+    ).totals
+    assert len(found) == RUNS
+    assert list(found) == sorted(found)
+    assert math.isinf(found[-1])
