@@ -9,6 +9,7 @@
  */
 #include "precopy.h"
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 enum { SEGMENTS = NS_PRECOPY_SEGMENTS, CLASSES = NS_PRECOPY_MAX_CLASSES };
@@ -19,21 +20,22 @@ static inline double greatest(double a, double b) { return b > a ? b : a; }
 /* What is unsent. The segments are [head, head + n) of the arrays; send() pops at the head, sync() pushes. */
 typedef struct {
     size_t k, head, n;
-    double size[CLASSES], rate[CLASSES], held[CLASSES];
+    double chunks, size[CLASSES], rate[CLASSES], held[CLASSES], passed[CLASSES];
     int ordered[CLASSES];
     double width[2 * SEGMENTS], mass[2 * SEGMENTS];
     double dens[2 * SEGMENTS][CLASSES];
     double behind, dirty;
 } ring;
 
-static void ring_start(ring *r, const double *classes, size_t k) {
+static void ring_start(ring *r, const double *classes, size_t k, double chunks) {
     r->k = k;
+    r->chunks = chunks;
     r->head = r->n = 0;
     for (size_t i = 0; i < k; i++) {
         r->size[i] = classes[3 * i];
         r->rate[i] = classes[3 * i + 1];
         r->ordered[i] = classes[3 * i + 2] > 0.0;
-        r->held[i] = 0.0;
+        r->held[i] = r->passed[i] = 0.0;
     }
     r->behind = 1.0;
     r->dirty = 0.0;
@@ -82,6 +84,7 @@ static void ring_begin(ring *r, double behind, const double *held) {
         }
         r->mass[0] = mass;
         r->behind = behind;
+        for (size_t i = 0; i < r->k; i++) r->passed[i] = behind * r->dens[0][i];
     }
     ring_sum(r);
 }
@@ -91,6 +94,8 @@ static double ring_sync(ring *r, double span, double factor, double ahead) {
         ring_push(r, ahead, 1.0);
         r->behind = r->behind - ahead;
     }
+    size_t fresh_at = SIZE_MAX; /* the segment of what was passed since the last sync */
+    const double share = r->behind;
     if (r->behind > 0.0) {
         if (r->n == SEGMENTS) {
             size_t last = r->head + r->n - 1;
@@ -99,6 +104,7 @@ static double ring_sync(ring *r, double span, double factor, double ahead) {
             for (size_t i = 0; i < r->k; i++) r->dens[last][i] = r->dens[last][i] * (old / r->width[last]);
         } else {
             ring_push(r, r->behind, 0.0);
+            fresh_at = r->head + r->n - 1;
         }
         r->behind = 0.0;
     }
@@ -110,14 +116,24 @@ static double ring_sync(ring *r, double span, double factor, double ahead) {
         if (n <= 0.0) continue;
         if (r->ordered[i]) {
             double fresh = least(r->rate[i] * factor * span, n - r->held[i]);
+            if (r->chunks > 1.0 && r->passed[i] > 0.0)
+                fresh = fresh * (1.0 - r->passed[i] * (0.5 - 0.5 / r->chunks));
+            r->passed[i] = 0.0;
             r->held[i] = r->held[i] + fresh;
             fresh_all = fresh_all + fresh;
             continue;
         }
-        double hit = 1.0 - exp(-r->rate[i] * factor * span / n);
+        double hit = 1.0 - exp(-r->rate[i] * factor * span / n), late = hit;
+        if (r->chunks > 1.0 && share > 0.0 && r->passed[i] > 0.0 && hit > 0.0) {
+            double parts = greatest(1.0, r->chunks * share);
+            double step = -expm1(-r->rate[i] * factor * span / n / parts);
+            double armed = 1.0 - (1.0 - step) * hit / (parts * step);
+            late = hit - least(1.0, r->passed[i] / share) * (hit - least(hit, greatest(0.0, armed)));
+        }
+        r->passed[i] = 0.0;
         for (size_t j = r->head; j < end; j++) {
             double dens = r->dens[j][i];
-            double fresh = (1.0 - dens) * hit;
+            double fresh = (1.0 - dens) * (j == fresh_at ? late : hit);
             dens = dens + fresh;
             r->dens[j][i] = dens;
             r->mass[j] = r->mass[j] + n * r->width[j] * dens;
@@ -140,12 +156,14 @@ static void ring_send(ring *r, double n) {
         size_t j = r->head;
         if (share < 1.0 && r->mass[j] > due) {
             double part = due > 0.0 ? due / r->mass[j] : 0.0;
+            for (size_t i = 0; i < r->k; i++) r->passed[i] = r->passed[i] + r->width[j] * part * r->dens[j][i];
             r->behind = r->behind + r->width[j] * part;
             r->width[j] = r->width[j] * (1.0 - part);
             r->mass[j] = r->mass[j] * (1.0 - part);
             break;
         }
         due = due - r->mass[j];
+        for (size_t i = 0; i < r->k; i++) r->passed[i] = r->passed[i] + r->width[j] * r->dens[j][i];
         r->behind = r->behind + r->width[j];
         r->head++;
         r->n--;
@@ -170,11 +188,13 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     double front_all = start != NULL ? b.front : front;
     double cost = wire, cached = b.cached, resent = 0, widest = b.widest;
     ring r;
-    ring_start(&r, classes, k);
+    ring_start(&r, classes, k, s->chunks);
     if (start != NULL) {
         ring_begin(&r, b.behind, start + NS_PRECOPY_START_FIELDS);
         if (s->cache > 0.0 && widest > 0.0) cost = wire - (wire - wire_again) * least(1.0, cached / widest);
     }
+    if (b.left > 0.0 && front_all > 0.0)
+        for (size_t i = 0; i < k; i++) r.passed[i] = 1.0; /* what the first pass has sent was all unsent */
     size_t row = 0;
     double now = 0, sent = 0, round_sent = 0, last_round = 0, marked = 0, marked_span = 0;
     double slot_start = 0.0 - b.slot_age, synced = 0.0 - b.since, period_start = 0.0 - b.period_age;
@@ -182,17 +202,25 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     double throttle = b.throttle, theta = b.theta * theta_factor;
     const int syncs_first = (int)least(b.syncs, 1e9);
     int high = (int)least(b.high, 1.0), syncs = syncs_first, mark_at = syncs + 7;
-    int hits = 0, to_postcopy = 0, end = NEVER;
-    double pending = 0;
+    int hits = 0, to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
+    const int ticks = s->throttling > 0.0 && s->resync > 0.0;
+    double pending = 0, tick = s->resync;
     for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
         pending = front + zero + tail + tail_zero + r.dirty;
-        if (pending * page < theta) {
+        int overdue = 0;
+        if (ticks && now >= tick) {
+            overdue = syncs > 1 && syncs == ticked;
+            ticked = overdue ? syncs + 1 : syncs;
+            tick = tick + s->resync;
+        }
+        if (overdue || pending * page < theta) {
             double factor = speed;
+            if (capped) factor = speed * s->limited;
             if (throttle > 0.0) {
                 double nap = 0.01 * throttle / (1.0 - throttle);
                 now = now + (throttle > 0.98 ? nap * 0.97 : nap * 0.5);
                 if (s->busy > 0.0)
-                    factor = speed
+                    factor = factor
                              * least(1.0, greatest(0.0, (1.0 - throttle) * (1.0 - s->lost) - s->wake) / s->busy);
             }
             double span = now - synced;
@@ -213,9 +241,21 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     high = high + 1;
                     if (high >= 2) {
                         high = 0;
-                        throttle = throttle > 0.0 ? least(s->most, throttle + s->increment)
-                                                  : least(s->most, s->initial);
                         mark_at = syncs + 8;
+                        if (s->limited > 0.0) {
+                            capped = 1;
+                        } else if (throttle > 0.0) {
+                            double step = s->increment;
+                            if (s->tailslow > 0.0) {
+                                double cpu = floor(100.0 * (1.0 - throttle) + 0.5);
+                                double ideal =
+                                    floor(cpu * ((sent - period_sent) * s->trigger / (period_dirty * page)));
+                                step = least((cpu - ideal) / 100.0, step);
+                            }
+                            throttle = least(s->most, throttle + step);
+                        } else {
+                            throttle = least(s->most, s->initial);
+                        }
                     }
                 }
                 period_start = now;
@@ -238,12 +278,12 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 resent = 0.0;
                 cost = widest > 0.0 ? wire - (wire - wire_again) * least(1.0, cached / widest) : wire;
             }
-            if (pending * page < theta) {
+            if (!overdue && pending * page < theta) {
                 end = CONVERGED;
                 break;
             }
             if (s->postcopy > 0.0 && (double)syncs > s->postcopy) to_postcopy = 1;
-            if (s->throttling <= 0.0 || throttle >= s->most) {
+            if (s->throttling <= 0.0 || throttle >= s->most || capped) {
                 if (syncs == mark_at) {
                     marked = pending;
                     marked_span = span;
@@ -261,12 +301,14 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 per = slot / first;
                 if (quota > 0.0) per = least(per, quota / wire);
                 jump = floor(least(room, front) / per) - 1.0;
+                if (ticks) jump = least(jump, floor((tick - now) / slot));
                 if (jump > 0.0) front = front - jump * per;
             } else if (zero + tail + tail_zero <= 0.0) {
                 per = slot / again;
                 size = cost;
                 if (quota > 0.0) per = least(per, quota / cost);
                 jump = floor(room / per) - 1.0;
+                if (ticks) jump = least(jump, floor((tick - now) / slot));
                 if (jump > 0.0) {
                     ring_send(&r, jump * per);
                     resent = resent + jump * per;
@@ -359,7 +401,8 @@ size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_
     size_t recorded = 0;
     for (size_t m = 0; m < count; m++) {
         const double *row = starts == 0 ? NULL : start + (starts == 1 ? 0 : m * (NS_PRECOPY_START_FIELDS + k));
-        size_t rows = one(s, classes, k, members + m * NS_PRECOPY_MEMBER_FIELDS, row, out + m * NS_PRECOPY_OUT_FIELDS,
+        size_t rows = (s->family > 0.0 ? ns_precopy_rounds : one)(
+            s, classes, k, members + m * NS_PRECOPY_MEMBER_FIELDS, row, out + m * NS_PRECOPY_OUT_FIELDS,
                           rounds, m == 0 ? capacity : 0);
         if (m == 0) recorded = rows;
     }

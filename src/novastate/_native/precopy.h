@@ -16,7 +16,7 @@
 typedef struct {
     double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank;
     double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
-    double busy, lost, wake, postcopy;
+    double busy, lost, wake, postcopy, tailslow, resync, chunks, limited, family, most_rounds, deadline;
 } ns_precopy_scenario;
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 
@@ -35,4 +35,8 @@ typedef struct {
 size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,
                       size_t count, const double *start, size_t starts, double *out, double *rounds,
                       size_t capacity);
+
+/* One member of the second family: whole rounds and a budget (precopy_rounds.c). `start` may be NULL. */
+size_t ns_precopy_rounds(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
+                         const double *start, double *out, double *rounds, size_t capacity);
 #endif

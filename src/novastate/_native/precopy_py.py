@@ -35,6 +35,9 @@ from __future__ import annotations
 import math
 from array import array
 
+from novastate._native import rounds_py
+from novastate._native.ring_py import Ring
+
 __all__ = [
     "CLASS_FIELDS",
     "CONVERGED",
@@ -81,8 +84,16 @@ SCENARIO_FIELDS = (
     "lost",  # share of what the throttle leaves that is lost on top
     "wake",  # share of vCPU time that a throttled guest needs before it writes
     "postcopy",  # switch to post-copy when more bitmaps than this were synced; 0: never
+    "tailslow",  # 1: a throttle step is no larger than what brings the writes down to the trigger
+    "resync",  # s after which a round is synced although it is not sent; 0: never
+    "chunks",  # parts of the memory that are armed just before they are sent; 1 or less: all at the sync
+    "limited",  # factor of the write rates once the writes are limited instead of throttled; 0: no such limit
+    "family",  # 0: QEMU's loop; 1: whole rounds and a budget (rounds_py)
+    "most_rounds",  # of whole rounds: the guest is stopped after so many; 0: by the budget
+    "deadline",  # of whole rounds: the guest is stopped after so many s whatever remains; 0: never
 )
 
+_FAMILY = SCENARIO_FIELDS.index("family")
 #: One row of the write law: pages, writes per second, 1 where written in sequence else 0.
 CLASS_FIELDS = 3
 #: One row of the ensemble: factors of the write rates, of the threshold and of the tail; pages added to the
@@ -121,9 +132,8 @@ START_FIELDS = (
 #: No run takes more turns, or goes through more syncs, than this.
 TURNS = 20_000
 SYNCS = 2_000
-#: The write law has at most so many classes; the ring so many segments (more are merged, oldest kept apart).
+#: The write law has at most so many classes.
 MAX_CLASSES = 32
-_SEGMENTS = 64
 
 
 def run(
@@ -155,126 +165,12 @@ def run(
     recorded = 0
     for m in range(count):
         row = None if start is None else start[:width] if len(start) == width else start[m * width : (m + 1) * width]
-        rows = _one(scenario, classes, members, m * MEMBER_FIELDS, row, out, m * OUT_FIELDS, rounds if m == 0 else None)
+        run_one = _one if scenario[_FAMILY] <= 0.0 else rounds_py.one
+        rows = run_one(
+            scenario, classes, members, m * MEMBER_FIELDS, row, out, m * OUT_FIELDS, rounds if m == 0 else None
+        )
         recorded = rows if m == 0 else recorded
     return recorded
-
-
-class _Ring:
-    """What is unsent, by class: the segments from the scan's position on, and the counts of sequential classes."""
-
-    __slots__ = ("behind", "dens", "dirty", "held", "k", "mass", "ordered", "rate", "size", "width")
-
-    def __init__(self, classes: array[float]) -> None:
-        self.k = len(classes) // CLASS_FIELDS
-        self.size = [classes[CLASS_FIELDS * i] for i in range(self.k)]
-        self.rate = [classes[CLASS_FIELDS * i + 1] for i in range(self.k)]
-        self.ordered = [classes[CLASS_FIELDS * i + 2] > 0.0 for i in range(self.k)]
-        self.held = [0.0] * self.k  # unsent pages of a sequential class
-        self.width: list[float] = []
-        self.dens: list[list[float]] = []
-        self.mass: list[float] = []  # pages of each segment
-        self.behind = 1.0  # the share of addresses that is clean
-        self.dirty = 0.0  # all unsent pages: the sum of `mass` and `held`
-
-    def begin(self, behind: float, held: array[float]) -> None:
-        """Puts *held* pages of each class on the addresses from *behind* on, evenly; on more of them where they need more."""
-        behind = min(max(behind, 0.0), 1.0)
-        for i in range(self.k):
-            n = self.size[i]
-            if n <= 0.0:
-                continue
-            if self.ordered[i]:
-                self.held[i] = min(held[i], n)
-            else:
-                behind = min(behind, 1.0 - min(held[i] / n, 1.0))
-        width = 1.0 - behind
-        if width > 0.0:
-            dens = [0.0] * self.k
-            mass = 0.0
-            for i in range(self.k):
-                n = self.size[i]
-                if n > 0.0 and not self.ordered[i]:
-                    dens[i] = min(min(held[i] / n, 1.0) / width, 1.0)
-                    mass = mass + n * width * dens[i]
-            self.width.append(width)
-            self.dens.append(dens)
-            self.mass.append(mass)
-            self.behind = behind
-        self._sum()
-
-    def sync(self, span: float, factor: float, ahead: float) -> float:
-        """Adds what was written in *span* seconds; *ahead* is the share of addresses not yet sent at all."""
-        if ahead > 0.0 and not self.width and self.behind > 0.0:
-            # The first round is cut short: what it has not reached is dirty, and first in the ring.
-            self.width.append(ahead)
-            self.dens.append([1.0] * self.k)
-            self.mass.append(0.0)
-            self.behind = self.behind - ahead
-        if self.behind > 0.0:
-            if len(self.width) == _SEGMENTS:
-                old = self.width[-1]
-                self.width[-1] = old + self.behind
-                last = self.dens[-1]
-                for i in range(self.k):
-                    last[i] = last[i] * (old / self.width[-1])
-            else:
-                self.width.append(self.behind)
-                self.dens.append([0.0] * self.k)
-                self.mass.append(0.0)
-            self.behind = 0.0
-        fresh_all = 0.0
-        for j in range(len(self.width)):
-            self.mass[j] = 0.0
-        for i in range(self.k):
-            n = self.size[i]
-            if n <= 0.0:
-                continue
-            if self.ordered[i]:
-                fresh = min(self.rate[i] * factor * span, n - self.held[i])
-                self.held[i] = self.held[i] + fresh
-                fresh_all = fresh_all + fresh
-                continue
-            hit = 1.0 - math.exp(-self.rate[i] * factor * span / n)
-            for j in range(len(self.width)):
-                dens = self.dens[j][i]
-                fresh = (1.0 - dens) * hit
-                dens = dens + fresh
-                self.dens[j][i] = dens
-                self.mass[j] = self.mass[j] + n * self.width[j] * dens
-                fresh_all = fresh_all + n * self.width[j] * fresh
-        self._sum()
-        return fresh_all
-
-    def _sum(self) -> None:
-        dirty = 0.0
-        for j in range(len(self.width)):
-            dirty = dirty + self.mass[j]
-        for i in range(self.k):
-            dirty = dirty + self.held[i]
-        self.dirty = dirty
-
-    def send(self, n: float) -> None:
-        """Sends *n* of the dirty pages: from the ring in the order of the scan, of sequential classes their share."""
-        share = n / self.dirty if self.dirty > 0.0 else 1.0
-        share = min(share, 1.0)
-        due = n
-        for i in range(self.k):
-            due = due - self.held[i] * share
-            self.held[i] = self.held[i] * (1.0 - share)
-        gone = 0
-        for j in range(len(self.width)):
-            if share < 1.0 and self.mass[j] > due:
-                part = due / self.mass[j] if due > 0.0 else 0.0
-                self.behind = self.behind + self.width[j] * part
-                self.width[j] = self.width[j] * (1.0 - part)
-                self.mass[j] = self.mass[j] * (1.0 - part)
-                break
-            due = due - self.mass[j]
-            self.behind = self.behind + self.width[j]
-            gone = gone + 1
-        del self.width[:gone], self.dens[:gone], self.mass[:gone]
-        self._sum()
 
 
 def _one(
@@ -289,7 +185,7 @@ def _one(
 ) -> int:
     (pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank, downtime,
      switchover, device, slot, turn, throttling, initial, increment, most, trigger, busy, lost, wake,
-     postcopy) = s  # fmt: skip
+     postcopy, tailslow, resync, chunks, limited, _, _, _) = s  # fmt: skip
     speed = members[m]
     theta_factor = members[m + 1]
     if start is not None:
@@ -308,11 +204,13 @@ def _one(
         front_all = front
     cost = wire  # bytes of a dirty page now, between `wire` and `wire_again`
     resent = 0.0  # dirty pages sent since the last sync
-    ring = _Ring(classes)
+    ring = Ring(classes, chunks)
     if start is not None:
         ring.begin(behind, start[len(START_FIELDS) :])
         if cache > 0.0 and widest > 0.0:
             cost = wire - (wire - wire_again) * min(1.0, cached / widest)
+    if pages > 0.0 and front_all > 0.0:
+        ring.arm()  # what the first pass has sent was all unsent
     capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
     row = 0
     now = sent = round_sent = last_round = marked = marked_span = 0.0
@@ -328,16 +226,26 @@ def _one(
     switch = False  # to post-copy, as the next slot begins
     end = NEVER
     pending = 0.0
+    tick = resync  # when it is next looked whether a round lasts too long
+    ticked = 0  # the syncs that there had been at the last look
+    capped = False  # the writes are limited
     for _ in range(TURNS):
         pending = front + zero + tail + tail_zero + ring.dirty
-        if pending * page < theta:
+        overdue = False
+        if throttling > 0.0 and resync > 0.0 and now >= tick:
+            overdue = syncs > 1 and syncs == ticked
+            ticked = syncs + 1 if overdue else syncs
+            tick = tick + resync
+        if overdue or pending * page < theta:
             factor = speed
+            if capped:
+                factor = speed * limited
             if throttle > 0.0:
                 # The throttled vCPU sleeps, and the sync waits for it.
                 nap = 0.01 * throttle / (1.0 - throttle)
                 now = now + (nap * 0.97 if throttle > 0.98 else nap * 0.5)
                 if busy > 0.0:
-                    factor = speed * min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
+                    factor = factor * min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
             span = now - synced
             ahead = min(1.0, front / front_all) if front_all > 0.0 else 0.0
             before = ring.dirty
@@ -356,8 +264,18 @@ def _one(
                     high = high + 1
                     if high >= 2:
                         high = 0
-                        throttle = min(most, throttle + increment) if throttle > 0.0 else min(most, initial)
                         mark_at = syncs + 8
+                        if limited > 0.0:
+                            capped = True
+                        elif throttle > 0.0:
+                            step = increment
+                            if tailslow > 0.0:
+                                cpu = math.floor(100.0 * (1.0 - throttle) + 0.5)
+                                ideal = math.floor(cpu * ((sent - period_sent) * trigger / (period_dirty * page)))
+                                step = min((cpu - ideal) / 100.0, step)
+                            throttle = min(most, throttle + step)
+                        else:
+                            throttle = min(most, initial)
                 period_start = now
                 period_sent = sent
                 period_dirty = 0.0
@@ -376,13 +294,13 @@ def _one(
                 cached = min(cache, cached + resent * (cost - wire_again) / (wire - wire_again))
                 resent = 0.0
                 cost = wire - (wire - wire_again) * min(1.0, cached / widest) if widest > 0.0 else wire
-            if pending * page < theta:
+            if not overdue and pending * page < theta:
                 end = CONVERGED
                 break
             if postcopy > 0.0 and float(syncs) > postcopy:
                 switch = True
             # A migration that comes back to where it was, with nothing left to change, goes round for ever.
-            if throttling <= 0.0 or throttle >= most:
+            if throttling <= 0.0 or throttle >= most or capped:
                 if syncs == mark_at:
                     marked = pending
                     marked_span = span
@@ -405,6 +323,8 @@ def _one(
                 if quota > 0.0:
                     per = min(per, quota / wire)
                 jump = math.floor(min(room, front) / per) - 1.0
+                if throttling > 0.0 and resync > 0.0:
+                    jump = min(jump, math.floor((tick - now) / slot))
                 if jump > 0.0:
                     front = front - jump * per
             elif zero + tail + tail_zero <= 0.0:
@@ -413,6 +333,8 @@ def _one(
                 if quota > 0.0:
                     per = min(per, quota / cost)
                 jump = math.floor(room / per) - 1.0
+                if throttling > 0.0 and resync > 0.0:
+                    jump = min(jump, math.floor((tick - now) / slot))
                 if jump > 0.0:
                     ring.send(jump * per)
                     resent = resent + jump * per
