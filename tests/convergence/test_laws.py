@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novastate.convergence.laws import WriteLaw
-from novastate.convergence.writers import Writer
+from novastate.convergence.writers import writer_of
 from novastate.errors import ConvergenceError
 
 LAWS = {
@@ -26,15 +26,13 @@ LAWS = {
 
 def drawn(law, seconds, rounds=40, steps=1):
     """The mean number of distinct pages that writers of *law* write in a window."""
+    writer = writer_of(law, 100, 7)
     counts = []
-    rng = np.random.default_rng(7)
-    writers = [Writer(part, 10_000 * k, rng) for k, part in enumerate(law.parts)]
     for _ in range(rounds):
-        seen = set()
+        written = np.zeros(200, dtype=np.uint64)
         for _ in range(steps):
-            for writer in writers:
-                seen.update(writer.draw(seconds / steps).tolist())
-        counts.append(len(seen))
+            writer.write(written, seconds / steps)
+        counts.append(int(np.unpackbits(written.view(np.uint8)).sum()))
     return sum(counts) / len(counts)
 
 

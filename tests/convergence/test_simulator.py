@@ -373,7 +373,40 @@ def test_post_copy_by_rule_switches_after_the_syncs_it_names():
     assert len(result.rounds) == 3
 
 
-@pytest.mark.parametrize("option", [{"multifd": 2}, {"xbzrle_cache": 1e8}])
-def test_what_is_not_simulated_is_refused(option):
-    with pytest.raises(ConvergenceError, match="is not simulated"):
-        simulate(pages=10, law=WriteLaw.idle(), link=Link(limit=0), rules=Rules.qemu(**option))
+def test_multifd_sends_packets():
+    link, law = Link(limit=64 * MIB), WriteLaw.idle()
+    plain = simulate(pages=PAGES, law=law, link=link)
+    packets = simulate(pages=PAGES, law=law, link=link, rules=Rules.qemu(multifd=2))
+    assert packets.transferred == PAGES * 4096 + PAGES * 21 // 2
+    # A packet and a half more go out in each slot.
+    assert packets.total < plain.total
+
+
+def test_xbzrle_sends_differences_of_pages_it_has_sent_twice():
+    rules = Rules.qemu(xbzrle_cache=64 * MIB, xbzrle_delta=40)
+    law = WriteLaw.uniform(4096, 1e9)
+    setup = SimulationSetup.of(Link(limit=64 * MIB), Limits(0.001), rules)
+    sim = PreCopySimulation(16384, law, setup, zero_pages=2000, seed=3)
+    while len(sim.rounds) < 1:
+        sim.advance(sim.next_event)
+    assert sim.differences == 0
+    sim.advance(20)
+    seen = sim.statistics
+    # Each of the pages once in full in the first round, and once when the cache was empty; all else are differences.
+    assert seen.normal <= 16384 - 2000 + 2 * 4096
+    assert sim.differences > 10_000
+    turns = seen.processed - seen.normal * 4104 - seen.constant * 9 - sim.differences * 40
+    assert turns % 18 == 0
+    assert turns > 0
+
+
+def test_a_small_xbzrle_cache_keeps_what_it_has():
+    law = WriteLaw.uniform(4096, 1e9)
+    shares = []
+    for cache in (4 * MIB, 64 * MIB):
+        setup = SimulationSetup.of(Link(limit=64 * MIB), Limits(0.001), Rules.qemu(xbzrle_cache=cache))
+        sim = PreCopySimulation(16384, law, setup, seed=3)
+        sim.advance(30)
+        shares.append(sim.differences / (sim.differences + sim.statistics.normal - 16384))
+    # A quarter of the pages fit, and what was used in this round or the last is not thrown out.
+    assert 0.1 < shares[0] < 0.4 < 0.8 < shares[1]

@@ -31,6 +31,7 @@ def draw(
     count: int,
     base: int,
     groups: _Words,
+    ratios: npt.NDArray[np.float64],
     guide: npt.NDArray[np.int32],
     shift: int,
     order: _Words,

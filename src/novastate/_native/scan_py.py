@@ -48,7 +48,7 @@ def random_at(key: int, i: int) -> int:
 
 
 def _randoms(key: int, counters: Words) -> Words:
-    x = np.uint64(key) + counters * np.uint64(_GOLDEN)
+    x: Words = np.uint64(key) + counters * np.uint64(_GOLDEN)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
     return x ^ (x >> np.uint64(31))
@@ -59,7 +59,8 @@ def _high_product(x: Words, y: Words) -> Words:
     x0, x1, y0, y1 = x & low, x >> half, y & low, y >> half
     middle = x1 * y0 + ((x0 * y0) >> half)
     other = x0 * y1 + (middle & low)
-    return x1 * y1 + (middle >> half) + (other >> half)
+    product: Words = x1 * y1 + (middle >> half) + (other >> half)
+    return product
 
 
 def scatter(ranks: Words, order: Words) -> Words:
@@ -226,14 +227,15 @@ def draw(
     count: int,
     base: int,
     groups: Words,
+    ratios: npt.NDArray[np.float64],
     guide: npt.NDArray[np.int32],  # noqa: ARG001  (only the compiled search starts there)
     shift: int,  # noqa: ARG001
     order: Words,
 ) -> None:
     """Draws *count* writes to pages from *first* on, by the random numbers of *key* from *counter* on.
 
-    *groups* are rows of start, last, low, inverse: a random number of start to last falls on page
-    low + (number - start) * inverse / 2**64, or on the last; *guide* is the group at which to look first, by the number's bits
+    *groups* are rows of start, last, low: a random number of start to last falls on page low + (number - start) / 2048 * ratio,
+    with a ratio of each group in *ratios*, or on the last page; *guide* is the group at which to look first, by the number's bits
     from *shift* on. Numbers are drawn from *base* on.
     """
     if first < 0 or first + int(order[0]) > len(written) * 64:
@@ -241,8 +243,10 @@ def draw(
     drawn = _randoms(key, np.uint64(counter) + np.arange(count, dtype=np.uint64))
     if base:
         drawn = np.uint64(base) + _high_product(drawn, np.full(1, (1 << 64) - base, dtype=np.uint64))
-    rows = groups[np.searchsorted(groups[:, 1], drawn)]
-    ranks = np.minimum(rows[:, 2] + _high_product(drawn - rows[:, 0], rows[:, 3]), order[0] - np.uint64(1))
+    at = np.searchsorted(groups[:, 1], drawn)
+    rows = groups[at]
+    past = ((drawn - rows[:, 0]) >> np.uint64(11)).astype(np.float64) * ratios[at]
+    ranks = np.minimum(rows[:, 2] + past.astype(np.uint64), order[0] - np.uint64(1))
     mark(written, scatter(ranks, order).astype(np.int64) + first)
 
 

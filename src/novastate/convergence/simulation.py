@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.laws import PAGE
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
-from novastate.errors import ConvergenceError
 
 __all__ = ["SimulationResult", "SimulationSetup", "Statistics", "Status"]
 
@@ -44,7 +43,9 @@ class SimulationSetup:
     touches first, one that it has already, a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the
     measured one in the threshold, if not 0. *lost*, *wake*: what a throttle takes besides (shares of what is left, of vCPU time).
     *post_copy*: permitted; *post_copy_after*: the switch comes by itself when more bitmaps than this were synced, 0: never.
-    *slow_slots*: share of the slots that last 101 ms.
+    *slow_slots*: share of the slots that last 101 ms. *wire*, *wire_zero*, *wire_delta*: bytes of a page, a zero page, a difference
+    to a page of the XBZRLE cache, which holds *cache_pages* (0: no XBZRLE) and takes *again_delta* s; *turn_header*: of each turn.
+    *multifd*: how many channels there are, 0 for one without packets.
     """
 
     quota: float = math.inf
@@ -63,8 +64,12 @@ class SimulationSetup:
     post_copy: bool = False
     post_copy_after: int = 0
     switchover_bandwidth: float = 0.0
-    wire: int = PAGE + 8
-    wire_zero: int = 9
+    wire: float = PAGE + 8
+    wire_zero: float = 9
+    wire_delta: float = PAGE + 8
+    again_delta: float = 1.7e-6
+    cache_pages: float = 0
+    multifd: int = 0
     turn_header: int = 18
     slot: float = 0.1
     turn: float = 0.05
@@ -74,17 +79,13 @@ class SimulationSetup:
     def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
         """The numbers of a migration over *link* within *limits* by *rules*.
 
-        *post_copy_after* instead of the rules': 0 leaves the switch to a command. Raises ConvergenceError for
-        XBZRLE and multifd, which are not simulated.
+        *post_copy_after* instead of the rules': 0 leaves the switch to a command. Stated approximations, those of the forecast:
+        each cached page of XBZRLE takes `Rules.xbzrle_delta` bytes; multifd overshoots its quota by one packet and a half.
         """
-        if rules.xbzrle_cache or rules.multifd:
-            name = "xbzrle_cache" if rules.xbzrle_cache else "multifd"
-            raise ConvergenceError(name, getattr(rules, name), "is not simulated")
         on_line = rules.wire() / link.line_rate
+        delta = min(rules.xbzrle_delta, rules.wire() - 1)
         automatic = rules.post_copy_after if post_copy_after is None else post_copy_after
-        return cls(
-            # The quota of the rules counts the header of one turn; here each turn adds its own.
-            quota=rules.quota(link.limit) - 18 if link.limit else math.inf,
+        setup = cls(
             downtime=limits.downtime,
             first=max(on_line, rules.first_touch),
             again=max(on_line, rules.rewrite),
@@ -98,7 +99,20 @@ class SimulationSetup:
             post_copy=rules.post_copy,
             post_copy_after=automatic if rules.post_copy else 0,
             switchover_bandwidth=rules.switchover_bandwidth or 0.0,
+            wire=rules.wire(),
+            wire_delta=delta,
+            again_delta=max(delta / link.line_rate, rules.rewrite),
+            cache_pages=rules.xbzrle_cache // PAGE,
+            multifd=rules.multifd,
+            turn_header=0 if rules.multifd else 18,
         )
+        return setup.limited(link.limit)
+
+    def limited(self, limit: float | None) -> SimulationSetup:
+        """The same with another bandwidth limit, bytes/s; none is 0 or None."""
+        # The quota of the rules counts the header of one turn; here each turn adds its own.
+        quota = Rules("", multifd=self.multifd).quota(limit) - self.turn_header if limit else math.inf
+        return evolve(self, quota=quota)
 
 
 @frozen

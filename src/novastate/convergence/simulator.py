@@ -14,29 +14,25 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 7. After the switch to post-copy, which is made as a turn begins, the rest goes out without the limit while the guest runs there.
 
 Time is seconds since QEMU's migration became active. Everything follows from the seed: two runs with equal arguments are equal.
-Cost: one sync is linear in the guest's pages (about 0.1 ms a GiB), one turn logarithmic in the unsent ones.
+Cost: a turn takes some 10 us and what its pages are scanned in (64 at a time), a sync the same and some ns a write.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import evolve
 
+from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
-from novastate.convergence.laws import PAGE, WriteLaw
+from novastate.convergence.laws import PAGE
+from novastate.convergence.pagemap import MOST, PageMap, Sent
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import SimulationResult, SimulationSetup, Statistics, Status
-from novastate.convergence.writers import Writer
+from novastate.convergence.timed import Law, TraceLaw
+from novastate.convergence.writers import Randoms, writer_of
 from novastate.errors import ConvergenceError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Pages = npt.NDArray[np.int64]
 
 __all__ = ["PreCopySimulation", "simulate"]
 
@@ -59,7 +55,7 @@ class PreCopySimulation:
     def __init__(
         self,
         pages: int,
-        law: WriteLaw,
+        law: Law,
         setup: SimulationSetup | None = None,
         *,
         zero_pages: int = 0,
@@ -67,29 +63,22 @@ class PreCopySimulation:
         tail_zero: int = 215,
         seed: int = 0,
     ) -> None:
-        if pages < 1:
-            raise ConvergenceError("pages", pages, "must be at least 1")
+        bounds.whole("pages", pages, 1, MOST)
         if law.pages > pages:
             raise ConvergenceError("law", str(law), f"must write at most the {pages} pages that there are")
-        if not 0 <= zero_pages <= pages:
-            raise ConvergenceError("zero_pages", zero_pages, f"must be between 0 and {pages}")
+        bounds.whole("zero_pages", zero_pages, 0, pages)
+        bounds.whole("tail_pages", tail_pages or 0, 0, bounds.MOST_PAGES)
+        bounds.whole("tail_zero", tail_zero, 0, bounds.MOST_PAGES)
         self.setup = setup or SimulationSetup()
         self.pages, self.law = pages, law
-        self._rng = np.random.default_rng(seed)
+        self._randoms = Randoms(seed, 0)
         tail_zero = min(tail_zero, zero_pages)
         own = 1500 + pages // 64 if tail_pages is None else tail_pages
-        tail = min(own, pages - zero_pages)
-        front = pages - zero_pages - tail
-        self._zero = np.zeros(pages, dtype=bool)
-        self._zero[front : front + zero_pages - tail_zero] = True
-        self._zero[pages - tail_zero :] = True
-        self._sent_before = np.zeros(pages, dtype=bool)
-        self._dirty = np.ones(pages, dtype=bool)
-        first = max(0, front - law.pages)
-        self._writers: list[Writer] = []
-        for part in law.parts:
-            self._writers.append(Writer(part, first, self._rng))
-            first += part.pages
+        front = pages - zero_pages - min(own, pages - zero_pages)
+        zero = [(front, front + zero_pages - tail_zero), (pages - tail_zero, pages)]
+        self._map = PageMap(pages, zero, self.setup)
+        first = 0 if isinstance(law, TraceLaw) else max(0, min(front, pages) - law.pages)
+        self._writer = writer_of(law, first, seed)
         #: Where it stands at the time last advanced to.
         self.status = Status.ACTIVE
         #: When the guest was stopped on the source; None before.
@@ -104,6 +93,8 @@ class PreCopySimulation:
         self.throttle = self.highest = 0.0
         #: Bitmap syncs so far, as QEMU counts them.
         self.syncs = 1
+        #: Pages sent as differences (XBZRLE).
+        self.differences = 0
         self._speed = 1.0
         self._clock = self._now = self._slot_start = self._synced = self._period_start = 0.0
         self._slot_sent = self._processed = self._normal = self._constant = 0
@@ -115,14 +106,8 @@ class PreCopySimulation:
         self._want_post_copy = False
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
-        self._final = (0, 0, 0)
+        self._final = Sent(0, 0, 0, 0, 0, 0.0)
         self._post_copy_whole = 0.0
-        self._cursor = self._next = 0
-        self._queue: Pages = np.arange(pages)
-        self._blank = self._zero
-        self._bytes: Pages = np.empty(0, dtype=np.int64)
-        self._seconds: npt.NDArray[np.float64] = np.empty(0)
-        self._plan(self._queue)
 
     # --- commands
 
@@ -131,6 +116,26 @@ class PreCopySimulation:
         if not math.isfinite(seconds) or seconds <= 0:
             raise ConvergenceError("downtime", seconds, "must be a finite number above 0")
         self.setup = evolve(self.setup, downtime=seconds)
+
+    def set_bandwidth(self, limit: float | None) -> None:
+        """Changes the bandwidth limit, bytes/s, from the next turn on; none is 0 or None."""
+        limit = bounds.number("limit", limit or 0.0, 0, bounds.MOST_BYTES)
+        self.setup = self.setup.limited(limit)
+
+    def set_throttling(
+        self, *, initial: float | None = None, increment: float | None = None, most: float | None = None
+    ) -> None:
+        """Changes the steps of auto-converge, shares of vCPU time, from the next on; it must have been switched on."""
+        setup = self.setup
+        for name, value in (("initial", initial), ("increment", increment), ("most", most)):
+            if value is not None:
+                bounds.number(name, value, 0, 0.99, above=True)
+        self.setup = evolve(
+            setup,
+            throttle_initial=setup.throttle_initial if initial is None else initial,
+            throttle_increment=setup.throttle_increment if increment is None else increment,
+            throttle_max=setup.throttle_max if most is None else most,
+        )
 
     def set_speed(self, factor: float) -> None:
         """The link runs at *factor* times what was set up, from the next turn on, in post-copy at once; 0 is a stall."""
@@ -200,8 +205,8 @@ class PreCopySimulation:
         if self.status is Status.POSTCOPY:
             done = min(1.0, max(0.0, 1 - self._post_copy_left() / max(self._post_copy_whole, _SLOWEST)))
             remaining = int(remaining * (1 - done))
-            processed += int(self._final[0] * done)
-            self._bandwidth = self._final[0] * self._speed / max(self._post_copy_whole, _SLOWEST)
+            processed += int(self._final.bytes * done)
+            self._bandwidth = self._final.bytes * self._speed / max(self._post_copy_whole, _SLOWEST)
         known = self._dirty_rate and self._bandwidth
         return Statistics(
             status=self.status,
@@ -234,7 +239,7 @@ class PreCopySimulation:
 
     @property
     def _remaining(self) -> int:
-        return len(self._queue) - self._next
+        return self._map.left
 
     def _turn(self) -> None:
         if self._remaining * PAGE < self._threshold:
@@ -251,11 +256,11 @@ class PreCopySimulation:
         self._slot_sent += sent
         slot_end = self._slot_start + self.setup.slot
         if self._slot_sent >= quota and self._now < slot_end:
-            slow = self._rng.random() < self.setup.slow_slots
+            slow = self._randoms.random() < self.setup.slow_slots
             self._now = slot_end + (0.001 if slow else 0.0)
         elif not sent:
-            # Nothing to send and not finished: a sync and its bookkeeping take time too.
-            self._now += 0.001
+            # Nothing to send and not finished: a sync and its bookkeeping take time too; without one, nothing changes in this slot.
+            self._now = self._now + 0.001 if self._remaining * PAGE < self._threshold else slot_end
         if self._now >= slot_end - 1e-9:
             span = max(1, round((self._now - self._slot_start) * 1000))
             self._bandwidth = self._slot_sent / span * 1000.0
@@ -267,22 +272,17 @@ class PreCopySimulation:
         """Sends what the slot and the turn allow: bytes, seconds."""
         if self._speed <= 0 or not self._remaining:
             return 0, 0.0
-        start = self._next
-        room = self._bytes[start] + max(0.0, self.setup.quota * self._speed - self._slot_sent)
-        patience = self._seconds[start] + self.setup.turn * self._speed
-        # The page that crosses the bound still goes out.
-        by_bytes = int(np.searchsorted(self._bytes, room, side="left")) if math.isfinite(room) else len(self._queue)
-        by_time = int(np.searchsorted(self._seconds, patience, side="left"))
-        stop = max(start + 1, min(by_bytes, by_time, len(self._queue)))
-        gone = self._queue[start:stop]
-        blank = int(np.count_nonzero(self._blank[start:stop]))
-        self._constant += blank
-        self._normal += len(gone) - blank
-        sent = int(self._bytes[stop] - self._bytes[start]) + self.setup.turn_header
+        room = self.setup.quota * self._speed - self._slot_sent
+        gone = self._map.send(room, self.setup.turn * self._speed)
+        self._count(gone)
+        sent = gone.bytes + self.setup.turn_header
         self._processed += sent
-        self._next = stop
-        self._cursor = int(gone[-1]) + 1
-        return sent, float(self._seconds[stop] - self._seconds[start]) / self._speed
+        return sent, gone.seconds / self._speed
+
+    def _count(self, sent: Sent) -> None:
+        self._constant += sent.blank
+        self._normal += sent.first + sent.again
+        self.differences += sent.delta
 
     def _sync(self) -> None:
         if self.throttle > 0:
@@ -309,18 +309,9 @@ class PreCopySimulation:
             span += max(0.0, self._now - self._running_since)
             self._running_since = max(self._now, self._running_since)
         self._written_for = 0.0
-        self._dirty[self._queue[: self._next]] = False
-        self._sent_before[self._queue[: self._next]] = True
-        unsent = self._remaining
-        share = self._share()
-        for writer in self._writers:
-            written = writer.draw(span * share)
-            self._dirty[written] = True
-            self._zero[written] = False
-        order = np.flatnonzero(self._dirty)
-        self._plan(np.roll(order, -int(np.searchsorted(order, self._cursor))))
+        self._writer.write(self._map.written, span * self._share())
         self.syncs += 1
-        return len(order) - unsent
+        return self._map.sync()
 
     def _share(self) -> float:
         """Which share of its writes the guest makes under the throttle."""
@@ -329,16 +320,6 @@ class PreCopySimulation:
         if self.throttle <= 0 or busy <= 0:
             return speed
         return speed * min(1.0, max(0.0, (1 - self.throttle) * (1 - setup.lost) - setup.wake) / busy)
-
-    def _plan(self, order: Pages) -> None:
-        """The pages to be sent, in the order of the scan, with bytes and seconds summed up to each."""
-        setup = self.setup
-        self._queue, self._next = order, 0
-        self._blank = self._zero[order]
-        size = np.where(self._blank, setup.wire_zero, setup.wire)
-        cost = np.where(self._blank, setup.blank, np.where(self._sent_before[order], setup.again, setup.first))
-        self._bytes = np.concatenate(([0], np.cumsum(size)))
-        self._seconds = np.concatenate(([0.0], np.cumsum(cost)))
 
     def _look_at_period(self) -> None:
         span = self._now - self._period_start
@@ -359,8 +340,8 @@ class PreCopySimulation:
         """The guest is stopped, and the rest goes out at line rate."""
         self.status, self.stopped_at = Status.DEVICE, self._now
         self.syncs += 1
-        self._rest()
-        pause = self.setup.device + self._rest_seconds() / max(self._speed, _SLOWEST)
+        self._final = self._map.rest()
+        pause = self.setup.device + self._final.seconds / max(self._speed, _SLOWEST)
         self.resumed_at = self.finished_at = self._now + pause
 
     def _switch(self) -> None:
@@ -368,27 +349,16 @@ class PreCopySimulation:
         self._mark()
         self._synced = self._now
         self.status, self.stopped_at, self.was_post_copy = Status.POSTCOPY, self._now, True
-        self._rest()
+        self._final = self._map.rest()
         self.resumed_at = self._now + self.setup.device * 0.25
-        again = int(np.count_nonzero(self._sent_before[self._queue]))
-        seconds = self._rest_seconds() + again * self.setup.again
+        seconds = self._final.seconds + (self._final.again + self._final.delta) * self.setup.again
         self._post_copy_whole = seconds
         self.finished_at = self.resumed_at + seconds / max(self._speed, _SLOWEST)
 
-    def _rest(self) -> None:
-        start = self._next
-        blank = int(np.count_nonzero(self._blank[start:]))
-        self._final = (int(self._bytes[-1] - self._bytes[start]), self._remaining - blank, blank)
-
-    def _rest_seconds(self) -> float:
-        return float(self._seconds[-1] - self._seconds[self._next])
-
     def _complete(self) -> None:
-        sent, normal, blank = self._final
-        self._processed += sent
-        self._normal += normal
-        self._constant += blank
-        self._next = len(self._queue)
+        self._count(self._final)
+        self._processed += self._final.bytes
+        self._map.left = 0
         self.throttle = 0.0
         self.status = Status.COMPLETED
 
@@ -396,7 +366,7 @@ class PreCopySimulation:
 def simulate(
     *,
     pages: int,
-    law: WriteLaw,
+    law: Law,
     link: Link,
     limits: Limits | None = None,
     rules: Rules | None = None,
