@@ -122,9 +122,9 @@ def required_throttle(
 ) -> Requirement | None:
     """The least share of vCPU time, in whole percent, that auto-converge must be allowed to withhold (``max-cpu-throttle``); None: none.
 
-    0 where it converges without, and then no throttle is tried. Auto-converge goes there by its own steps
-    (`Rules.initial`, `Rules.increment`), which takes time: within a timeout a higher cap does not help where the steps come too late. *probability* as for
-    `required_bandwidth`, with the same errors.
+    0 where it converges without, and then no throttle is tried. Auto-converge goes there by its own steps (`Rules.initial`,
+    `Rules.increment`), which takes time: within a timeout a higher cap does not help where the steps come too late.
+    *probability* as for `required_bandwidth`, with the same errors.
     """
 
     def at(share: float) -> Forecast:

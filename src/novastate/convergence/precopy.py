@@ -161,26 +161,16 @@ class Forecast:
 
     @cached_property
     def reason(self) -> str:
-        """Why, in one sentence."""
-        unsure = "" if not 0.1 <= self.probability <= 0.9 else f" (close: {self.probability:.0%} likely to complete)"
-        helped = f" at {self.throttle} % throttle" if self.throttle else ""
-        if self.total is not None and self.downtime is not None:
-            how = "switches to post-copy" if self.post_copied else "converges"
-            instead = "" if self.otherwise is None else f", or {self.otherwise}"
-            return (
-                f"It {how} after {self.syncs} bitmap syncs{helped}: done in {self.total:.1f} s"
-                f" with a pause of {1000 * self.downtime:.0f} ms{instead}{unsure}."
-            )
-        if self.unlimited_total is not None:
-            return (
-                f"It would need {self.unlimited_total:.0f} s{helped}, and is given up after"
-                f" {self.limits.timeout:g} s{unsure}."
-            )
-        size = self._pending * self.guest.page_size / 2**20
-        return (
-            f"The guest writes as fast as the link sends{helped}: each round leaves about {size:.0f} MiB, too much for"
-            f" a pause of {1000 * self.limits.downtime:.0f} ms{unsure}."
-        )
+        """Why, in one sentence, and where it does not converge what would help. Only made when asked for: it takes more forecasts."""
+        from novastate.convergence.reasons import reason_of  # noqa: PLC0415  (it asks for forecasts)
+
+        return reason_of(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a table, with a picture where matplotlib is installed."""
+        from novastate.convergence.html import forecast_html  # noqa: PLC0415  (it draws forecasts)
+
+        return forecast_html(self)
 
 
 def rows_of(guest: Guest) -> array[float]:
