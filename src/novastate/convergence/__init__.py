@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novastate.convergence.curve import DirtyClass, DirtyCurve
+    from novastate.convergence.drain import (
+        DrainBudget,
+        DrainGuest,
+        DrainHost,
+        DrainPlan,
+        DrainStep,
+        SharedLink,
+        plan_drain,
+    )
+    from novastate.convergence.drain_simulation import DrainMove, DrainOutcome, naive_plan, simulate_drain
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
@@ -27,6 +37,13 @@ __all__ = [
     "Comparison",
     "DirtyClass",
     "DirtyCurve",
+    "DrainBudget",
+    "DrainGuest",
+    "DrainHost",
+    "DrainMove",
+    "DrainOutcome",
+    "DrainPlan",
+    "DrainStep",
     "Evaluation",
     "FixedPolicy",
     "Forecast",
@@ -41,6 +58,7 @@ __all__ = [
     "Requirement",
     "Round",
     "Rules",
+    "SharedLink",
     "SimulationResult",
     "SimulationSetup",
     "Situation",
@@ -49,15 +67,20 @@ __all__ = [
     "data_gb",
     "evaluate",
     "forecast",
+    "naive_plan",
     "outlook",
+    "plan_drain",
     "required_bandwidth",
     "required_downtime",
     "required_throttle",
     "simulate",
+    "simulate_drain",
 ]
 
 _HOMES = {
     "curve": ("DirtyClass", "DirtyCurve"),
+    "drain": ("DrainBudget", "DrainGuest", "DrainHost", "DrainPlan", "DrainStep", "SharedLink", "plan_drain"),
+    "drain_simulation": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
     "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
