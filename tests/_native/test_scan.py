@@ -141,18 +141,16 @@ class TestEveryVariantIsTheTwin:
     @pytest.mark.parametrize("pages", [1, 2, 3, 100, 4096, 5000])
     @pytest.mark.parametrize("base", [0, 1 << 62])
     def test_draw(self, pages, base):
-        half = pages // 2
-        middle = 1 << 63
-        rows = [(0, LAST, 0, pages)] if not half else [
-            (0, middle - 1, 0, min(half << 1, LAST)), (middle, LAST, half, min((pages - half) << 1, LAST))
-        ]  # fmt: skip
+        half, middle = pages // 2, 1 << 63
+        rows = [(0, middle - 1, 0), (middle, LAST, half)] if half else [(0, LAST, 0)]
+        ratios = np.array([half / 2**52, (pages - half) / 2**52] if half else [pages / 2**53])
         groups = np.array(rows, dtype=np.uint64)
         guide = np.zeros(2, dtype=np.int32)
         both = np.zeros((2, pages // 64 + 2), dtype=np.uint64)
         for shuffled in (False, True):
             order = an_order(pages, shuffled=shuffled)
             for written, module in zip(both, (compiled, scan_py), strict=True):
-                module.draw(written, 5, 42, LAST - 20, 500, base, groups, guide, 63, order)
+                module.draw(written, 5, 42, LAST - 20, 500, base, groups, ratios, guide, 63, order)
             assert (both[0] == both[1]).all()
             assert 5 <= ones(both[0]).min() <= ones(both[0]).max() < pages + 5
 
@@ -199,7 +197,8 @@ def test_random_numbers_are_those_of_splitmix64():
 
 
 BITS = np.zeros((4, 2), dtype=np.uint64)
-GROUPS = np.array([(0, LAST, 0, 100)], dtype=np.uint64)
+GROUPS, RATIOS = np.array([(0, LAST, 0)], dtype=np.uint64), np.array([100 / 2**53])
+GUIDE = np.zeros(2, np.int32)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ GROUPS = np.array([(0, LAST, 0, 100)], dtype=np.uint64)
         lambda k: k.census(BITS, 64, np.zeros(4, np.int64)),
         lambda k: k.mark(BITS[0], np.array([-1])),
         lambda k: k.mark(BITS[0], np.array([128])),
-        lambda k: k.draw(BITS[0], 29, 1, 0, 1, 0, GROUPS, np.zeros(2, np.int32), 63, an_order(100, shuffled=False)),
+        lambda k: k.draw(BITS[0], 29, 1, 0, 1, 0, GROUPS, RATIOS, GUIDE, 63, an_order(100, shuffled=False)),
         lambda k: k.fill(BITS[0], 29, 1, 0, np.zeros((0, 3), np.uint64), an_order(100, shuffled=False)),
     ],
 )

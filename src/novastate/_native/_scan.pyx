@@ -24,12 +24,13 @@ cdef extern from "scan.h" nogil:
     ctypedef struct ns_order:
         uint64_t pages, mask, shift, key, a, b
     ctypedef struct ns_group:
-        uint64_t start, last, low, inverse
+        uint64_t start, last, low
     int64_t ns_scan(ns_memory *, int64_t, int64_t, ns_budget, int64_t *)
     int64_t ns_scan_cached(ns_memory *, ns_cache, int64_t, int64_t, int64_t, ns_budget, int64_t *)
     void ns_census(const ns_memory *, int64_t *)
     int64_t ns_merge(ns_memory *, uint64_t *)
-    void ns_draw(uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const int32_t *, int, ns_order)
+    void ns_draw(uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const double *,
+                 const int32_t *, int, ns_order)
     void ns_fill(uint64_t *, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t, ns_order)
     void ns_mark(uint64_t *, const int64_t *, int64_t)
 
@@ -110,18 +111,23 @@ def merge(uint64_t[:, ::1] bits not None, int64_t pages):
 
 
 def draw(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-         const uint64_t[:, ::1] groups not None, const int32_t[::1] guide not None, int shift,
-         const uint64_t[::1] order not None):
+         const uint64_t[:, ::1] groups not None, const double[::1] ratios not None, const int32_t[::1] guide not None,
+         int shift, const uint64_t[::1] order not None):
     cdef ns_order names
+    cdef int64_t at
     order_of(order, &names)
-    if groups.shape[0] < 1 or groups.shape[1] != 4 or shift < 1 or shift > 63 or guide.shape[0] != <int64_t> 1 << (64 - shift):
-        raise ValueError("groups: must be rows of 4 numbers; guide: must have an entry for each of the first bits")
+    if groups.shape[0] < 1 or groups.shape[1] != 3 or ratios.shape[0] != groups.shape[0] or shift < 1 or shift > 63 or guide.shape[0] != <int64_t> 1 << (64 - shift):
+        raise ValueError("groups: must be rows of 3 numbers, with a ratio each; guide: must have an entry for each of the first bits")
+    for at in range(ratios.shape[0]):
+        if not 0 <= ratios[at] <= 1024:
+            raise ValueError("ratios: must be 0 to 1024")
     if groups[groups.shape[0] - 1, 1] != <uint64_t> -1 or guide[guide.shape[0] - 1] >= groups.shape[0] or guide[0] < 0:
         raise ValueError("groups: must end with the last number; guide: must lead to them")
     if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
         raise ValueError("first: its pages must be there")
     with nogil:
-        ns_draw(&written[0], first, key, counter, count, base, <const ns_group *> &groups[0, 0], &guide[0], shift, names)
+        ns_draw(&written[0], first, key, counter, count, base, <const ns_group *> &groups[0, 0], &ratios[0], &guide[0],
+                shift, names)
 
 
 def fill(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter,

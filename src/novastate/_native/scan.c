@@ -7,7 +7,7 @@
  *   merge   dirty |= written, new = popcount(written & ~dirty).
  *   writes  by a counter: the i-th random number of a key is mix(key + i * golden ratio), so they can be made in any order.
  *           draw: a number u of 64 bits falls into the group with start <= u <= last, and there on page
- *           low + (u - start) * inverse / 2**64: the probability of a page is right to 2**-40 of itself.
+ *           low + (u - start) / 2048 * ratio, ratio being pages a step of 2048.
  *           fill: where many writes fall on each page, 64 pages at once: if the bits of x are 1 with probability q, those of
  *           (x | r) are with 1/2 + q/2, those of (x & r) with q/2, r random. So 32 random words, one a binary digit of the chance,
  *           make 64 pages; what is left of a group is compared page by page.
@@ -148,14 +148,16 @@ static inline uint64_t scatter(uint64_t x, ns_order o) {
 static inline void set(uint64_t *bits, uint64_t page) { bits[page >> 6] |= (uint64_t)1 << (page & 63); }
 
 NS_BODY static void draw_body(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count,
-                              uint64_t base, const ns_group *groups, const int32_t *guide, int shift, ns_order order) {
+                              uint64_t base, const ns_group *groups, const double *ratios, const int32_t *guide,
+                              int shift, ns_order order) {
     const uint64_t span = 0 - base;
     for (int64_t i = 0; i < count; i++) {
         uint64_t u = random_at(key, counter + (uint64_t)i);
         if (span) u = base + high_product(u, span);
-        const ns_group *group = groups + guide[u >> shift];
-        while (u > group->last) group++;
-        uint64_t rank = group->low + high_product(u - group->start, group->inverse);
+        int64_t at = guide[u >> shift];
+        while (u > groups[at].last) at++;
+        const double past = (double)(int64_t)((u - groups[at].start) >> 11) * ratios[at];
+        uint64_t rank = groups[at].low + (uint64_t)(int64_t)past;
         if (rank >= order.pages) rank = order.pages - 1; /* of a sound table none is */
         set(written, (uint64_t)first + scatter(rank, order));
     }
@@ -215,8 +217,8 @@ void ns_mark(uint64_t *written, const int64_t *pages, int64_t count) {
     target static void census_##name(const ns_memory *m, int64_t *counts) { census_body(m, counts); } \
     target static int64_t merge_##name(ns_memory *m, uint64_t *written) { return merge_body(m, written); } \
     target static void draw_##name(uint64_t *w, int64_t f, uint64_t k, uint64_t c, int64_t n, uint64_t b, \
-                                   const ns_group *g, const int32_t *guide, int s, ns_order o) { \
-        draw_body(w, f, k, c, n, b, g, guide, s, o); \
+                                   const ns_group *g, const double *r, const int32_t *guide, int s, ns_order o) { \
+        draw_body(w, f, k, c, n, b, g, r, guide, s, o); \
     } \
     target static void fill_##name(uint64_t *w, int64_t f, uint64_t k, uint64_t c, const uint64_t *g, int64_t n, \
                                    ns_order o) { \
@@ -249,10 +251,10 @@ int64_t ns_merge(ns_memory *memory, uint64_t *written) {
 }
 
 void ns_draw(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-             const ns_group *groups, const int32_t *guide, int shift, ns_order order) {
-    CHOOSE(void, draw, uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const int32_t *, int,
-           ns_order);
-    variants[ns_isa()](written, first, key, counter, count, base, groups, guide, shift, order);
+             const ns_group *groups, const double *ratios, const int32_t *guide, int shift, ns_order order) {
+    CHOOSE(void, draw, uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const double *,
+           const int32_t *, int, ns_order);
+    variants[ns_isa()](written, first, key, counter, count, base, groups, ratios, guide, shift, order);
 }
 
 void ns_fill(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows,

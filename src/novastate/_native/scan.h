@@ -28,9 +28,9 @@ typedef struct {
     uint64_t pages, mask, shift, key, a, b;
 } ns_order;
 
-/* One row of a table of writes: a draw of start .. last falls on the pages low, low + 1, ... */
+/* One row of a table of writes: a number of start .. last falls on the pages low, low + 1, ... */
 typedef struct {
-    uint64_t start, last, low, inverse;
+    uint64_t start, last, low;
 } ns_group;
 
 /* Sends dirty pages from `cursor` on, round and round, until the page that uses up room or patience has gone out, or all `left`
@@ -49,7 +49,7 @@ int64_t ns_merge(ns_memory *memory, uint64_t *written);
 
 /* Draws `count` writes, the counter-th to the (counter + count - 1)-th of the key, from groups whose draws begin at `base`. */
 void ns_draw(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-             const ns_group *groups, const int32_t *guide, int shift, ns_order order);
+             const ns_group *groups, const double *ratios, const int32_t *guide, int shift, ns_order order);
 
 /* Writes each page low .. low + size - 1 of each of the `rows` groups (low, size, chance) with probability chance / 2**32. */
 void ns_fill(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows,

@@ -254,19 +254,20 @@ def fill(written: Words, first: int, key: int, counter: int, groups: Words, orde
     """Writes each page low to low + size - 1 of each of *groups* (low, size, chance) with probability chance / 2**32."""
     if first < 0 or first + int(order[0]) > len(written) * 64:
         raise ValueError("first: its pages must be there")
-    hits: list[Words] = []
-    for low, size, chance in groups.tolist():
-        whole = size // 64
-        if whole:
-            flags = _biased(key, counter, whole, chance)
-            hits.append(np.uint64(low) + np.flatnonzero(flags).astype(np.uint64))
-            counter += 32 * whole
-        rest = np.arange(size - 64 * whole, dtype=np.uint64)
-        hit = (_randoms(key, np.uint64(counter) + rest) >> np.uint64(32)) < np.uint64(chance)
-        hits.append(np.uint64(low + 64 * whole) + rest[hit])
-        counter += len(rest)
-    if hits:
-        mark(written, scatter(np.concatenate(hits), order).astype(np.int64) + first)
+    low, size, chance = groups.T
+    whole, rest = size // np.uint64(64), size % np.uint64(64)
+    used = whole * np.uint64(32) + rest
+    begins = np.uint64(counter) + np.cumsum(used) - used
+    # What is not whole words, of all groups at once.
+    at = np.repeat(np.arange(len(rest)), rest.astype(np.int64))
+    inside = np.arange(len(at), dtype=np.uint64) - (np.cumsum(rest) - rest)[at]
+    drawn = _randoms(key, (begins + whole * np.uint64(32))[at] + inside) >> np.uint64(32)
+    ranks = (low + whole * np.uint64(64))[at] + inside
+    hits = [ranks[drawn < chance[at]]]
+    for row in np.flatnonzero(whole).tolist():
+        flags = _biased(key, int(begins[row]), int(whole[row]), int(chance[row]))
+        hits.append(low[row] + np.flatnonzero(flags).astype(np.uint64))
+    mark(written, scatter(np.concatenate(hits), order).astype(np.int64) + first)
 
 
 def _biased(key: int, counter: int, words: int, chance: int) -> Bools:
