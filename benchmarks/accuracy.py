@@ -1,123 +1,276 @@
 """Forecasts: how near they come to recorded migrations, beside the textbook
 
-    python benchmarks/accuracy.py [DIRECTORY] [--from law|host|sampled]
+    python benchmarks/accuracy.py [DIRECTORY] [--from law|sampled|host] [--write]
 
-Without `--from` all three views in sum. `law`: the guest's write law is known. `host`: what its host observes.
-`sampled`: the host's view, and how many pages are zero. The textbook is the closed form of Clark et al. (NSDI'05) on
-the dirty rate over one second.
+Views of a guest: `law`, its write law is known; `sampled`, what its host observes, and the share of zero pages measured within
+1 %; `host`, what its host observes, the resident size standing in for the zero pages. Without `--from` all three in sum;
+`--write` writes everything, file by file and cross-validated, to accuracy.md.
+
+*Near the boundary*: scaling the write rates by 10 % either way flips the verdict (by the law). A verdict is *decided* where its
+probability is outside 0.1 to 0.9. Baselines (baselines.py) are given the same guest, link and start.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import NormalDist
 
 import attrs
 
-from novastate.convergence import Evaluation, Recording, evaluate
+sys.path.insert(0, str(Path(__file__).parent))
+
+from baselines import BASELINES
+from crossvalidation import crossvalidated
+from novastate.convergence import Comparison, Evaluation, Recording, evaluate, forecast
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
 
 RECORDINGS = Path(__file__).parent / "recordings"
+REPORT = Path(__file__).parent / "accuracy.md"
+VIEWS = {
+    "law": "The write law known",
+    "sampled": "The host's view, zero pages measured within 1 %",
+    "host": "The host's view, zero pages by the resident size",
+}
+#: How far the write rates are scaled to tell whether a guest is near the boundary.
+NEAR = 0.1
+Row = Comparison
 
 
-def with_zero_pages(recording: Recording) -> Recording:
-    """The recording as if its zero pages had been sampled (those that the first pass counted)."""
+def counted_zero_pages(recording: Recording) -> float:
+    """The zero pages that the first pass counted."""
     try:
-        zero = recording.guest("law").zero_pages
+        return recording.guest("law").zero_pages
     except ConvergenceError:  # an application: no law, but the pages were counted all the same
-        rows = [*recording.data.get("samples", []), recording.data.get("final", {}).get("completed_stats", {})]
-        counted = [row.get("memory_constant", 0) for row in rows]
-        zero = max(counted, default=0)
-    return attrs.evolve(recording, data={**recording.data, "given": {"zero_pages": zero}})
+        final = recording.data.get("final", {})
+        rows = [*recording.data.get("samples", []), final.get("completed_stats") or {}]
+        return max((row.get("memory_constant") or 0 for row in rows), default=0)
 
 
-def percent(value: float | None, signed: bool = True) -> str:
+def with_zero_pages(recording: Recording, error: float = 0.0) -> Recording:
+    """The recording as if its zero pages had been sampled, with *error* (one standard deviation, as a share of all pages)."""
+    chance = NormalDist().inv_cdf((zlib.crc32(recording.name.encode()) + 0.5) / 2**32)
+    zero = counted_zero_pages(recording) + error * chance * recording.pages
+    given = {"zero_pages": min(max(zero, 0.0), float(recording.pages))}
+    return attrs.evolve(recording, data={**recording.data, "given": given})
+
+
+def judged(recordings: Iterable[Recording], view: str) -> Evaluation:
+    if view == "sampled":
+        recordings = [with_zero_pages(recording, 0.01) for recording in recordings]
+    return evaluate(recordings, "law" if view == "law" else "host")
+
+
+def near_boundary(recording: Recording) -> bool | None:
+    """Whether the write rates scaled by `NEAR` either way flip the verdict; None where nobody knows the law."""
+    try:
+        guest = recording.guest("law")
+    except ConvergenceError:
+        return None
+
+    def verdict(factor: float) -> object:
+        classes = tuple(attrs.evolve(row, rate=row.rate * factor) for row in guest.curve.classes)
+        scaled = attrs.evolve(guest, curve=attrs.evolve(guest.curve, classes=classes))
+        return forecast(scaled, recording.link, recording.limits, recording.rules).verdict
+
+    return len({verdict(factor) for factor in (1 - NEAR, 1.0, 1 + NEAR)}) > 1
+
+
+def groups(recordings: list[Recording]) -> dict[str, set[str]]:
+    """Names by group: applications; with a law plain and away from the boundary, plain and near, and all others."""
+    found: dict[str, set[str]] = {
+        "plain, away": set(), "plain, near": set(), "throttle, post-copy, XBZRLE, multifd": set(), "applications": set()
+    }  # fmt: skip
+    for recording in recordings:
+        near = near_boundary(recording)
+        if near is None:
+            found["applications"].add(recording.name)
+        elif not recording.plain:
+            found["throttle, post-copy, XBZRLE, multifd"].add(recording.name)
+        else:
+            found["plain, near" if near else "plain, away"].add(recording.name)
+    return found
+
+
+# --- tables
+
+
+def percent(value: float | None, signed: bool = False) -> str:
     return "" if value is None else f"{100 * value:{'+' if signed else ''}.1f}"
 
 
-def table(result: Evaluation) -> list[str]:
+def spread_of(found: object) -> str:
+    if not isinstance(found, dict):
+        return "–"
+    return " / ".join(percent(found[key]) for key in ("median", "p90", "max"))
+
+
+def summed(name: str, part: Evaluation) -> str:
+    sums = part.as_json()
+    return (
+        f"| {name} | {sums['recordings']} | {spread_of(sums['total_error'])} | {spread_of(sums['hypervisor_error'])} "
+        f"| {spread_of(sums['bytes_error'])} | {percent(sums['downtime_near_share'])} | {percent(sums['interval_coverage'])} "
+        f"| {spread_of(sums['interval_half_width'])} | {len(sums['verdicts_wrong'])} | {len(sums['verdicts_wrong_decided'])} "
+        f"| {sums['undecided']} |"
+    )
+
+
+SUM_HEAD = [
+    "| group | n | total % | QEMU's part % | bytes % | pause near % | intervals hold % | half-width % | wrong | decided | undecided |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+]
+
+
+def sums(result: Evaluation, parts: dict[str, set[str]]) -> list[str]:
     lines = [
-        "| recording | happened | forecast | probability | total s | actual s | error % | QEMU % | bytes % | in interval | textbook % |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|",
+        "Errors are median / p90 / max; *decided* counts the wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %",
+        "",
+        *SUM_HEAD,
+    ]
+    for name, names in parts.items():
+        rows = tuple(row for row in result.rows if row.name in names)
+        if rows:
+            lines.append(summed(name, attrs.evolve(result, rows=rows, skipped=())))
+    lines.append(summed("all", result))
+    return lines
+
+
+def beside(result: Evaluation, parts: dict[str, set[str]]) -> list[str]:
+    """The baselines on the same rows: total errors where each has a number, and verdicts."""
+    names = parts["plain, away"] | parts["plain, near"]
+    rows = [row for row in result.rows if row.name in names] or list(result.rows)
+    lines = ["| model, plain pre-copy | total %, median / p90 / max | of | verdicts wrong |", "|---|--:|--:|--:|"]
+    models: dict[str, Callable[[Row], float | None]] = {"novastate": lambda row: row.forecast.total}
+    for name, model in BASELINES.items():
+        models[name] = lambda row, model=model: started(model(row.forecast), row)
+    for name, model in models.items():
+        errors: list[float] = []
+        wrong = 0
+        for row in rows:
+            total = model(row)
+            timeout = row.forecast.limits.timeout
+            completes = total is not None and (timeout is None or total <= timeout)
+            wrong += completes != row.outcome.completed
+            if total is not None and row.outcome.total:
+                errors.append(abs(total / row.outcome.total - 1))
+        errors.sort()
+        figures = {"median": at(errors, 0.5), "p90": at(errors, 0.9), "max": errors[-1]} if errors else None
+        lines.append(f"| {name} | {spread_of(figures)} | {len(errors)} | {wrong} of {len(rows)} |")
+    return lines
+
+
+def started(total: float | None, row: Row) -> float | None:
+    return None if total is None else total + row.forecast.rules.begin
+
+
+def at(ordered: list[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def verdicts(result: Evaluation) -> list[str]:
+    """What was said against what happened, by probability."""
+    lines = ["| probability said | forecasts | completed | mean said | share that did |", "|---|--:|--:|--:|--:|"]
+    edges = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+    for low, high in itertools.pairwise(edges):
+        rows = [r for r in result.rows if low <= r.forecast.probability < high or r.forecast.probability == high == 1.0]
+        if rows:
+            did = sum(row.outcome.completed for row in rows)
+            mean = sum(row.forecast.probability for row in rows) / len(rows)
+            lines.append(f"| {low:g} to {high:g} | {len(rows)} | {did} | {mean:.2f} | {did / len(rows):.2f} |")
+    table = ", ".join(f"{key} {count}" for key, count in result.verdicts.items())
+    return [*lines, "", f"Happened/forecast: {table}. Brier score {brier(result):.3f}."]
+
+
+def brier(result: Evaluation) -> float:
+    return sum((row.forecast.probability - row.outcome.completed) ** 2 for row in result.rows) / len(result.rows)
+
+
+def files(result: Evaluation, near: set[str] = frozenset()) -> list[str]:
+    lines = [
+        "| recording | happened | forecast | probability | total s | 90 % within | took | error % | QEMU % | bytes % | pause ms | took |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in result.rows:
-        covered = {True: "yes", False: "no", None: ""}[row.covered]
-        total = "" if row.forecast.total is None else f"{row.forecast.total:.2f}"
-        actual = "" if row.outcome.total is None else f"{row.outcome.total:.2f}"
-        marks = [word for word, holds in (("wrong", not row.right), ("undecided", not row.decided)) if holds]
-        verdict = row.forecast.verdict.value + (f" ({', '.join(marks)})" if marks else "")
+        told, outcome = row.forecast, row.outcome
+        marks = [
+            word
+            for word, holds in (("wrong", not row.right), ("undecided", not row.decided), ("near", row.name in near))
+            if holds
+        ]
+        verdict = told.verdict.value + (f" ({', '.join(marks)})" if marks else "")
+        interval = told.total_interval
+        within = (
+            ""
+            if interval is None
+            else f"{interval[0]:.2f}–{interval[1]:.2f}" + ("" if row.covered is not False else " **missed**")
+        )
+        seconds = [("" if number is None else f"{number:.2f}") for number in (told.total, outcome.total)]
+        pauses = [("" if number is None else f"{1000 * number:.0f}") for number in (told.downtime, outcome.downtime)]
+        happened = "completed" if outcome.completed else "aborted"
         lines.append(
-            f"| {row.name} | {'completed' if row.outcome.completed else 'aborted'} | {verdict} | {row.forecast.probability:.2f} "
-            f"| {total} | {actual} | {percent(row.total_error)} | {percent(row.hypervisor_error)} | {percent(row.bytes_error)} "
-            f"| {covered} | {percent(row.textbook_error)} |"
+            f"| {row.name} | {happened} | {verdict} | {told.probability:.2f} | {seconds[0]} | {within} "
+            f"| {seconds[1]} | {percent(row.total_error, True)} | {percent(row.hypervisor_error, True)} "
+            f"| {percent(row.bytes_error, True)} | {pauses[0]} | {pauses[1]} |"
         )
     return lines
 
 
-def summary(title: str, result: Evaluation) -> list[str]:
-    sums = result.as_json()
-    lines = [f"\n**{title}**: {sums['recordings']} recordings\n"]
-    lines.append("| what | median % | p90 % | max % | count |\n|---|--:|--:|--:|--:|")
-    names = {
-        "total_error": "total",
-        "hypervisor_error": "total, QEMU's part",
-        "bytes_error": "bytes",
-        "total_error_beside_textbook": "total, where the textbook has one",
-        "textbook_error": "total, textbook",
-    }
-    for name, words in names.items():
-        found = sums[name]
-        if isinstance(found, dict):
-            figures = " | ".join(percent(found[key], signed=False) for key in ("median", "p90", "max"))
-            lines.append(f"| {words} | {figures} | {found['count']} |")
-    lines.append(
-        f"\nVerdicts (happened/forecast): {sums['verdicts']}; wrong {len(sums['verdicts_wrong'])}, of these decided "
-        f"{len(sums['verdicts_wrong_decided'])}; undecided {sums['undecided']}; the textbook's wrong {sums['textbook_verdicts_wrong']}."
-    )
-    lines.append(
-        f"90 % intervals hold {percent(sums['interval_coverage'], signed=False)} %; pause within 5 ms or 15 %: "
-        f"{percent(sums['downtime_near_share'], signed=False)} %."
-    )
+# --- the report
+
+
+def report(recordings: list[Recording], broken: list[tuple[str, str]], *, whole: bool) -> list[str]:
+    parts = groups(recordings)
+    lines: list[str] = []
+    results = {view: judged(recordings, view) for view in VIEWS}
+    for view, words in VIEWS.items():
+        lines += [
+            "",
+            f"### {words}",
+            "",
+            *sums(results[view], parts),
+            "",
+            *beside(results[view], parts),
+            "",
+            *verdicts(results[view]),
+        ]
+    lines += [
+        "",
+        "### Constants that were fitted, and fitted anew without the recordings that judge them",
+        "",
+        *crossvalidated(recordings),
+    ]
+    for view in VIEWS if whole else ():
+        lines += ["", f"### File by file: {VIEWS[view].lower()}", "", *files(results[view], parts["plain, near"])]
+    lines += [f"\nskipped {name}: {problem}" for name, problem in broken]
     return lines
 
 
 def main() -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", nargs="?", type=Path, default=RECORDINGS)
-    parser.add_argument("--from", dest="source", choices=("law", "host", "sampled"), help="this view, file by file")
+    parser.add_argument("--from", dest="source", choices=tuple(VIEWS), help="this view, file by file")
+    parser.add_argument("--write", action="store_true", help="write accuracy.md")
     args = parser.parse_args()
     recordings, broken = load_all(args.directory)
     if args.source is not None:
-        return "\n".join([*table(judged(recordings, args.source)), *sums(judged(recordings, args.source))])
-    lines: list[str] = []
-    for source, words in VIEWS.items():
-        lines += [f"\n### {words}", *sums(judged(recordings, source))]
-    lines += ["\n### File by file, the write law known\n", *table(judged(recordings, "law"))]
-    lines += [f"\nskipped {name}: {problem}" for name, problem in broken]
-    return "\n".join(lines)
-
-
-#: What may be known of a guest, and how the report says so.
-VIEWS = {
-    "law": "The write law known",
-    "sampled": "The host's view, zero pages counted",
-    "host": "The host's view",
-}
-
-
-def judged(recordings: list[Recording], source: str) -> Evaluation:
-    if source == "sampled":
-        recordings = [with_zero_pages(recording) for recording in recordings]
-    return evaluate(recordings, "law" if source == "law" else "host")
-
-
-def sums(result: Evaluation) -> list[str]:
-    lines = summary("plain pre-copy", result.only(plain=True))
-    lines += summary("auto-converge, post-copy, XBZRLE, multifd", result.only(plain=False))
-    if result.skipped:
-        lines.append(f"\nNot judged, for they hold no write law: {', '.join(name for name, _ in result.skipped)}.")
-    return lines
+        result, parts = judged(recordings, args.source), groups(recordings)
+        return "\n".join([*files(result, parts["plain, near"]), "", *sums(result, parts), "", *verdicts(result)])
+    if args.write:
+        head = ["# Accuracy of forecasts", "", "Written by `python benchmarks/accuracy.py --write`.", ""]
+        about = (__doc__ or "").split("\n\n")
+        REPORT.write_text(
+            "\n".join([*head, *about[2:], *report(recordings, broken, whole=True)]) + "\n", encoding="utf-8"
+        )
+        return f"wrote {REPORT}"
+    return "\n".join(report(recordings, broken, whole=False))
 
 
 if __name__ == "__main__":

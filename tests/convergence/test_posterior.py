@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novastate.convergence import DirtyClass, DirtyCurve
-from novastate.convergence.posterior import DRAWS, posterior
+from novastate.convergence.posterior import DRAWS, Unseen, posterior
 
 PAGES = 98304
 LAWS = {
@@ -76,13 +76,23 @@ def test_a_guest_with_phases_may_be_quiet():
     assert least(phased) < 0.2 * 30000 < 0.7 * 30000 < least(calm)
 
 
-def test_what_the_instrument_is_blind_to_is_only_more():
+def test_what_the_instrument_does_not_see_is_in_the_draws():
     seen = points(LAWS["uniform"], (0.25, 0.5, 1.0, 2.0), 5)
-    plain, blind = posterior(seen, PAGES), posterior(seen, PAGES, blind=0.5)
-    assert blind.classes == plain.classes
-    assert blind.spread > plain.spread
-    for one, other in zip(plain.draws, blind.draws, strict=True):
-        assert DirtyCurve(other, PAGES).pages(1.0) >= DirtyCurve(one, PAGES).pages(1.0)
+    plain = posterior(seen, PAGES)
+    for unseen, more, less in ((Unseen(more=0.5), 12, 0), (Unseen(less=0.25), 0, 6), (Unseen(0.5, 0.25), 12, 6)):
+        found = posterior(seen, PAGES, unseen)
+        assert found.classes == plain.classes
+        written = [[DirtyCurve(draw, PAGES).pages(1.0) for draw in one.draws] for one in (plain, found)]
+        assert sum(other > one for one, other in zip(*written, strict=True)) == more
+        assert sum(other < one for one, other in zip(*written, strict=True)) == less
+    assert posterior(seen, PAGES, Unseen(more=0.5)).spread > plain.spread
+
+
+def test_factors_of_what_is_unseen_are_exponential():
+    unseen = Unseen(more=0.4, less=0.2)
+    assert unseen.factor(0.5) == 1
+    assert math.log(unseen.factor(1 - 0.4 / math.e)) == pytest.approx(unseen.more_scale)
+    assert math.log(unseen.factor(0.2 / math.e)) == pytest.approx(-unseen.less_scale)
 
 
 def test_where_nothing_was_seen_to_be_written_a_little_may_be():
@@ -100,10 +110,11 @@ def test_where_nothing_was_seen_to_be_written_a_little_may_be():
         max_size=8,
     ),
     st.integers(1, 2**40),
-    st.floats(0, 3),
+    st.floats(0, 0.5),
+    st.floats(0, 0.5),
 )
-def test_whatever_was_seen_the_curves_are_curves_of_the_guest(seen, pages, blind):
-    found = posterior(tuple((tau, min(count, pages), error) for tau, count, error in seen), pages, blind)
+def test_whatever_was_seen_the_curves_are_curves_of_the_guest(seen, pages, more, less):
+    found = posterior(tuple((tau, min(count, pages), error) for tau, count, error in seen), pages, Unseen(more, less))
     assert len(found.draws) == DRAWS
     assert math.isfinite(found.spread)
     for classes in (found.classes, *found.draws):

@@ -92,12 +92,12 @@ def test_given_zero_pages_stand_in_for_those_that_were_counted(data):
 
 def test_recorded_options_become_rules(data):
     changed = copy.deepcopy(data)
-    changed["config"].update(
-        auto_converge=True, ac_initial=50, postcopy="yes", postcopy_after_iter=2, xbzrle=16, multifd=2
-    )
+    changed["config"].update(auto_converge=True, ac_initial=50, postcopy="yes", postcopy_after_iter=2, xbzrle=16)
     rules = Recording("x", changed).rules
     assert (rules.name, rules.auto_converge, rules.initial) == ("qemu-10.0", True, 0.5)
-    assert (rules.post_copy, rules.post_copy_after, rules.xbzrle_cache, rules.multifd) == (True, 2, 16 << 20, 2)
+    assert (rules.post_copy, rules.post_copy_after, rules.xbzrle_cache, rules.multifd) == (True, 2, 16 << 20, 0)
+    changed["config"].update(xbzrle=0, multifd=2)
+    assert Recording("x", changed).rules.multifd == 2
     assert not Recording("x", changed).plain
     assert Recording("x", data).plain
 

@@ -34,7 +34,7 @@ _NO_ROUNDS = array("d")
 #: How many guests are run.
 RUNS = 24
 #: No uncertainty of the write rates is taken as less than this.
-_LEAST_SPREAD = 0.05
+_LEAST_SPREAD = 0.035
 #: One standard deviation of the logarithm of the tail behind the zero pages.
 _TAIL = 0.2
 #: Every so many-th guest has a threshold lower by this factor.
@@ -43,6 +43,8 @@ _LOWER_EVERY, _LOWER = 12, 0.99
 _FURTHEST = 40.0
 #: The probability is never said to be nearer to 0 or 1.
 _NEVER_SURE = 0.02
+#: A verdict is decided above this.
+_SURE = 0.9
 
 
 def _lattice(step: int) -> tuple[float, ...]:
@@ -136,8 +138,12 @@ class Ensemble:
         """
         if self.total is None:
             return None
-        low = _quantile(self.totals, 0.05)
-        high = _quantile(self.totals, 0.95)
+        totals = self.totals
+        if self.probability > _SURE:  # then the few that do not complete are not a part of it
+            limit = math.inf if self.limits.timeout is None else self.limits.timeout
+            totals = tuple(total for total in totals if total < limit)
+        low = _quantile(totals, 0.05)
+        high = _quantile(totals, 0.95)
         if math.isinf(high):  # some never complete: as late as the timeout allows
             ended = [total for total in self.totals if total < math.inf]
             high = self.limits.timeout or 2.0 * max(ended, default=self.total)

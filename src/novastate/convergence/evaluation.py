@@ -82,6 +82,16 @@ class Comparison:
             return None
         return interval[0] <= self.outcome.total <= interval[1]
 
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval, as a share of the forecast."""
+        interval = self.forecast.total_interval
+        return (
+            None
+            if interval is None or not self.forecast.total
+            else (interval[1] - interval[0]) / 2 / self.forecast.total
+        )
+
     def as_json(self) -> dict[str, object]:
         """The row as plain data."""
         interval = self.forecast.total_interval
@@ -146,6 +156,8 @@ class Evaluation:
             "downtime_error_s": _summary(error for error, _ in pauses),
             "downtime_near_share": _share(near),
             "interval_coverage": _share(covered),
+            "interval_half_width": _summary(row.half_width for row in self.rows if row.covered is not None),
+            "brier": _mean((row.forecast.probability - row.outcome.completed) ** 2 for row in self.rows),
             "verdicts": self.verdicts,
             "verdicts_wrong": [row.name for row in wrong],
             "verdicts_wrong_decided": [row.name for row in wrong if row.decided],
@@ -201,6 +213,11 @@ def _relative(forecast: float | None, actual: float | None) -> float | None:
 
 def _share(found: Sequence[bool]) -> float | None:
     return sum(found) / len(found) if found else None
+
+
+def _mean(found: Iterable[float]) -> float | None:
+    values = list(found)
+    return sum(values) / len(values) if values else None
 
 
 def _summary(errors: Iterable[float | None]) -> dict[str, float] | None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from novastate.convergence.classes import DirtyClass
 from novastate.convergence.fit import fit
 
-__all__ = ["DRAWS", "Posterior", "posterior"]
+__all__ = ["DRAWS", "Posterior", "Unseen", "posterior"]
 
 _Floats = npt.NDArray[np.float64]
 #: How many curves stand for all that fit.
@@ -56,6 +56,29 @@ class Posterior:
     classes: tuple[DirtyClass, ...]
     draws: tuple[tuple[DirtyClass, ...], ...]
     spread: float
+
+
+@attrs.frozen
+class Unseen:
+    """What the instrument does not see of a guest: in the share *more* of guests there is more written than it says, in the share
+    *less* there will be less; by factors whose logarithms are exponential, of mean *more_scale* and *less_scale*.
+    """
+
+    more: float = 0.0
+    less: float = 0.0
+    more_scale: float = 0.9
+    less_scale: float = 0.7
+
+    def factor(self, u: float) -> float:
+        """The quantile at *u*, above 0 and below 1."""
+        if u > 1.0 - self.more:
+            return math.exp(-self.more_scale * math.log((1.0 - u) / self.more))
+        if u < self.less:
+            return math.exp(self.less_scale * math.log(u / self.less))
+        return 1.0
+
+
+_ALL_SEEN = Unseen()
 
 
 @lru_cache(maxsize=1)
@@ -94,11 +117,12 @@ def _values(taus: _Floats) -> _Floats:
     return np.vstack([mixed, np.minimum(taus / turns[:, None], 1.0)])
 
 
-def posterior(points: tuple[tuple[float, float, float], ...], page_count: float, blind: float = 0.0) -> Posterior:
+def posterior(
+    points: tuple[tuple[float, float, float], ...], page_count: float, unseen: Unseen = _ALL_SEEN
+) -> Posterior:
     """All curves through *points* (tau, pages, one standard deviation of the instrument) of a guest with *page_count* pages.
 
-    *blind*: how many more pages may be written than the instrument sees, the mean of the logarithm (an exponential share: the
-    draws have it, `classes` does not).
+    *unseen* is in the draws, not in `classes`.
     """
     taus, pages, errors = (np.array([row[k] for row in points]) for k in range(3))
     values = _values(taus)
@@ -123,10 +147,10 @@ def posterior(points: tuple[tuple[float, float, float], ...], page_count: float,
         found, size = np.zeros_like(found), np.minimum(size, page_count)
     weights = np.exp(found - found.max())
     weights /= weights.sum()
-    return _summed(weights, size, sigma, page_count, blind)
+    return _summed(weights, size, sigma, page_count, unseen)
 
 
-def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, blind: float) -> Posterior:
+def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen) -> Posterior:
     at = _values(_WINDOWS)
     every: _Floats = size[:, :, None] * at
     mean: _Floats = (weights[:, :, None] * every).sum(axis=(0, 1))
@@ -141,11 +165,13 @@ def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, 
         classes = _classes(int(best[1]), float(size[best]), page_count)
     else:
         classes = fit(_WINDOWS, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
-    return Posterior(classes, _draws(weights, size, sigma, page_count, blind), math.hypot(spread, blind))
+    return Posterior(
+        classes, _draws(weights, size, sigma, page_count, unseen), math.hypot(spread, unseen.more * unseen.more_scale)
+    )
 
 
 def _draws(
-    weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, blind: float
+    weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen
 ) -> tuple[tuple[DirtyClass, ...], ...]:
     """Curves in the order of what is written in a short window; the size of each as its own error and unsteadiness let it be."""
     deciding = size * _values(np.array([_DECIDING]))[:, 0]
@@ -157,10 +183,10 @@ def _draws(
         chosen = int(order[min(int(np.searchsorted(reached, (k + 0.5) / DRAWS * reached[-1])), len(order) - 1)])
         steadiness, shape = divmod(chosen, size.shape[1])
         deviation = normal(((k * 7) % DRAWS + 0.5) / DRAWS)
-        unseen = math.exp(-blind * math.log1p(-((k * 11) % DRAWS + 0.5) / DRAWS))
+        factor = unseen.factor(((k * 11) % DRAWS + 0.5) / DRAWS)
         most = float(size[steadiness, shape])
         error = math.hypot(float(sigma[steadiness, shape]), _UNSTEADY[steadiness][0] * most)
-        found.append(_classes(shape, min(max(most + deviation * error, 0.0) * unseen, page_count), page_count))
+        found.append(_classes(shape, min(max(most + deviation * error, 0.0) * factor, page_count), page_count))
     return tuple(found)
 
 
