@@ -192,9 +192,9 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
     values: dict[str, float] = {
         "page": size,
         "wire": wire,
-        "wire_again": min(rules.xbzrle_delta, wire - 1.0) if rules.xbzrle_cache else wire,
-        "cache": rules.xbzrle_cache / size,
-        "wire_zero": 9.0,
+        "wire_again": rules.wire_again(size),
+        "cache": rules.cached_pages(size),
+        "wire_zero": rules.wire_zero(size),
         "quota": rules.quota(link.limit, size),
         "first": max(on_line, rules.first_touch * units, 1e-9),
         "again": max(on_line, rules.rewrite * units, 1e-9),
@@ -204,7 +204,7 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "device": rules.device,
         "slot": _SLOT,
         "turn": _TURN,
-        "throttling": rules.auto_converge,
+        "throttling": rules.auto_converge or rules.dirty_limit > 0.0,
         "initial": rules.initial,
         "increment": rules.increment,
         "most": rules.most,
@@ -212,12 +212,17 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "lost": _LOST,
         "wake": _WAKE,
         "postcopy": rules.post_copy_after if rules.post_copy else 0,
+        "tailslow": rules.tailslow,
+        "resync": rules.background_sync,
+        "family": 0.0 if rules.family == "qemu" else 1.0,
+        "most_rounds": rules.most_rounds,
+        "deadline": max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
     }
     return array("d", (values.get(field, 0.0) for field in kernel.SCENARIO_FIELDS))
 
 
-_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY = (
-    kernel.SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy")
+_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED = (
+    kernel.SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited")
 )
 
 
@@ -229,7 +234,21 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array
     scenario[_TAIL] = guest.tail
     scenario[_TAIL_ZERO] = guest.tail_zero
     scenario[_BUSY] = guest.busy
+    scenario[_CHUNKS] = rules.chunks(guest.memory)
+    if rules.dirty_limit:
+        scenario[_LIMITED] = _limited(guest, rules.dirty_limit / guest.page_size)
     return scenario
+
+
+def _limited(guest: Guest, most: float) -> float:
+    """By what all write rates are to be multiplied so that no more than *most* pages are written in a second."""
+    if guest.curve.pages(1.0) <= most:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if guest.curve.pages(middle) > most else (middle, high)
+    return high
 
 
 _DEFAULT_LIMITS = Limits()
@@ -256,7 +275,7 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     would: float | None = None if end == kernel.NEVER else total + rules.begin
     percent = round(100.0 * throttle)
     # The hypervisor counts one sync more at the stop.
-    if would is None or (limits.timeout is not None and would > limits.timeout):
+    if would is None or (limits.timeout is not None and would > limits.timeout and not rules.ignores_timeout):
         verdict = Verdict.NEVER if would is None else Verdict.TIMES_OUT
         return Forecast(
             verdict, None, None, None, int(syncs) + 1, percent, would, guest, link, limits, rules, scenario, pending

@@ -170,6 +170,7 @@ class Recording:
             number,
             auto_converge=bool(config.get("auto_converge")),
             post_copy=config.get("postcopy") == "yes",
+            accelerator="tcg" if self._part("versions").get("accel") == "tcg" else "kvm",
             **options,
         )
 

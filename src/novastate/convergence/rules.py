@@ -1,19 +1,13 @@
 """The rules by which a hypervisor migrates a guest, as data: one object for each hypervisor and version.
 
-QEMU (migration/migration.c, migration/ram.c, migration/multifd.c, migration/xbzrle.c, system/cpu-throttle.c):
+`Rules.qemu` and `Rules.cloud_hypervisor` make them, `Rules.named` by a name like ``qemu-10.0``; `Rules.told` says them in words,
+each with the file that it is from. Which version has what stands in `novastate.convergence.versions`.
 
-- the rate limit is kept by slots of 100 ms (``BUFFER_DELAY``): the quota goes out at line rate, rounded up to whole
-  flushes of 32 pages of 4096 + 8 bytes, then the thread sleeps;
-- the threshold is the last slot's bandwidth in whole milliseconds times the downtime limit, or, from 8.2 on,
-  ``avail-switchover-bandwidth`` times it; it is looked at as a turn (at most 50 ms, ``MAX_WAIT``) begins;
-- a zero page takes 9 bytes on the wire;
-- auto-converge: at a sync more than 1 s after the last such look, more dirtied than ``throttle-trigger-threshold`` of
-  what was sent counts; every second such look throttles ``cpu-throttle-initial``, then ``cpu-throttle-increment`` more,
-  up to ``max-cpu-throttle``. A vCPU throttled by p runs 10 ms in 10 / (1 - p);
-- post-copy sends what remains without the limit, while the guest runs on the destination.
-
-Stated approximations: XBZRLE sends a page as a difference once it was sent a second time and is in the cache;
-multifd sends packets of 128 pages and overshoots the quota by one or two of them.
+Stated approximations: XBZRLE sends a page as a difference once it was sent a second time and is in the cache, which holds a share of
+the working set where it is smaller (a slot keeps the page that is in use); *xbzrle_overflow* of the pages do not shrink and go whole.
+Multifd sends packets of 128 pages and overshoots the quota by one or two of them. A dirty limit holds from the look that
+starts it on (it takes a few seconds), and is one factor on all write rates. Post-copy without preemption makes a missing page wait
+behind a full socket buffer.
 
 The host's constants (what a page costs to receive, the fixed pause) were measured between two hosts without a
 hardware-accelerated network; they are fields, to be set from one's own migrations.
@@ -22,11 +16,11 @@ hardware-accelerated network; they are fields, to be set from one's own migratio
 from __future__ import annotations
 
 import math
-import re
+from typing import Any
 
 import attrs
 
-from novastate.convergence import bounds
+from novastate.convergence import bounds, told, versions
 from novastate.errors import ConvergenceError
 
 __all__ = ["Rules"]
@@ -35,16 +29,25 @@ _HEADER = 8
 _ZERO = 9
 _FLUSH = 32
 _PACKET = 128
+_GIB = 1 << 30
+#: What a full socket holds before a page that is asked for (net.ipv4.tcp_wmem's usual most).
+_SOCKET = 4 << 20
+_FAMILIES = ("qemu", "cloud-hypervisor")
+_ACCELERATORS = ("kvm", "kvm-dirty-ring", "tcg")
 
 
 @attrs.frozen(cache_hash=True)
 class Rules:
-    """How a hypervisor migrates. Make one with `Rules.qemu`; shares are 0 to 1, times s, sizes bytes.
+    """How a hypervisor migrates. Make one with `Rules.qemu` or `Rules.cloud_hypervisor`; shares are 0 to 1, times s, sizes bytes.
 
-    *auto_converge* with *initial*, *increment*, *most*, *trigger*; *post_copy* (switch once more than
-    *post_copy_after* bitmaps were synced and the guest has not converged); *xbzrle_cache* (bytes; 0: off)
-    and *xbzrle_delta* (bytes a cached page takes); *multifd* channels (0: off); *switchover_bandwidth*
-    (bytes/s; None: as measured). The host's constants: *begin*, what the management layer takes before the
+    *auto_converge* with *initial*, *increment*, *most*, *trigger*, *tailslow*; *background_sync*: s after which a round under
+    auto-converge is synced before its end (0: never); *dirty_limit*: bytes/s that all vCPUs may write together once limited (0: no
+    limit). *post_copy* (switch once more than *post_copy_after* bitmaps were synced and the guest has not converged),
+    *post_copy_preempt* and *latency*, the time to the destination and back: see `fault`. *xbzrle_cache* (bytes; 0: off),
+    *xbzrle_delta* (bytes a cached page takes), *xbzrle_overflow* (share of pages that do not shrink); *multifd* channels (0: off);
+    *switchover_bandwidth* (bytes/s; None: as measured). *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
+    Of whole rounds (*family* ``cloud-hypervisor``): *most_rounds* (0: by the budget) and *on_timeout*, ``cancel`` or ``ignore``.
+    The host's constants: *begin*, what the management layer takes before the
     hypervisor starts, and *begin_error*, one standard deviation of that; *device*, the pause besides the pages;
     *first_touch*, *rewrite* and *blank*, the time of a page that the destination touches first, has already, or gets as zero.
     Raises `ConvergenceError` for a field out of bounds: `most` is at most 0.99, `multifd` 255, sizes 2**52, times a year.
@@ -68,21 +71,45 @@ class Rules:
     first_touch: float = 10.5e-6
     rewrite: float = 1.7e-6
     blank: float = 0.25e-6
+    tailslow: bool = False
+    background_sync: float = 0.0
+    dirty_limit: float = 0.0
+    post_copy_preempt: bool = False
+    latency: float = 0.0003
+    xbzrle_overflow: float = 0.0
+    zero_page_in_threads: bool = False
+    rearm: bool = False
+    most_rounds: int = 0
+    on_timeout: str = "cancel"
+    family: str = "qemu"
 
     def __attrs_post_init__(self) -> None:
         """Checks every field."""
         for field in ("initial", "increment", "most", "trigger"):
             bounds.number(field, getattr(self, field), 0, 0.99 if field == "most" else 1.0, above=True)
-        for field in ("begin", "begin_error", "device", "first_touch", "rewrite", "blank"):
+        for field in (
+            "begin",
+            "begin_error",
+            "device",
+            "first_touch",
+            "rewrite",
+            "blank",
+            "background_sync",
+            "latency",
+        ):
             bounds.number(field, getattr(self, field), 0, bounds.LONGEST)
-        for field in ("xbzrle_cache", "xbzrle_delta"):
+        for field in ("xbzrle_cache", "xbzrle_delta", "dirty_limit"):
             bounds.number(field, getattr(self, field), 0, bounds.MOST_BYTES)
-        for field in ("auto_converge", "post_copy"):
+        for field in ("auto_converge", "post_copy", "tailslow", "post_copy_preempt", "zero_page_in_threads", "rearm"):
             bounds.flag(field, getattr(self, field))
-        bounds.number("post_copy_after", self.post_copy_after, 0, 2**31)
-        bounds.number("multifd", self.multifd, 0, 255)
+        bounds.number("xbzrle_overflow", self.xbzrle_overflow, 0, 1)
+        for field, most in (("post_copy_after", 2**31), ("multifd", 255), ("most_rounds", 1000)):
+            bounds.number(field, getattr(self, field), 0, most)
         if self.switchover_bandwidth is not None:
             bounds.number("switchover_bandwidth", self.switchover_bandwidth, 0, bounds.MOST_BYTES, above=True)
+        for field, known in (("family", _FAMILIES), ("on_timeout", ("cancel", "ignore"))):
+            if getattr(self, field) not in known:
+                raise ConvergenceError(field, getattr(self, field), "is none that is known", known)
 
     @classmethod
     def qemu(
@@ -91,33 +118,80 @@ class Rules:
         *,
         auto_converge: bool = False,
         post_copy: bool = False,
+        accelerator: str = "kvm",
         **more: float | None,
     ) -> Rules:
         """QEMU's rules in *version* (``"10.0"``, ``"8.2.1"``); *more* are the other fields of `Rules`.
 
-        Raises `ConvergenceError` for a version that is none, older than 7.0, or too old for an option.
+        *accelerator* (``kvm``, ``kvm-dirty-ring``, ``tcg``) decides how written pages are found. Raises `ConvergenceError` for
+        a version that is none, older than 7.0, or too old for an option, and for options that exclude each other.
 
         >>> Rules.qemu("10.0", auto_converge=True).name
         'qemu-10.0'
         """
-        found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})(\.[0-9]+)*", str(version))
-        if not found:
-            raise ConvergenceError("version", version, "is no version of QEMU, like 10.0")
-        number = (int(found[1]), int(found[2]))
-        if number < (7, 0):
-            raise ConvergenceError("version", version, "must be 7.0 or later")
-        if more.get("switchover_bandwidth") is not None and number < (8, 2):
-            raise ConvergenceError("switchover_bandwidth", version, "needs QEMU 8.2")
-        known = {field.name for field in attrs.fields(cls)}
-        for field, value in more.items():
-            if field not in known:
-                raise ConvergenceError(field, value, "is no rule", sorted(known))
-        return cls(f"qemu-{version}", auto_converge=auto_converge, post_copy=post_copy, **more)  # type: ignore[arg-type]
+        number = versions.number_of(version, (7, 0), "10.0", "QEMU")
+        options: dict[str, Any] = {"auto_converge": auto_converge, "post_copy": post_copy, **more}
+        _known(cls, options)
+        versions.check(options, number, versions.QEMU, "QEMU")
+        if accelerator not in _ACCELERATORS:
+            raise ConvergenceError("accelerator", accelerator, "is none that is known", _ACCELERATORS)
+        if options.get("dirty_limit") and accelerator != "kvm-dirty-ring":
+            raise ConvergenceError("dirty_limit", options["dirty_limit"], "needs the accelerator kvm-dirty-ring")
+        if auto_converge and number >= versions.QEMU["background_sync"][0]:
+            options.setdefault("background_sync", 5.0)
+        options.setdefault("zero_page_in_threads", number >= versions.QEMU["zero_page_in_threads"][0])
+        options.setdefault("rearm", accelerator == "kvm")
+        return cls(f"qemu-{version}", **options)
+
+    @classmethod
+    def cloud_hypervisor(cls, version: str = "52.0", *, on_timeout: str = "cancel", **more: float | None) -> Rules:
+        """Cloud Hypervisor's rules in *version* (``"52.0"``): whole rounds, and a budget for the pause.
+
+        From 52 on it stops the guest once what is dirty would be sent within the limit of the pause, and past the timeout
+        cancels or, with *on_timeout* ``ignore``, stops it all the same; before, after five rounds. It has no limit of the
+        bandwidth of its own (a link's limit is taken as the line's share), sends zero pages in full, and throttles nothing.
+        *more*: the constants of the host. Raises `ConvergenceError` for a version that is none or before 16, and for any other rule.
+        """
+        number = versions.number_of(version, (16, 0), "52.0", "Cloud Hypervisor")
+        budget = number >= versions.CLOUD_HYPERVISOR["budget"][0]
+        options: dict[str, Any] = {"on_timeout": on_timeout, "begin": 0.0, **more}
+        allowed = {"on_timeout", "begin", "begin_error", "device", "first_touch", "rewrite", "blank", "latency"}
+        for field, value in options.items():
+            if field not in allowed:
+                raise ConvergenceError(field, value, "is no rule of Cloud Hypervisor", sorted(allowed))
+        versions.check({"on_timeout": on_timeout != "cancel"}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor")
+        return cls(f"cloud-hypervisor-{version}", family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
+
+    @classmethod
+    def named(cls, name: str, **more: Any) -> Rules:
+        """The rules of a hypervisor and version by name: ``qemu-10.0``, ``cloud-hypervisor-52.0``.
+
+        Raises `ConvergenceError` for a hypervisor whose rules are not known.
+        """
+        family, _, version = name.rpartition("-")
+        if family == "qemu":
+            return cls.qemu(version, **more)
+        if family == "cloud-hypervisor":
+            return cls.cloud_hypervisor(version, **more)
+        raise ConvergenceError(
+            "name", name, "names no hypervisor whose rules are known", [f"{one}-VERSION" for one in _FAMILIES]
+        )
+
+    def told(self) -> tuple[str, ...]:
+        """The rules in words, a sentence or two each, with the file of the hypervisor that each is from."""
+        return told.qemu(self) if self.family == "qemu" else told.cloud_hypervisor(self)
+
+    @property
+    def ignores_timeout(self) -> bool:
+        """Whether the guest is stopped at the timeout, instead of the migration."""
+        return self.on_timeout == "ignore"
 
     def quota(self, limit: float | None, page_size: int = 4096) -> float:
         """Bytes that go out in one slot of 100 ms at *limit* bytes/s; 0 where there is no limit."""
         if not limit:
             return 0.0
+        if self.family != "qemu":
+            return limit * 0.1
         if self.multifd:
             packet = _PACKET * page_size + 1344
             return (math.ceil(limit * 0.1 / packet) + 1.5) * packet
@@ -126,4 +200,45 @@ class Rules:
 
     def wire(self, page_size: int = 4096) -> float:
         """Bytes that a page takes on the wire."""
+        if self.family != "qemu":
+            return float(page_size)
         return page_size + (10.5 if self.multifd else _HEADER)
+
+    def wire_zero(self, page_size: int = 4096) -> float:
+        """Bytes that a zero page takes on the wire."""
+        if self.family != "qemu":
+            return float(page_size)
+        return 10.5 if self.multifd and self.zero_page_in_threads else float(_ZERO)
+
+    def wire_again(self, page_size: int = 4096) -> float:
+        """Bytes of a dirty page that the XBZRLE cache holds; those of any page where there is no cache."""
+        wire = self.wire(page_size)
+        if not self.xbzrle_cache:
+            return wire
+        small = min(self.xbzrle_delta, wire - 1.0)
+        return min(small + self.xbzrle_overflow * (wire - small), wire - 1.0)
+
+    def cached_pages(self, page_size: int = 4096) -> float:
+        """Pages that the XBZRLE cache holds: a power of two."""
+        return 2.0 ** math.floor(math.log2(self.xbzrle_cache / page_size)) if self.xbzrle_cache >= page_size else 0.0
+
+    def chunks(self, memory: float) -> float:
+        """In how many parts *memory* bytes are watched anew, each just before it is sent; 1: all at the sync."""
+        return max(1.0, math.ceil(memory / _GIB)) if self.rearm else 1.0
+
+    def fault(self, line_rate: float, host_page: int = 4096) -> float:
+        """How long, in s, a vCPU waits for a page of *host_page* bytes that it touches in post-copy before it has come.
+
+        The request and its answer take *latency*, the page its time on the line of *line_rate* bytes/s; a huge page comes whole.
+        Without preemption it waits behind what the stream's socket holds.
+        """
+        bounds.number("line_rate", line_rate, 1.0, bounds.MOST_BYTES)
+        queue = host_page if self.post_copy_preempt else host_page + _SOCKET
+        return self.latency + queue / line_rate
+
+
+def _known(cls: type[Rules], options: dict[str, Any]) -> None:
+    known = {field.name for field in attrs.fields(cls)} - {"name", "family", "most_rounds", "on_timeout"}
+    for field, value in options.items():
+        if field not in known:
+            raise ConvergenceError(field, value, "is no rule", sorted(known))

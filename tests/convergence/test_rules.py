@@ -1,0 +1,153 @@
+"""Rules are named by hypervisor and version; what a version has not is refused by name; they tell themselves in words."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence.versions import CLOUD_HYPERVISOR, QEMU
+from novastate.errors import ConvergenceError
+
+MIB = 1 << 20
+CURVE = DirtyCurve((DirtyClass(20_000, 40_000),), 100_000)
+GUEST = Guest(memory=100_000 * 4096, zero_pages=30_000, page_size=4096, curve=CURVE, busy=0.5)
+VERSIONS = ["7.0", "7.1", "7.2", "8.0", "8.1", "8.2", "9.0", "9.1", "9.2", "10.0", "10.1"]
+ON = {
+    "post_copy_preempt": True,
+    "dirty_limit": 1e6,
+    "switchover_bandwidth": 1e9,
+    "zero_page_in_threads": True,
+    "background_sync": 5.0,
+}
+
+
+def number(version):
+    return tuple(map(int, version.split(".")))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("option", sorted(QEMU))
+def test_what_a_version_has_not_is_refused_by_name(version, option):
+    options = {option: ON[option], "accelerator": "kvm-dirty-ring"}
+    if number(version) >= QEMU[option][0]:
+        assert getattr(Rules.qemu(version, **options), option) == ON[option]
+    else:
+        with pytest.raises(ConvergenceError, match=option) as caught:
+            Rules.qemu(version, **options)
+        assert ".".join(map(str, QEMU[option][0])) in str(caught.value)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_version_does_unasked(version):
+    rules = Rules.qemu(version, auto_converge=True, multifd=4)
+    assert rules.background_sync == (5.0 if number(version) >= (9, 2) else 0.0)
+    assert rules.wire_zero() == (10.5 if number(version) >= (9, 0) else 9.0)
+    assert Rules.qemu(version).background_sync == 0.0
+    assert Rules.qemu(version).wire_zero() == 9.0
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"multifd": 2, "xbzrle_cache": 64 * MIB}, "multifd"), ({"multifd": 2, "post_copy": True}, "multifd"),
+     ({"dirty_limit": 1e6, "auto_converge": True, "accelerator": "kvm-dirty-ring"}, "dirty_limit"),
+     ({"dirty_limit": 1e6}, "dirty_limit"), ({"accelerator": "xen"}, "accelerator"), ({"speed": 1.0}, "speed"),
+     ({"on_timeout": "ignore"}, "on_timeout"), ({"most_rounds": 5}, "most_rounds"), ({"tailslow": 1}, "tailslow"),
+     ({"xbzrle_overflow": 1.1}, "xbzrle_overflow"), ({"background_sync": math.nan}, "background_sync")],
+)  # fmt: skip
+def test_what_does_not_go_together_or_is_no_rule_is_refused_by_name(options, field):
+    with pytest.raises(ConvergenceError, match=field):
+        Rules.qemu("10.0", **options)
+
+
+def test_multifd_and_post_copy_go_together_from_10_1_on():
+    assert Rules.qemu("10.1", multifd=2, post_copy=True).post_copy
+
+
+@pytest.mark.parametrize("version", ["6.2", "10", "ten", "", None, "10.0.0.x"])
+def test_what_is_no_version_of_qemu_is_refused(version):
+    with pytest.raises(ConvergenceError, match="version"):
+        Rules.qemu(version)
+
+
+def test_rules_are_found_by_name():
+    assert Rules.named("qemu-9.2", auto_converge=True) == Rules.qemu("9.2", auto_converge=True)
+    assert Rules.named("cloud-hypervisor-51") == Rules.cloud_hypervisor("51")
+    for name in ("xen-4.19", "qemu", "", "qemu-1.0", "cloud-hypervisor-15.0"):
+        with pytest.raises(ConvergenceError):
+            Rules.named(name)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [(Rules.qemu("10.0"), ["100 ms", "migration/migration.c", "4104 bytes"]),
+     (Rules.qemu("9.2", auto_converge=True, tailslow=True), ["20%", "tail-slow", "over 5 s"]),
+     (Rules.qemu("8.1", dirty_limit=1e6, accelerator="kvm-dirty-ring"), ["1e+06 bytes/s"]),
+     (Rules.qemu("8.0", post_copy=True, xbzrle_cache=64 * MIB), ["After 1 syncs", "16384 pages", "behind what"]),
+     (Rules.qemu("8.2", multifd=4, switchover_bandwidth=1e9), ["4 channels", "the migration's thread", "1e+09"]),
+     (Rules.cloud_hypervisor("51"), ["after 5 rounds"]),
+     (Rules.cloud_hypervisor(on_timeout="ignore"), ["stopped all the same"])],
+    ids=lambda value: getattr(value, "name", ""),
+)  # fmt: skip
+def test_rules_tell_themselves_with_their_sources(rules, words):
+    lines = rules.told()
+    for word in words:
+        assert any(word in line for line in lines), word
+    assert any(".c" in line or ".rs" in line for line in lines)
+
+
+def test_a_cache_smaller_than_its_slots_is_none_and_others_are_powers_of_two():
+    assert Rules.qemu(xbzrle_cache=100 * MIB).cached_pages() == 16384
+    assert Rules.qemu(xbzrle_cache=4095).cached_pages() == 0
+    assert Rules.qemu(xbzrle_cache=64 * MIB, xbzrle_delta=500, xbzrle_overflow=0.5).wire_again() == 500 + 0.5 * 3604
+    assert Rules.qemu(xbzrle_cache=64 * MIB, xbzrle_overflow=1.0).wire_again() < 4104
+
+
+def test_memory_is_armed_by_the_gib_by_kvm_only():
+    assert Rules.qemu().chunks(64 * 1024 * MIB) == 64
+    assert Rules.qemu().chunks(1) == 1
+    assert Rules.qemu(accelerator="tcg").chunks(64 * 1024 * MIB) == 1
+    assert Rules.qemu(accelerator="kvm-dirty-ring").chunks(64 * 1024 * MIB) == 1
+
+
+def test_a_missing_page_waits_for_its_way_and_for_what_is_before_it():
+    plain, preempt = Rules.qemu(post_copy=True), Rules.qemu(post_copy=True, post_copy_preempt=True)
+    assert preempt.fault(1.25e9) == pytest.approx(0.0003 + 4096 / 1.25e9)
+    assert plain.fault(1.25e9) - preempt.fault(1.25e9) == pytest.approx(4 * MIB / 1.25e9)
+    assert preempt.fault(1.25e9, 2 * MIB) == pytest.approx(0.0003 + 2 * MIB / 1.25e9)
+
+
+def test_a_dirty_limit_makes_converge_what_does_not():
+    link, limits = Link(limit=64 * MIB), Limits(downtime=0.1)
+    rules = Rules.qemu("10.0", dirty_limit=10 * MIB, accelerator="kvm-dirty-ring")
+    assert forecast(GUEST, link, limits, Rules.qemu("10.0")).verdict is Verdict.NEVER
+    assert forecast(GUEST, link, limits, rules).verdict is Verdict.CONVERGES
+    idle = Guest(memory=100_000 * 4096, zero_pages=0, page_size=4096, curve=DirtyCurve((), 100_000))
+    assert forecast(idle, link, limits, rules).verdict is Verdict.CONVERGES
+
+
+def test_cloud_hypervisor_stops_within_the_budget_or_by_number_or_past_the_timeout():
+    line = Link(limit=None, line_rate=4e8)
+    found = forecast(GUEST, line, Limits(downtime=0.3), Rules.cloud_hypervisor())
+    assert found.verdict is Verdict.CONVERGES
+    assert found.downtime <= 0.3 + 0.02
+    assert found.transferred > 100_000 * 4096  # zero pages too
+    line, hard = Link(limit=None, line_rate=1e8), Limits(downtime=0.01, timeout=30)
+    assert forecast(GUEST, line, hard, Rules.cloud_hypervisor()).verdict is not Verdict.CONVERGES
+    forced = forecast(GUEST, line, hard, Rules.cloud_hypervisor(on_timeout="ignore"))
+    assert forced.verdict is Verdict.CONVERGES
+    assert 30 <= forced.total < 33
+    assert forced.downtime > 0.01
+    old = forecast(GUEST, line, hard, Rules.cloud_hypervisor("51.1"))
+    assert (old.verdict, old.syncs) == (Verdict.CONVERGES, 8)  # all, five rounds, the rest, and the count at the stop
+
+
+def test_an_older_cloud_hypervisor_has_no_choice_at_the_timeout():
+    first = ".".join(map(str, CLOUD_HYPERVISOR["on_timeout"][0]))
+    with pytest.raises(ConvergenceError, match=f"needs Cloud Hypervisor {first}"):
+        Rules.cloud_hypervisor("51", on_timeout="ignore")
+    with pytest.raises(ConvergenceError, match="on_timeout"):
+        Rules.cloud_hypervisor(on_timeout="wait")
+    with pytest.raises(ConvergenceError, match="auto_converge"):
+        Rules.cloud_hypervisor(auto_converge=True)
