@@ -96,7 +96,7 @@ def test_recorded_options_become_rules(data):
     rules = Recording("x", changed).rules
     assert (rules.name, rules.auto_converge, rules.initial) == ("qemu-10.0", True, 0.5)
     assert (rules.post_copy, rules.post_copy_after, rules.xbzrle_cache, rules.multifd) == (True, 2, 16 << 20, 0)
-    changed["config"].update(xbzrle=0, multifd=2)
+    changed["config"].update(xbzrle=0, postcopy="no", multifd=2)
     assert Recording("x", changed).rules.multifd == 2
     assert not Recording("x", changed).plain
     assert Recording("x", data).plain
