@@ -139,6 +139,7 @@ def test_cloud_hypervisor_stops_within_the_budget_or_by_number_or_past_the_timeo
     assert forced.verdict is Verdict.CONVERGES
     assert 30 <= forced.total < 33
     assert forced.downtime > 0.01
+    assert forced.probability > 0.9
     old = forecast(GUEST, line, hard, Rules.cloud_hypervisor("51.1"))
     assert (old.verdict, old.syncs) == (Verdict.CONVERGES, 8)  # all, five rounds, the rest, and the count at the stop
 

@@ -120,7 +120,7 @@ class Forecast:
             speed=speed_of(self.guest),
             guest=self.guest,
             link=self.link,
-            limits=self.limits,
+            limits=attrs.evolve(self.limits, timeout=None) if self.rules.ignores_timeout else self.limits,
             rules=self.rules,
             total=self.total,
             throttle=self.throttle,
