@@ -196,7 +196,9 @@ class Problem:
     ) -> tuple[Way, ...]:
         ways: list[Way] = []
         for rung in ladder:
-            found = forecast(self.guests[guest], Link(rung.limit, max(1.0, capacity)), limits, rules)
+            # On a full link the pause has no more of the line than the share.
+            link = Link(rung.limit, max(1.0, capacity / rung.shares))
+            found = forecast(self.guests[guest], link, limits, rules)
             if found.total is not None and found.probability >= self.sure:
                 ways.append(Way(*rung, found.total, found, action))
         return tuple(ways)

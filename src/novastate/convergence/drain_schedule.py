@@ -4,8 +4,9 @@ Rules:
 
 1. A migration is a *moldable* task: it takes less time with more bandwidth, which is fixed when it starts. Its area, bandwidth
    times time, is what it sends, and grows as the bandwidth falls. Turek, Wolf and Yu (SPAA'92) take such a problem in two steps:
-   choose each task's share, then schedule the tasks as rigid ones. The shares tried: 1/k of the narrowest link for all, for each k that
-   is of use, where who needs more gets the least that is more; and for each guest the share of the least area.
+   choose each task's share, then schedule the tasks as rigid ones. The shares tried: 1/k of the narrowest link for all, for each k that is of
+   use, where who needs more gets the least that is more; the same, where who would send much more by it gets more too; and for each
+   guest the share of the least area.
 2. The rigid tasks are list-scheduled (Graham 1969; for several resources Garey and Graham 1975): whenever something ends, go
    through those who wait, in a fixed order, and start what fits. The orders tried: longest first (LPT), largest area first, most
    bandwidth first. Of each host's queue only the first `WINDOW` are looked at.
@@ -15,7 +16,7 @@ Rules:
    for which no room is found by this might be given some by another packing.
 5. The result is the schedule that is over soonest, of these the one that sends least. One after the other is among those tried.
 
-Cost: n guests, h hosts, at most 14 shares: 14·n forecasts, then at most 36 schedules of n·(WINDOW + h·log h) steps each.
+Cost: n guests, h hosts, at most 14 shares: 14·n forecasts, then at most 50 schedules of n·(WINDOW + h·log h) steps each.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ __all__ = ["Move", "Running", "Schedule", "schedule"]
 WINDOW = 12
 #: How many shares are tried in every order, and with destinations chosen late.
 _FEW = 4
+#: How much more than the least a guest may take of a link, in bandwidth times time.
+_WASTE = 1.1
 
 
 class Move(NamedTuple):
@@ -107,7 +110,7 @@ def _best(
 
     tried(_share(problem, 1), _ORDERS[0], placed, 1)
     widths = [rung.shares for rung in problem.ladder(max(problem.capacities, default=1.0))]
-    picks = [*(_share(problem, width) for width in widths), _least_area(problem)]
+    picks = [make(problem, width) for make in (_share, _thrifty) for width in widths] + [_least_area(problem)]
     ends = [tried(pick, _ORDERS[0], placed) for pick in picks]
     for at in sorted(range(len(picks)), key=lambda at: (ends[at], at))[:_FEW]:
         for order in _ORDERS:
@@ -125,6 +128,18 @@ def _share(problem: Problem, width: int) -> _Pick:
     def pick(guest: int, capacity: float) -> Way:
         ways = problem.ways(guest, capacity)
         return next((way for way in reversed(ways) if way.shares <= width), ways[0])
+
+    return pick
+
+
+def _thrifty(problem: Problem, width: int) -> _Pick:
+    """As `_share`, but for who would send much more by it: those get the least more bandwidth that avoids it."""
+
+    @cache
+    def pick(guest: int, capacity: float) -> Way:
+        ways = problem.ways(guest, capacity)
+        least = _WASTE * min(way.area for way in ways)
+        return next((way for way in reversed(ways) if way.shares <= width and way.area <= least), ways[0])
 
     return pick
 
@@ -208,7 +223,8 @@ class _Run:
             guest: self._way(guest, hosts[0] if placement is None else placement[guest])
             for guest, hosts in goals.items()
         }
-        for guest in sorted(goals, key=lambda at: (order(first[at]), at)):
+        self._rank = {guest: (order(way), guest) for guest, way in first.items()}
+        for guest in sorted(goals, key=self._rank.__getitem__):
             self._queues.setdefault(problem.origins[guest], []).append(guest)
         # What every way out of a host needs, and the least that anyone there asks for: below it there is no use in looking.
         self._common = {source: problem.common(source) for source in self._queues}
@@ -230,9 +246,7 @@ class _Run:
         """The schedule, with at most *at_once* side by side; None where it leaves someone without room."""
         now, found = 0.0, list[Move]()
         while any(self._queues.values()):
-            started: list[Move] = []
-            for source in sorted(self._queues):
-                self._start(source, now, started, at_once)
+            started = self._start(now, at_once)
             self._widen(started)
             found.extend(started)
             for move in started:
@@ -246,28 +260,37 @@ class _Run:
                 self._state.change(source, destination, -rate, -1)
         return found
 
-    def _start(self, source: int, now: float, started: list[Move], at_once: int | None) -> None:
-        """Starts what fits of those who wait on *source*."""
-        state, queue, placement = self._state, self._queues[source], self._placement
-        at, ranked = 0, list[int]()
-        while at < min(len(queue), WINDOW) and state.out[source] > 0:
-            if at_once is not None and len(self._ends) + len(started) >= at_once:
-                return
-            if any(state.free[link] < self._least[source] * 0.999 for link in self._common[source]):
-                return
+    def _start(self, now: float, at_once: int | None) -> list[Move]:
+        """Starts what fits of those who wait: in their order, whichever host they are on."""
+        state, started = self._state, list[Move]()
+        ranked: dict[int, list[int]] = {}
+        waiting = [(self._rank[queue[0]], source, 0) for source, queue in self._queues.items() if queue]
+        heapq.heapify(waiting)
+        while waiting and (at_once is None or len(self._ends) + len(started) < at_once):
+            _, source, at = heapq.heappop(waiting)
+            if state.out[source] <= 0 or any(
+                state.free[link] < self._least[source] * 0.999 for link in self._common[source]
+            ):
+                continue
+            queue = self._queues[source]
             guest = queue[at]
-            if placement is None:
-                ranked = ranked or self._ranked(source)
-            goal = self._goal(guest, source, ranked if placement is None else (placement[guest],))
+            if self._placement is not None:
+                candidates: Sequence[int] = (self._placement[guest],)
+            else:
+                candidates = ranked[source] = ranked.get(source) or self._ranked(source)
+            goal = self._goal(guest, source, candidates)
             if goal is None:
                 at += 1
-                continue
-            destination, way = goal
-            state.change(source, destination, way.rate, 1)
-            state.settle(guest, destination)
-            started.append(Move(guest, destination, now, way))
-            del queue[at]
-            ranked = []
+            else:
+                destination, way = goal
+                state.change(source, destination, way.rate, 1)
+                state.settle(guest, destination)
+                started.append(Move(guest, destination, now, way))
+                del queue[at]
+                ranked.clear()
+            if at < min(len(queue), WINDOW):
+                heapq.heappush(waiting, (self._rank[queue[at]], source, at))
+        return started
 
     def _ranked(self, source: int) -> list[int]:
         """The destinations that take one now, those with most bandwidth free first."""
