@@ -142,3 +142,25 @@ def test_the_write_rate_tells_what_the_shortest_window_does_not():
     windows = {tau: hot.pages(tau) + cold.pages(tau) for tau in TAUS}
     pinned = DirtyCurve.from_windows(windows, 98304, write_rate=30_500)
     assert pinned.pages(0.1) == pytest.approx(hot.pages(0.1) + cold.pages(0.1), rel=0.03)
+
+
+def test_bands_are_widest_where_nothing_was_measured():
+    rates = [(0.5, 43 * MIB), (1.0, 34 * MIB), (2.0, 26 * MIB)]
+    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=16384)
+
+    def width(tau):
+        low, high = curve.lower.pages(tau), curve.upper.pages(tau)
+        assert low <= curve.pages(tau) <= high
+        return high / low
+
+    assert width(1.0) < 1.25
+    assert width(0.1) > 1.2 * width(1.0)
+    assert width(8.0) > 1.2 * width(1.0)
+
+
+def test_the_fewer_pages_were_sampled_the_less_is_known():
+    rates = [(0.5, 43 * MIB), (1.0, 34 * MIB), (2.0, 26 * MIB)]
+    few, many = (DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=n) for n in (512, 16384))
+    assert few.spread > 1.5 * many.spread
+    with pytest.raises(ConvergenceError, match="samples"):
+        DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=0)

@@ -30,11 +30,14 @@ from novastate._native import precopy
 from novastate.convergence import bounds
 from novastate.convergence.classes import DirtyClass
 from novastate.convergence.fit import check_shape, fit
+from novastate.convergence.posterior import WINDOWS, posterior
 from novastate.errors import ConvergenceError
 
 __all__ = ["DirtyClass", "DirtyCurve"]
 
-_MIB = 1 << 20
+_MIB, _GIB = 1 << 20, 1 << 30
+#: One standard deviation of what is rounded off, in steps.
+_ROUNDED = 0.29
 
 
 @attrs.frozen
@@ -125,12 +128,14 @@ class DirtyCurve:
         page_size: int = 4096,
         resolution: float = _MIB,
         noise: float = 0.5,
+        samples: float | None = None,
     ) -> DirtyCurve:
         """The curve from a hypervisor's dirty rates: (calc-time in s, bytes/s), as libvirt and QMP report them.
 
-        *memory* in bytes. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s. Several measurements of one
-        tau are averaged, and half a step is added; what they differ by, and the rounding, make the curve's `spread`.
-        Page sampling compares contents, so it does not see pages rewritten with equal bytes.
+        *memory* in bytes; *samples*: pages that were looked at in each GiB (QEMU: 512 unless told otherwise), which says how near
+        each rate is; None: within 5 %. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s: half a step is
+        added. The curve is the mean of all that fit (`novastate.convergence.posterior`), `others` some of those, and `spread`,
+        `lower` and `upper` what they differ by. Page sampling compares contents, so it does not see pages rewritten with equal bytes.
         Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, and for a *resolution* that is
         negative or more than 2**52; *noise* may be ``inf`` to accept any points.
         """
@@ -138,6 +143,8 @@ class DirtyCurve:
         page_count = int(bounds.number("memory", memory, 0, bounds.MOST_BYTES, above=True)) // page_size
         resolution = bounds.number("resolution", resolution, 0, bounds.MOST_BYTES)
         noise = bounds.number("noise", noise, 0, math.inf)
+        if samples is not None:
+            samples = bounds.number("samples", samples, above=True)
         by_tau: dict[float, list[float]] = {}
         for tau, rate in rates:
             window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
@@ -145,7 +152,7 @@ class DirtyCurve:
         if not by_tau:
             raise ConvergenceError("rates", [], "must hold at least one dirty rate")
         points: list[tuple[float, float]] = []
-        errors: list[float] = []
+        every: list[tuple[float, float, float]] = []
         for tau in sorted(by_tau):
             seen = by_tau[tau]
             # What was cut off by rounding down is half a step on average; nothing seen stays nothing.
@@ -153,18 +160,15 @@ class DirtyCurve:
             if mean > page_count * (1 + resolution * tau / max(1.0, mean * page_size)):
                 raise ConvergenceError(f"rates[{tau}]", max(seen), f"is more than the memory's {page_count} pages")
             points.append((tau, min(mean, page_count)))
-            scatter = (max(seen) - min(seen)) / 2 * tau / page_size
-            errors.append(max(0.5 * resolution * tau / page_size, 0.05 * mean, scatter / math.sqrt(len(seen)), 1.0))
+            looked_at = None if samples is None else max(1.0, samples * page_count * page_size / _GIB)
+            chance = 0.05 * mean if looked_at is None else _chance(mean, page_count, looked_at)
+            seen_pages = [min(page_count, (r + 0.5 * resolution if r else 0.0) * tau / page_size) for r in seen]
+            error = max(1.0, math.hypot(chance, _ROUNDED * resolution * tau / page_size))
+            every += [(tau, pages, error) for pages in seen_pages]
         check_shape(points, noise, slack=2 * resolution / page_size)
-        taus = np.array([tau for tau, _ in points])
-        pages = np.array([w for _, w in points])
-        weights = np.array(errors)
-        classes = fit(taus, pages, weights, page_count)
-        fitted = np.array([sum(row.pages(tau) for row in classes) for tau in taus.tolist()])
-        off = (fitted - pages) / np.maximum(pages, 1.0)
-        own = weights / np.maximum(pages, 1.0)
-        spread = float(np.sqrt(np.mean(off**2) + np.mean(own**2) / len(points)))
-        return cls(classes, page_count, spread=min(1.0, max(0.03, spread)))
+        found = posterior(tuple(every), page_count)
+        others = tuple(cls(classes, page_count) for classes in found.draws)
+        return cls(found.classes, page_count, spread=min(1.0, max(0.03, found.spread)), others=others)
 
     def pages(self, tau: float) -> float:
         """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
@@ -180,12 +184,12 @@ class DirtyCurve:
     @cached_property
     def lower(self) -> DirtyCurve:
         """The curve that W lies above with 95 % probability."""
-        return self._scaled(max(0.05, 1.0 - 1.645 * self.spread))
+        return self._band(0.05) if self.others else self._scaled(max(0.05, 1.0 - 1.645 * self.spread))
 
     @cached_property
     def upper(self) -> DirtyCurve:
         """The curve that W lies below with 95 % probability."""
-        return self._scaled(1.0 + 1.645 * self.spread)
+        return self._band(0.95) if self.others else self._scaled(1.0 + 1.645 * self.spread)
 
     def with_classes(self, *more: DirtyClass) -> DirtyCurve:
         """The same guest with *more* classes of pages; each is cut to what the memory still has room for."""
@@ -199,6 +203,16 @@ class DirtyCurve:
         others = tuple(row.with_classes(*more) for row in self.others)
         return attrs.evolve(self, classes=(*self.classes, *added), others=others)
 
+    def _band(self, share: float) -> DirtyCurve:
+        """The curve through what the share *share* of `others` lies below at each window; no nearer than `classes` itself."""
+        pick = min if share < 0.5 else max
+        values = [
+            pick(float(np.quantile([row.pages(tau) for row in self.others], share)), self.pages(tau))
+            for tau in WINDOWS.tolist()
+        ]
+        pages = np.maximum.accumulate(np.array(values))
+        return DirtyCurve(fit(WINDOWS, pages, np.maximum(0.01 * pages, 1.0), self.page_count), self.page_count)
+
     def _scaled(self, factor: float) -> DirtyCurve:
         total = sum(row.size for row in self.classes)
         most = self.page_count / total if total else 1.0
@@ -206,3 +220,9 @@ class DirtyCurve:
             attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
         )
         return attrs.evolve(self, classes=classes, spread=0.0, others=())
+
+
+def _chance(pages: float, page_count: int, samples: float) -> float:
+    """The deviation of a count of *pages* that *samples* pages show (binomial)."""
+    share = min(1.0, max(pages / max(1, page_count), 0.5 / samples))
+    return page_count * math.sqrt(share * max(1.0 - share, 0.5 / samples) / samples)

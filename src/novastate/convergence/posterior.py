@@ -25,7 +25,7 @@ import numpy.typing as npt
 from novastate.convergence.classes import DirtyClass
 from novastate.convergence.fit import fit
 
-__all__ = ["DRAWS", "Posterior", "Unseen", "posterior"]
+__all__ = ["DRAWS", "WINDOWS", "Posterior", "Unseen", "posterior"]
 
 _Floats = npt.NDArray[np.float64]
 #: How many curves stand for all that fit.
@@ -42,7 +42,7 @@ _UNSTEADY = ((0.01, 0.35), (0.03, 0.3), (0.08, 0.15), (0.2, 0.1), (0.5, 0.06), (
 #: The shortest time in which a writer in order comes round, and the longest, s.
 _TURNS = (0.3, 120.0, 40)
 #: Windows at which the curves are compared and their mean is fitted, s.
-_WINDOWS: _Floats = np.geomspace(0.05, 8.0, 14)
+WINDOWS: _Floats = np.geomspace(0.05, 8.0, 14)
 #: The window that decides whether a migration converges: about a slot.
 _DECIDING = 0.15
 
@@ -151,7 +151,7 @@ def posterior(
 
 
 def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen) -> Posterior:
-    at = _values(_WINDOWS)
+    at = _values(WINDOWS)
     every: _Floats = size[:, :, None] * at
     mean: _Floats = (weights[:, :, None] * every).sum(axis=(0, 1))
     if mean[-1] < 1e-6:
@@ -164,7 +164,7 @@ def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, 
         best = np.unravel_index(int(np.argmax(weights)), weights.shape)
         classes = _classes(int(best[1]), float(size[best]), page_count)
     else:
-        classes = fit(_WINDOWS, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
+        classes = fit(WINDOWS, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
     return Posterior(
         classes, _draws(weights, size, sigma, page_count, unseen), math.hypot(spread, unseen.more * unseen.more_scale)
     )
