@@ -210,7 +210,7 @@ def test_the_unmovable_come_with_a_reason_and_what_would_do():
     plan = plan_drain(drained(QUIET, HOPELESS), hosts(), nics())
     assert names(plan) == ["g0"]
     assert plan.unmovable["g1"].startswith("Even alone, at 119 MiB/s: ")
-    assert "This would do it: " in plan.unmovable["g1"]
+    assert "A budget could allow: " in plan.unmovable["g1"]
     assert "post-copy" in plan.unmovable["g1"]
 
 
@@ -251,14 +251,15 @@ def test_what_may_start_follows_the_plan_and_not_the_clock():
 
 
 def test_who_waits_for_a_whole_link_is_not_overtaken():
-    plan = plan_drain(drained(ALONE, QUIET, QUIET, QUIET), hosts(), nics())
-    at = names(plan).index("g0")
-    before, after = names(plan)[:at], names(plan)[at + 1 :]
-    for count in range(len(before)):
-        held = before[count:]
-        if plan.ready(held, before[:count]):
-            assert "g0" in [step.name for step in plan.ready(held, before[:count])] or held[1:]
-        assert not {step.name for step in plan.ready(held, before[:count])} & set(after)
+    plan = plan_drain(drained(ALONE, QUIET, QUIET), hosts(), nics())
+    whole = next(step for step in plan.steps if step.name == "g0")
+    halves = [attrs.evolve(step, limit=LINE / 2 - MIB) for step in plan.steps if step.name != "g0"]
+    plan = attrs.evolve(plan, steps=(halves[0], whole, halves[1]))
+    assert [step.name for step in plan.ready([])] == [halves[0].name]
+    assert plan.ready([halves[0].name]) == ()  # the other half is free, and the third would fit
+    assert plan.ready([], [halves[0].name]) == (whole,)
+    assert plan.ready(["g0"], [halves[0].name]) == ()
+    assert plan.ready([], ["g0", halves[0].name]) == (halves[1],)
 
 
 def test_a_plan_is_made_again_from_where_things_stand():

@@ -218,7 +218,7 @@ class Problem:
         # Of longer pauses the shortest will do.
         pauses = [name for name in helped if name.startswith("pause")]
         helped = [name for name in helped if name not in pauses[1:]]
-        advice = f" This would do it: {', '.join(helped)}." if helped else ""
+        advice = f" A budget could allow: {', '.join(helped)}." if helped else ""
         return f"Even alone, at {rung.limit / _MIB:.0f} MiB/s: {alone.reason}{advice}"
 
     def state(self) -> State:

@@ -4,9 +4,9 @@ Rules:
 
 1. A migration is a *moldable* task: it takes less time with more bandwidth, which is fixed when it starts. Its area, bandwidth
    times time, is what it sends, and grows as the bandwidth falls. Turek, Wolf and Yu (SPAA'92) take such a problem in two steps:
-   choose each task's share, then schedule the tasks as rigid ones. The shares tried: 1/k of the narrowest link for all, for each k that is of
-   use, where who needs more gets the least that is more; the same, where who would send much more by it gets more too; and for each
-   guest the share of the least area.
+   choose each task's share, then schedule the tasks as rigid ones. The shares tried: 1/k of the narrowest link for all, for each
+   k that is of use, where who needs more gets the least that is more; the same, where who would send much more by it gets more
+   too; and for each guest the share of the least area.
 2. The rigid tasks are list-scheduled (Graham 1969; for several resources Garey and Graham 1975): whenever something ends, go
    through those who wait, in a fixed order, and start what fits. The orders tried: longest first (LPT), largest area first, most
    bandwidth first. Of each host's queue only the first `WINDOW` are looked at.
