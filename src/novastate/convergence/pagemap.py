@@ -4,7 +4,11 @@ Rules: sending goes round and round by address; a page that was sent is unsent a
 written. With an XBZRLE cache a page that it holds goes out as a difference, once the first round is over; another page may take
 its slot if it was not used in this round or the one before (QEMU migration/page_cache.c, migration/ram.c).
 
-Memory: half a byte a page, and 16 bytes a slot of the cache, of which there are no more than pages. At most 2**30 pages (4 TiB).
+A guest of more than 1 GiB on KVM is watched anew in parts of 1 GiB, each when its first page is sent after a sync: what was unsent
+at the sync and is written before that is not written again (`PageMap.arm`; migration_clear_memory_region_dirty_bitmap).
+
+Memory: half a byte a page (an eighth more in parts), and 16 bytes a slot of the cache, of which there are no more than pages. At most
+2**30 pages (4 TiB).
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ MOST = 1 << 30
 #: Integers, so that sums are exact: half bytes, and picoseconds of at most an hour a page.
 _HALF, _PICO, _LONGEST = 2, 1e12, 1 << 52
 _ENDLESS = 1 << 62
+#: Pages that are watched anew together, as a power of two.
+_PART = 18
 
 
 class Sent(NamedTuple):
@@ -71,6 +77,11 @@ class PageMap:
         self._round = 1
         self._first_round = True
         self._cache: Integers | None = None
+        self._entered: list[int] = []
+        #: What was unsent at the last sync, and which parts have been watched anew since; empty where all is at the sync.
+        parts = -(-pages >> _PART) if setup.rearm and pages > 1 << _PART else 0
+        self._armed = np.zeros(parts, dtype=np.bool_)
+        self._marked = self._bits[0].copy() if parts else self._bits[0][:0]
         if setup.cache_pages >= 1:
             slots = 1 << min(int(setup.cache_pages).bit_length() - 1, (pages - 1).bit_length())
             self._cache = np.vstack((np.full(slots, -1), np.zeros(slots, dtype=np.int64)))
@@ -101,13 +112,37 @@ class PageMap:
         sent = self._sent(counts)
         self._first_round = self._first_round and self._cursor > before
         self.left -= sent.pages
+        self._entered = self._parts(before) if len(self._armed) else []
         return sent
+
+    def _parts(self, before: int) -> list[int]:
+        """The parts that the scan has come to, from *before* on, for the first time since the sync."""
+        first, last = before >> _PART, (self._cursor - 1) >> _PART
+        count = len(self._armed)
+        passed = range(first, last + (1 if self._cursor > before else count + 1))
+        return [at % count for at in passed if not self._armed[at % count]]
+
+    @property
+    def entered(self) -> bool:
+        """Whether the last sending came to parts that are now to be watched anew."""
+        return bool(self._entered)
+
+    def arm(self) -> None:
+        """Watches the parts anew that the last sending came to; what is written by then must have been marked."""
+        for at in self._entered:
+            words = slice(at << (_PART - 6), (at + 1) << (_PART - 6))
+            self._bits[3, words] &= ~self._marked[words]
+            self._armed[at] = True
+        self._entered = []
 
     def sync(self) -> int:
         """Takes over what was written; how many pages were not unsent before."""
         fresh = scan.merge(self._bits, self._pages)
         self.left += fresh
         self._round += 1
+        self._armed[:] = False
+        if len(self._marked):
+            self._marked[:] = self._bits[0]
         return fresh
 
     def rest(self) -> Sent:

@@ -45,7 +45,9 @@ class SimulationSetup:
     *post_copy*: permitted; *post_copy_after*: the switch comes by itself when more bitmaps than this were synced, 0: never.
     *slow_slots*: share of the slots that last 101 ms. *wire*, *wire_zero*, *wire_delta*: bytes of a page, a zero page, a difference
     to a page of the XBZRLE cache, which holds *cache_pages* (0: no XBZRLE) and takes *again_delta* s; *turn_header*: of each turn.
-    *multifd*: how many channels there are, 0 for one without packets.
+    *multifd*: how many channels there are, 0 for one without packets. *tailslow*, *background_sync*, *rearm*, *most_rounds*: as in `Rules`;
+    *dirty_limit*: pages that may be written a second once the guest is limited, 0: any. *whole_rounds*: the rules of Cloud Hypervisor,
+    with *deadline*, s after which the guest is stopped all the same (0: never).
     """
 
     quota: float = math.inf
@@ -74,6 +76,13 @@ class SimulationSetup:
     slot: float = 0.1
     turn: float = 0.05
     slow_slots: float = 0.04
+    tailslow: bool = False
+    background_sync: float = 0.0
+    dirty_limit: float = 0.0
+    rearm: bool = False
+    whole_rounds: bool = False
+    most_rounds: int = 0
+    deadline: float = 0.0
 
     @classmethod
     def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
@@ -82,16 +91,19 @@ class SimulationSetup:
         *post_copy_after* instead of the rules': 0 leaves the switch to a command. Stated approximations, those of the forecast:
         each cached page of XBZRLE takes `Rules.xbzrle_delta` bytes; multifd overshoots its quota by one packet and a half.
         """
-        on_line = rules.wire() / link.line_rate
-        delta = min(rules.xbzrle_delta, rules.wire() - 1)
+        whole = rules.family != "qemu"
+        wire, delta, rate = rules.wire(), rules.wire_again(), link.line_rate
         automatic = rules.post_copy_after if post_copy_after is None else post_copy_after
+        if whole and link.limit:
+            rate = min(rate, link.limit)
+        first = max(wire / rate, rules.first_touch)
         setup = cls(
             downtime=limits.downtime,
-            first=max(on_line, rules.first_touch),
-            again=max(on_line, rules.rewrite),
-            blank=rules.blank,
+            first=first,
+            again=max(wire / rate, rules.rewrite),
+            blank=first if whole else rules.blank,
             device=rules.device,
-            auto_converge=rules.auto_converge,
+            auto_converge=rules.auto_converge or rules.dirty_limit > 0,
             throttle_initial=rules.initial,
             throttle_increment=rules.increment,
             throttle_max=rules.most,
@@ -99,19 +111,29 @@ class SimulationSetup:
             post_copy=rules.post_copy,
             post_copy_after=automatic if rules.post_copy else 0,
             switchover_bandwidth=rules.switchover_bandwidth or 0.0,
-            wire=rules.wire(),
+            wire=wire,
+            wire_zero=rules.wire_zero(),
             wire_delta=delta,
-            again_delta=max(delta / link.line_rate, rules.rewrite),
-            cache_pages=rules.xbzrle_cache // PAGE,
+            again_delta=max(delta / rate, rules.rewrite),
+            cache_pages=rules.cached_pages(),
             multifd=rules.multifd,
-            turn_header=0 if rules.multifd else 18,
+            turn_header=0 if rules.multifd or whole else 18,
+            turn=0.1 if whole else 0.05,
+            tailslow=rules.tailslow,
+            background_sync=rules.background_sync,
+            dirty_limit=rules.dirty_limit / PAGE,
+            rearm=rules.rearm,
+            whole_rounds=whole,
+            most_rounds=rules.most_rounds,
+            deadline=max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
         )
         return setup.limited(link.limit)
 
     def limited(self, limit: float | None) -> SimulationSetup:
         """The same with another bandwidth limit, bytes/s; none is 0 or None."""
         # The quota of the rules counts the header of one turn; here each turn adds its own.
-        quota = Rules("", multifd=self.multifd).quota(limit) - self.turn_header if limit else math.inf
+        paced = limit and not self.whole_rounds
+        quota = Rules("", multifd=self.multifd).quota(limit) - self.turn_header if paced else math.inf
         return evolve(self, quota=quota)
 
 

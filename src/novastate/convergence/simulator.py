@@ -31,7 +31,7 @@ from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import SimulationResult, SimulationSetup, Statistics, Status
 from novastate.convergence.timed import Law, TraceLaw
-from novastate.convergence.writers import Randoms, writer_of
+from novastate.convergence.writers import Randoms, limited_share, writer_of
 from novastate.errors import ConvergenceError
 
 __all__ = ["PreCopySimulation", "simulate"]
@@ -104,6 +104,8 @@ class PreCopySimulation:
         self._running_since: float | None = 0.0
         self._written_for = 0.0
         self._want_post_copy = False
+        self._limited = 1.0
+        self._tick, self._ticked = self.setup.background_sync, 0
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
         self._final = Sent(0, 0, 0, 0, 0, 0.0)
@@ -242,18 +244,20 @@ class PreCopySimulation:
         return self._map.left
 
     def _turn(self) -> None:
-        if self._remaining * PAGE < self._threshold:
+        if self.setup.whole_rounds:
+            self._part_of_round()
+            return
+        overdue = self._overdue()
+        if overdue or self._remaining * PAGE < self._threshold:
             self._sync()
-            if self._remaining * PAGE < self._threshold:
+            if not overdue and self._remaining * PAGE < self._threshold:
                 self._stop()
                 return
         if self._want_post_copy:
             self._switch()
             return
-        sent, spent = self._burst()
-        self._now += spent
+        sent = self._burst()
         quota = self.setup.quota * self._speed
-        self._slot_sent += sent
         slot_end = self._slot_start + self.setup.slot
         if self._slot_sent >= quota and self._now < slot_end:
             slow = self._randoms.random() < self.setup.slow_slots
@@ -268,16 +272,48 @@ class PreCopySimulation:
             self._threshold = rate * self.setup.downtime
             self._slot_start, self._slot_sent = self._now, 0
 
-    def _burst(self) -> tuple[int, float]:
-        """Sends what the slot and the turn allow: bytes, seconds."""
+    def _overdue(self) -> bool:
+        """Whether a round under auto-converge has lasted so long that the bitmap is synced before its end."""
+        setup = self.setup
+        if not setup.auto_converge or not setup.background_sync or self._now < self._tick:
+            return False
+        overdue = self.syncs > 1 and self.syncs == self._ticked
+        self._ticked = self.syncs + overdue
+        self._tick += setup.background_sync
+        return overdue
+
+    def _part_of_round(self) -> None:
+        """Cloud Hypervisor: a round is sent to its end, and then decides whether the rest fits the pause."""
+        if self._remaining:
+            if not self._burst():
+                self._now += self.setup.turn
+            return
+        setup, done = self.setup, len(self.rounds)
+        lasted, sent = self._now - self._synced, self._processed - self._round_sent
+        self._sync()
+        pause = self._remaining * PAGE * lasted / sent if sent else 0.0
+        self._bandwidth = sent / lasted if lasted > 0 else 0.0
+        fits = not setup.most_rounds and pause <= setup.downtime
+        late = 0 < setup.deadline <= self._now
+        if not self._remaining or fits or late or 0 < setup.most_rounds <= done:
+            self._stop()
+
+    def _burst(self) -> int:
+        """Sends what the slot and the turn allow: bytes."""
         if self._speed <= 0 or not self._remaining:
-            return 0, 0.0
+            return 0
         room = self.setup.quota * self._speed - self._slot_sent
         gone = self._map.send(room, self.setup.turn * self._speed)
+        if self._map.entered:
+            self._write()
+            self._map.arm()
         self._count(gone)
         sent = gone.bytes + self.setup.turn_header
         self._processed += sent
-        return sent, gone.seconds / self._speed
+        if not self.setup.whole_rounds:
+            self._slot_sent += sent
+        self._now += gone.seconds / self._speed
+        return sent
 
     def _count(self, sent: Sent) -> None:
         self._constant += sent.blank
@@ -302,21 +338,25 @@ class PreCopySimulation:
             self.start_post_copy()
         self._round_sent = self._processed
 
-    def _mark(self) -> int:
-        """Sets the bits of the pages written since the last sync; how many were not set."""
+    def _write(self) -> None:
+        """Marks what the guest has written up to now."""
         span = self._written_for
         if self._running_since is not None:
             span += max(0.0, self._now - self._running_since)
             self._running_since = max(self._now, self._running_since)
         self._written_for = 0.0
         self._writer.write(self._map.written, span * self._share())
+
+    def _mark(self) -> int:
+        """Sets the bits of the pages written since the last sync; how many were not set."""
+        self._write()
         self.syncs += 1
         return self._map.sync()
 
     def _share(self) -> float:
-        """Which share of its writes the guest makes under the throttle."""
+        """Which share of its writes the guest makes under the throttle, or the limit."""
         busy, setup = self.law.busy, self.setup
-        speed = SLOWED if busy > 0.9 else 1.0
+        speed = (SLOWED if busy > 0.9 else 1.0) * self._limited
         if self.throttle <= 0 or busy <= 0:
             return speed
         return speed * min(1.0, max(0.0, (1 - self.throttle) * (1 - setup.lost) - setup.wake) / busy)
@@ -330,9 +370,22 @@ class PreCopySimulation:
             self._high += 1
             if self._high >= 2:
                 self._high = 0
-                step = self.throttle + setup.throttle_increment if self.throttle > 0 else setup.throttle_initial
-                self.throttle = min(setup.throttle_max, step)
+                self._throttle_more(sent)
         self._period_start, self._period_sent, self._period_dirty = self._now, self._processed, 0
+
+    def _throttle_more(self, sent: int) -> None:
+        setup = self.setup
+        if setup.dirty_limit:
+            self._limited = limited_share(self.law, setup.dirty_limit)
+        elif self.throttle <= 0:
+            self.throttle = min(setup.throttle_max, setup.throttle_initial)
+        else:
+            step = setup.throttle_increment
+            if setup.tailslow:
+                left = round(100 * (1 - self.throttle))
+                ideal = math.floor(left * (sent * setup.throttle_trigger / (self._period_dirty * PAGE)))
+                step = min((left - ideal) / 100, step)
+            self.throttle = min(setup.throttle_max, self.throttle + step)
 
     # --- the end
 

@@ -143,6 +143,12 @@ class TraceLaw:
         """The pages up to the last that is written."""
         return int(self.page_numbers.max()) + 1 if self.page_numbers.size else 0
 
+    @property
+    def rate(self) -> float:
+        """Page writes a second in the mean."""
+        lasts = self.period or (float(self.times[-1]) if self.times.size else 0.0)
+        return self.times.size / lasts if lasts > 0 else 0.0
+
 
 #: Any law that a simulated guest can write by.
 Law: TypeAlias = WriteLaw | PhasedLaw | TraceLaw

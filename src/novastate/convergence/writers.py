@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from novastate._native import scan
-from novastate.convergence.laws import Part
+from novastate.convergence.laws import Part, WriteLaw
 from novastate.convergence.shares import shares_of
 from novastate.convergence.timed import PhasedLaw, TraceLaw
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Words = npt.NDArray[np.uint64]
 
-__all__ = ["Randoms", "Writer", "mark_range", "writer_of"]
+__all__ = ["Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
 
 _ALL = (1 << 64) - 1
 
@@ -190,6 +190,19 @@ class _Phases:
             spent = self._law.spent(at, end) - self._law.spent(at, start)
             if spent > 0:
                 writer.write(written, spent)
+
+
+def limited_share(law: Law, most: float) -> float:
+    """By what all writes of *law* are to be multiplied so that no more than *most* pages are written in a second."""
+    if not isinstance(law, WriteLaw):
+        return min(1.0, most / law.rate) if law.rate > 0 else 1.0
+    if law.written(1.0) <= most:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if law.written(middle) > most else (middle, high)
+    return high
 
 
 def mark_range(written: Words, start: int, end: int) -> None:
