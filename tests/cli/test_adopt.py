@@ -73,6 +73,12 @@ def test_guests_are_adopted_and_every_command_acts_on_them(world, web, run):
     assert json.loads(run("forecast", "web", "--json")[1])["destination"] == "b", "the best host"
     assert json.loads(run("migrations", "--json")[1]) == [], "a forecast changes nothing"
 
+    status, out, err = run("forecast", "web", "b", "--bandwidth", "64", "--compare")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].startswith("* wait: done in ")
+    found = json.loads(run("forecast", "web", "b", "--json", "--compare")[1])
+    assert (found["destination"], found["compare"]["recommended"]) == ("b", "wait")
+
     status, out, err = run("live-migration", "web", "b", "--bandwidth", "64")
     assert (status, err) == (0, "")
     told, ended = out.splitlines()[-2:]

@@ -110,3 +110,48 @@ def test_an_interval_that_ends_at_the_timeout_says_so(run, tmp_path):
     assert "or             not before the timeout of 4.6 s" in text
     assert "or not before the timeout of 4.6 s" in text.splitlines()[0]
     assert "90 % later than" in text
+
+
+def test_forecast_compares_what_could_be_done(run):
+    never = RECORDINGS / "110-boundary-hotcold.json"
+    text = run("forecast", never, "--from", "law", "--compare")
+    assert "  wait " in text
+    assert text.splitlines()[-1].startswith("* ")
+    found = json.loads(run("forecast", never, "--from", "law", "--compare", "--json"))
+    assert found["verdict"] == "never"
+    assert found["compare"]["recommended"] in {row["action"] for row in found["compare"]["choices"]}
+    assert "compare" not in json.loads(run("forecast", never, "--from", "law", "--json"))
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
+def test_forecast_draws_a_picture(run, tmp_path, suffix):
+    place = tmp_path / f"out{suffix}"
+    run("forecast", RECORDINGS / "06-uni64-r6.json", "--from", "law", "--plot", place)
+    start = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[suffix]
+    assert place.read_bytes().startswith(start)
+
+
+def test_a_picture_has_the_recorded_curve_where_there_is_one(run, tmp_path):
+    whole = json.loads((RECORDINGS / "06-uni64-r6.json").read_text())
+    fields = ["time_elapsed", "memory_remaining", "memory_iteration"]
+    whole["job_stats"] = {
+        "fields": fields,
+        "rows": [[100, 0, 0], [900, 350 << 20, 1], [2000, 200 << 20, 1], [4000, 20 << 20, 2]],
+    }
+    (tmp_path / "told.json").write_text(json.dumps(whole))
+    del whole["job_stats"]
+    (tmp_path / "bare.json").write_text(json.dumps({**whole, "samples": []}))
+    for name in ("told", "bare"):
+        run("forecast", tmp_path / f"{name}.json", "--from", "law", "--plot", tmp_path / f"{name}.svg")
+    assert "as it was" in (tmp_path / "told.svg").read_text()
+    assert "as it was" not in (tmp_path / "bare.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("out.gif", "no kind of picture"), ("out", "no kind"), ("no/out.svg", "cannot be written")]
+)
+def test_a_picture_that_cannot_be_is_one_clear_error_before_anything_is_printed(run, tmp_path, capsys, name, problem):
+    with pytest.raises(ConvergenceError, match=problem) as caught:
+        run("forecast", RECORDINGS / "06-uni64-r6.json", "--from", "law", "--plot", tmp_path / name)
+    assert caught.value.field == "plot"
+    assert not capsys.readouterr().out

@@ -37,6 +37,14 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
     forecast.add_argument("host", metavar="HOST", nargs="?", help="where the server would go; without it the best host")
     cloud_argument(forecast)
     migration_arguments(forecast)
+    forecast.add_argument(
+        "--compare",
+        action="store_true",
+        help="also what else one could do about it: time, pause, bytes and risk of each",
+    )
+    forecast.add_argument(
+        "--plot", type=Path, metavar="PICTURE", help="draw what remains over time, as .svg, .png or .pdf (extra: plot)"
+    )
     forecast.set_defaults(run=_forecast)
     evaluate = subparsers.add_parser("evaluate", help="forecasts of recorded migrations against what happened")
     evaluate.add_argument("directory", type=Path, metavar="DIR", help="a directory of recordings (*.json)")
@@ -53,6 +61,10 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
 
 
 def _forecast(args: Namespace) -> int:
+    if args.plot is not None:
+        from novastate.convergence.figures import check  # noqa: PLC0415  (only who draws needs it)
+
+        check(args.plot)
     path = Path(args.what)
     if not path.is_file() and "/" not in args.what and (path.suffix != ".json" or _is_server(args)):
         return _of_server(args)
@@ -91,11 +103,13 @@ def _of_server(args: Namespace) -> int:
         server = find_server(cloud.store, args.what)
         if args.host:
             check_host(cloud.store, args.host)
-        cloud.runner.run(
+        expected = cloud.runner.run(
             forecast_live_migration(server.uuid, args.host, options, block_migration=args.block_migrate is True)
         )
+    _draw(args, expected)
+    more = _choices(args, expected)
     if args.json:
-        print(as_json(progress.facts["forecast"]))
+        print(as_json({**progress.facts["forecast"], **more}))
     return 0
 
 
@@ -104,29 +118,52 @@ def _of_recording(args: Namespace, path: Path) -> int:
 
     recording = Recording.load(path)
     result = recording.forecast(args.source)
+    _draw(args, result, recording)
     if args.json:
-        print(json.dumps(result.as_json(), allow_nan=False))
+        print(json.dumps({**result.as_json(), **_choices(args, result)}, allow_nan=False))
         return 0
     print(result.reason)
     for name, value in _lines(recording, result):
         print(f"  {name:<14} {value}")
+    _choices(args, result)
     return 0
 
 
+def _draw(args: Namespace, result: Forecast, recording: Recording | None = None) -> None:
+    """The picture, where one was asked for."""
+    if args.plot is not None:
+        from novastate.convergence.figures import save  # noqa: PLC0415  (only who draws needs it)
+        from novastate.convergence.plots import plot_forecast  # noqa: PLC0415  (the same)
+
+        save(plot_forecast(result, _recorded(recording)), args.plot)
+
+
+def _choices(args: Namespace, result: Forecast) -> dict[str, object]:
+    """What else could be done, where it was asked for: printed, or returned for ``--json``."""
+    if not args.compare:
+        return {}
+    from novastate.convergence.choices import compare  # noqa: PLC0415  (only who asks needs it)
+
+    found = compare(result.guest, result.link, result.limits, result.rules)
+    if not args.json:
+        print(found)
+    return {"compare": found.as_json()}
+
+
+def _recorded(recording: Recording | None) -> list[tuple[float, float]]:
+    """(s, bytes that remained) of a recorded migration, where the recording holds it; some eighty points."""
+    if recording is None or not (recording.data.get("job_stats") or recording.data.get("samples")):
+        return []
+    from novastate.convergence.replay import looks  # noqa: PLC0415  (only who draws needs it)
+
+    seen = [(look.elapsed, float(look.memory_remaining)) for look in looks(recording) if look.iteration]
+    return seen[:: max(1, len(seen) // 80)]
+
+
 def _lines(recording: Recording, result: Forecast) -> list[tuple[str, str]]:
-    lines = [("verdict", result.verdict.value), ("probability", f"{result.probability:.0%} to complete in time")]
-    if result.total is not None and result.total_interval is not None:
-        low, high = result.total_interval
-        within = f"between {low:.2f} and {high:.2f} s" if result.otherwise is None else f"later than {low:.2f} s"
-        lines.append(("total", f"{result.total:.2f} s, 90 % {within}"))
-        if result.otherwise is not None:
-            lines.append(("or", result.otherwise))
-    if result.downtime is not None and result.transferred is not None:
-        lines.append(("pause", f"{1000 * result.downtime:.0f} ms"))
-        lines.append(("transferred", f"{result.transferred / 2**20:.0f} MiB"))
-    lines.append(("syncs", str(result.syncs)))
-    if result.throttle:
-        lines.append(("throttle", f"{result.throttle} %"))
+    from novastate.convergence.html import forecast_rows  # noqa: PLC0415  (loads numpy)
+
+    lines = forecast_rows(result)
     outcome = recording.outcome
     if outcome is not None and outcome.total is not None:
         lines.append(("it took", f"{outcome.total:.2f} s"))

@@ -28,13 +28,15 @@ from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.rules import Rules
 
-__all__ = ["Requirement", "required_bandwidth", "required_downtime", "required_throttle"]
+__all__ = ["Requirement", "least_above", "required_bandwidth", "required_downtime", "required_throttle"]
 
 _MIB = 1 << 20
 _LONGEST_PAUSE = 2000.0
 _LEAST_PAUSE = 0.001
 #: How far below the answer the grid is followed.
 _BELOW = 2.0
+#: The quick search: up by this factor until it holds, then so many halvings of the last step.
+_STRIDE, _HALVINGS = 1.6, 4
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_RULES = Rules.qemu()
 
@@ -134,6 +136,28 @@ def required_throttle(
 
     without = _least((0.0,), at, probability, 0.01)
     return without or _least((percent / 100 for percent in range(99, 0, -1)), at, probability, 0.01)
+
+
+def least_above(at: Callable[[float], bool], start: float, most: float, unit: float) -> float | None:
+    """Quickly, to 3 %: a value in whole *unit* above *start* at which *at* holds, and not 3 % below; None: none up to *most*."""
+
+    def whole(value: float) -> float:
+        return unit * math.ceil(value / unit * (1 - 1e-12))
+
+    low = high = start
+    while True:
+        if high >= most:
+            return None
+        low, high = high, min(high * _STRIDE, most)
+        if at(whole(high)):
+            break
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        if at(whole(middle)):
+            high = middle
+        else:
+            low = middle
+    return whole(high)
 
 
 def _step(resolution: float) -> float:

@@ -9,11 +9,11 @@ It is looked for in some thirty forecasts, to 3 %; `novastate.convergence.invers
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import attrs
 
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.inverse import least_above
 from novastate.convergence.path import varied
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 
@@ -22,8 +22,6 @@ __all__ = ["reason_of"]
 _MIB = 1 << 20
 #: A pause limit, s, that no one would set.
 _LONGEST = 60.0
-#: Up by this factor until it converges, then so many halvings of the last step.
-_STEP, _HALVINGS = 1.6, 4
 _SURE = 1.65
 
 
@@ -102,7 +100,7 @@ def _help_of_pause(result: Forecast, guest: Guest, how: str) -> str | None:
         limits = Limits(pause, result.limits.timeout)
         return forecast(guest, result.link, limits, result.rules).verdict is Verdict.CONVERGES
 
-    longer = _least(at, max(result.limits.downtime, 0.01), _LONGEST, 0.001)
+    longer = least_above(at, max(result.limits.downtime, 0.01), _LONGEST, 0.001)
     if longer is None:
         return None
     pause = forecast(result.guest, result.link, Limits(longer, result.limits.timeout), result.rules).downtime
@@ -117,29 +115,7 @@ def _bandwidth(result: Forecast, guest: Guest) -> float | None:
     def at(limit: float) -> bool:
         return forecast(guest, Link(limit, link.line_rate), result.limits, result.rules).verdict is Verdict.CONVERGES
 
-    return _least(at, link.limit, link.line_rate, _MIB) if link.limit else None
-
-
-def _least(at: Callable[[float], bool], start: float, most: float, unit: float) -> float | None:
-    """The least value in whole *unit* above *start* at which *at* holds, about; None where none is found up to *most*."""
-
-    def whole(value: float) -> float:
-        return unit * math.ceil(value / unit * (1 - 1e-12))
-
-    low = high = start
-    while True:
-        if high >= most:
-            return None
-        low, high = high, min(high * _STEP, most)
-        if at(whole(high)):
-            break
-    for _ in range(_HALVINGS):
-        middle = math.sqrt(low * high)
-        if at(whole(middle)):
-            high = middle
-        else:
-            low = middle
-    return whole(high)
+    return least_above(at, link.limit, link.line_rate, _MIB) if link.limit else None
 
 
 def _rate(value: float) -> str:
