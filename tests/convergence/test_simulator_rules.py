@@ -276,7 +276,7 @@ def bits(words, pages):
 def test_no_write_is_lost_where_memory_is_armed_in_parts():
     pages = 600_000
     rng = np.random.default_rng(5)
-    times = np.sort(rng.random(160_000) * 6)
+    times = np.sort(rng.random(190_000) * 7)
     numbers = rng.integers(0, pages, len(times))
     setup = SimulationSetup.of(Link(limit=900 * MIB), Limits(0.05), Rules.qemu(accelerator="kvm"))
     sim = PreCopySimulation(pages, TraceLaw(numbers, times), setup, seed=1)
