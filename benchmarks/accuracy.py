@@ -230,12 +230,14 @@ def report(recordings: list[Recording], broken: list[tuple[str, str]], *, whole:
     parts = groups(recordings)
     lines: list[str] = []
     results = {view: judged(recordings, view) for view in VIEWS}
+    known = {one.name for one in recordings if (one.data["pre"].get("memory_stats") or {}).get("rss")}
+    by_size = {"resident size known": known, "nothing known": {one.name for one in recordings} - known}
     for view, words in VIEWS.items():
         lines += [
             "",
             f"### {words}",
             "",
-            *sums(results[view], parts),
+            *sums(results[view], parts | by_size if view == "host" else parts),
             "",
             *beside(results[view], parts),
             "",

@@ -5,10 +5,10 @@
 - `closed_form`: one dirty rate D, lambda = D / B: total = M / B (1 - lambda^n) / (1 - lambda), at most 30 rounds (Clark et al.,
   NSDI'05; Liu et al., HPDC'11).
 - `simgrid`: SimGrid's live migration (Hirofuchi, Lebre, Pouilloux, "SimGrid VM", IEEE TCC 2015; src/plugins/vm/VmLiveMigration.cpp).
-  Stage 1 sends the memory; stage 2 sends min(dp_rate * computation, dp_cap) again and again while more remains than bandwidth *
-  max_downtime; stage 3 stops the guest and sends the rest. dp_rate * computation is D * t for a guest that computes steadily, and
-  dp_cap, the working set, 0.9 of the memory unless told. It has no zero pages; it is given the non-zero ones as its memory.
-  A migration whose rounds stop shrinking goes on until its timeout of 1e7 s: never.
+  Stage 1 sends the memory, all of it: there are no zero pages. Stage 2 sends min(dp_rate * computation, dp_cap) again and again
+  while more remains than bandwidth * max_downtime; stage 3 stops the guest and sends the rest. dp_rate * computation is D * t
+  for a guest that computes steadily, and dp_cap, the working set, 0.9 of the memory unless told. A migration whose rounds
+  stop shrinking goes on until its timeout of 1e7 s: never.
 
 None knows slots, zero pages, the unsent share at a sync, or the line rate of the pause.
 """
@@ -49,7 +49,7 @@ def simgrid(result: Forecast) -> float | None:
     guest, speed = result.guest, _speed(result)
     rate = guest.curve.pages(1.0) * guest.page_size
     most = 0.9 * guest.memory
-    left = (guest.pages - guest.zero_pages) * guest.page_size
+    left = guest.memory
     total = 0.0
     for _ in range(_ROUNDS):
         took = left / speed
