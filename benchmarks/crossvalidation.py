@@ -71,8 +71,10 @@ def _rule(name: str, value: object) -> Iterator[None]:
 
 @contextmanager
 def _background(factor: object) -> Iterator[None]:
-    rows = tuple(DirtyClass(row.size * factor, row.rate * factor) for row in sources.BACKGROUND)  # type: ignore[operator]
-    with _set(sources, "BACKGROUND", rows), _set(recordings, "BACKGROUND", rows):
+    with ExitStack() as stack:
+        for module in (sources, recordings):
+            rows = tuple(DirtyClass(row.size * factor, row.rate * factor) for row in module.BACKGROUND)  # type: ignore[operator]
+            stack.enter_context(_set(module, "BACKGROUND", rows))
         yield
 
 

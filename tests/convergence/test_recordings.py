@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import json
 import os
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_recorded_options_become_rules(data):
     assert Recording("x", changed).rules.multifd == 2
     assert not Recording("x", changed).plain
     assert Recording("x", data).plain
+
+
+def test_a_count_of_written_pages_writes_pages_itself_as_many_as_its_working_set_asks(data):
+    def besides(mib):
+        changed = copy.deepcopy(data)
+        changed["config"]["guest_params"]["wss_mb"] = mib
+        return sum(row.size for row in Recording("x", changed).guest("law").curve.classes)
+
+    assert besides(128) - besides(64) == pytest.approx(64 * (0.5 + 0.31 + 0.31))
+    assert besides(-1) == besides(math.nan) == besides(0) < besides(4)
+    assert besides(10**9) == besides(data["config"]["mem_mb"])
 
 
 def test_a_recording_saved_is_the_recording_loaded(tmp_path):

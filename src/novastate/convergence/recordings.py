@@ -29,11 +29,12 @@ from typing import Literal
 
 import attrs
 
+from novastate.convergence.classes import DirtyClass
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules
-from novastate.convergence.sources import BACKGROUND, PACED, RSS_MORE, ZERO_SHARE, DirtyRate, Observation
+from novastate.convergence.sources import PACED, RSS_MORE, ZERO_SHARE, DirtyRate, Observation
 from novastate.errors import ConvergenceError
 
 __all__ = ["Outcome", "Recording", "Source", "load_all"]
@@ -47,6 +48,10 @@ _PAGE = 4096
 _DEVICE_PAGES = 130
 #: Pages that libvirt has sampled in each GiB, and QEMU unless told otherwise.
 _SAMPLES = 512
+#: What the guest's system writes besides the program whose law is known, and what this program's own count of written pages does,
+#: for each MiB of its working set: a table of 8 bytes a page, and some 10 bytes a page that it goes through now and then.
+BACKGROUND = (DirtyClass(57, 2280), DirtyClass(23, 57.5), DirtyClass(23, 16.1))
+_COUNTED = (DirtyClass(0.5, 20), DirtyClass(0.31, 0.775), DirtyClass(0.31, 0.217))
 #: The line rate where a recording has none: one stream through the loopback of a present-day host, bytes/s.
 _LINE_RATE = 2.4e9
 
@@ -182,7 +187,7 @@ class Recording:
         if source == "law":
             if busy is None:
                 busy = 1.0 if self._params().get("cpu") else PACED
-            curve = self._law().with_classes(*BACKGROUND)
+            curve = self._law().with_classes(*self._background())
         else:
             curve = self._sampled(busy)
             least = PACED if busy is None else None
@@ -241,6 +246,16 @@ class Recording:
         if known is None:
             raise ConvergenceError(f"{part}.{field}", value, "must be a finite number")
         return known
+
+    def _background(self) -> list[DirtyClass]:
+        """What is written besides the law that is known."""
+        config = self._part("config")
+        most = _known(config.get("mem_mb")) or 0.0
+        mib = min(max(_known(self._params().get("wss_mb", 64)) or 0.0, 0.0), most)
+        return [
+            DirtyClass(row.size + mib * more.size, row.rate + mib * more.rate)
+            for row, more in zip(BACKGROUND, _COUNTED, strict=True)
+        ]
 
     def _params(self) -> Mapping[str, object]:
         params = self._part("config").get("guest_params")
