@@ -163,6 +163,13 @@ def test_from_the_middle_waiting_ends_when_the_rest_does():
     assert row.probability > 0.9
 
 
+def test_a_state_goes_by_the_classes_of_its_own_curve_whatever_else_is_as_likely():
+    other = DirtyCurve((DirtyClass(100, 10),), PAGES)
+    who = attrs.evolve(BUSY, curve=attrs.evolve(BUSY.curve, others=(other, other)))
+    assert compare(who, LINK, since=State([5000.0, 10.0], syncs=3))["wait"].probability < 0.1
+    assert compare(who, LINK, since=job())["wait"].probability > 0.9  # that knows its pages for any curve
+
+
 def test_statistics_of_a_running_job_will_do():
     found = compare(BUSY, LINK, Limits(0.05), since=job())
     assert set(actions(found)) == set(ACTIONS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from novastate._native import NATIVE
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Recording, Rules, Verdict, forecast
-from novastate.convergence.path import band, path_of, varied
+from novastate.convergence.path import band, path_of
 
 MIB = 1 << 20
 RECORDINGS = Path(__file__).parents[2] / "benchmarks" / "recordings"
@@ -79,15 +79,6 @@ def test_the_throttle_has_the_steps_of_the_rounds():
     steps = path_of(result).throttle
     assert max(percent for _, percent in steps) == result.throttle
     assert [percent for _, percent in steps] == sorted(percent for _, percent in steps)
-
-
-def test_who_varies_upwards_writes_more_and_has_fewer_zero_pages():
-    curve = DirtyCurve((DirtyClass(1000, 500),), 98434, 0.2)
-    who = Guest(98434 * 4096, 100, 4096, curve, zero_error=10)
-    more, less = varied(who, 1.0), varied(who, -1.0)
-    assert more.curve.rate(0) > who.curve.rate(0) > less.curve.rate(0)
-    assert (more.zero_pages, less.zero_pages) == (90, 110)
-    assert varied(who, 100.0).zero_pages == 0
 
 
 @pytest.mark.parametrize("name", ["06-uni64-r6", "57-zipf-r64-rep2", "45-autoconverge-w128", "44-nolimit", "37-seq-r8"])

@@ -168,6 +168,7 @@ def test_a_curve_shows_itself_in_a_notebook():
     assert "<th>in 1 s</th><td>9,7" in found
     assert found.count("<svg") == 1
     ET.fromstring(found)
+    assert guest().curve._repr_html_() == curve_html(guest().curve)
 
 
 def test_the_headline_is_one_line():

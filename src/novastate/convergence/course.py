@@ -25,10 +25,11 @@ import attrs
 from novastate._native import precopy as kernel
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.path import path_of, varied
+from novastate.convergence.path import path_of
 from novastate.convergence.precopy import Forecast, forecast, rows_of, scenario_of, speed_of
 from novastate.convergence.resume import State, run_from, state_now
 from novastate.convergence.rules import Rules
+from novastate.convergence.variants import varied
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def course_of(
     late = end == kernel.NEVER or total > left
     if late and quick:
         return _HOPELESS
+    if start.state is not None:  # it goes by the classes of this one curve
+        guest = attrs.evolve(guest, curve=attrs.evolve(guest.curve, others=()))
     others = [varied(guest, deviation) for deviation in _DEVIATIONS]
     in_time = sum(_in_time(other, link, limits, rules, start) for other in others)
     probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, in_time / _RUNS))

@@ -203,6 +203,12 @@ class DirtyCurve:
         others = tuple(row.with_classes(*more) for row in self.others)
         return attrs.evolve(self, classes=(*self.classes, *added), others=others)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: a table, with a picture where matplotlib is installed."""
+        from novastate.convergence.html import curve_html  # noqa: PLC0415  (it draws curves)
+
+        return curve_html(self)
+
     def _band(self, share: float) -> DirtyCurve:
         """The curve through what the share *share* of `others` lies below at each window; no nearer than `classes` itself."""
         pick = min if share < 0.5 else max

@@ -4,8 +4,8 @@ Rule: in a round what remains falls evenly, as its bytes go out; at the sync tha
 meanwhile. In the first round the block of zero pages goes at once (nine bytes a page). After the last sync comes the pause, in which
 the rest goes out; with post-copy the rest goes out while the guest runs on the destination. Times count from the request.
 
-The band is the same line for guests as different from the one that is known as its uncertainty says (`DirtyCurve.spread`, no
-less than 3 %; `Guest.zero_error`): at each moment from the least to the most that remains.
+The band is the same line for guests as different from the one that is known as its uncertainty says
+(`novastate.convergence.variants`): at each moment from the least to the most that remains.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from novastate.convergence.guest import Guest
 from novastate.convergence.precopy import Forecast, Round, forecast
+from novastate.convergence.variants import varied
 
-__all__ = ["Path", "band", "path_of", "varied"]
+__all__ = ["Path", "band", "path_of"]
 
-_LEAST_SPREAD = 0.03
 #: Deviations of the write rates, and against them of the zero pages, of the band's guests.
 _DEVIATIONS = (-1.65, -1.35, -1.05, -0.75, -0.45, -0.15, 0.15, 0.45, 0.75, 1.05, 1.35, 1.65)
 
@@ -89,16 +88,6 @@ def band(result: Forecast, times: Sequence[float]) -> tuple[list[float], list[fl
     lines = [path_of(result), *(path_of(forecast(one, result.link, result.limits, result.rules)) for one in others)]
     at_each = [[line.at(when) for line in lines] for when in times]
     return [min(row) for row in at_each], [max(row) for row in at_each]
-
-
-def varied(guest: Guest, deviation: float) -> Guest:
-    """*guest* if it writes faster, and has fewer zero pages, by so many standard deviations of what is known of it."""
-    factor = math.exp(deviation * math.hypot(_LEAST_SPREAD, guest.curve.spread))
-    curve = attrs.evolve(
-        guest.curve, classes=tuple(attrs.evolve(row, rate=row.rate * factor) for row in guest.curve.classes)
-    )
-    zero = min(max(guest.zero_pages - deviation * guest.zero_error, 0.0), float(guest.pages))
-    return attrs.evolve(guest, curve=curve, zero_pages=zero)
 
 
 def _ends(result: Forecast, rounds: Sequence[Round]) -> list[float]:

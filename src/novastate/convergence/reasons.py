@@ -14,8 +14,8 @@ import attrs
 
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.inverse import least_above
-from novastate.convergence.path import varied
 from novastate.convergence.precopy import Forecast, Verdict, forecast
+from novastate.convergence.variants import varied
 
 __all__ = ["reason_of"]
 
