@@ -50,7 +50,7 @@ _DEVICE_PAGES = 130
 _SAMPLES = 512
 #: What the guest's system writes besides the program whose law is known, and what this program's own count of written pages does,
 #: for each MiB of its working set: a table of 8 bytes a page, and some 10 bytes a page that it goes through now and then.
-BACKGROUND = (DirtyClass(57, 2280), DirtyClass(23, 57.5), DirtyClass(23, 16.1))
+BACKGROUND = (DirtyClass(65, 2600), DirtyClass(19, 47.5), DirtyClass(19, 13.3))
 _COUNTED = (DirtyClass(0.5, 20), DirtyClass(0.31, 0.775), DirtyClass(0.31, 0.217))
 #: The line rate where a recording has none: one stream through the loopback of a present-day host, bytes/s.
 _LINE_RATE = 2.4e9
