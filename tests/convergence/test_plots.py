@@ -173,5 +173,5 @@ def test_a_curve_shows_itself_in_a_notebook():
 
 def test_the_headline_is_one_line():
     for case in CASES.values():
-        assert 10 < len(headline(case)) < 140
+        assert 10 < len(headline(case)) < 90
         assert "\n" not in headline(case)

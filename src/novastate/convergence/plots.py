@@ -82,7 +82,9 @@ def headline(result: Forecast) -> str:
     """Verdict and numbers in one line."""
     if result.total is not None and result.downtime is not None and result.transferred is not None:
         how = "switches to post-copy" if result.post_copied else "converges"
-        return f"It {how}: {_span(result)}, pause {_time(result.downtime)}, {result.transferred / _MIB:.0f} MiB sent"
+        likely = "" if result.probability > 0.9 else f", {result.probability:.0%} likely"
+        sent = f"{result.transferred / _MIB:.0f} MiB sent"
+        return f"It {how}: {result.total:.1f} s, pause {_time(result.downtime)}, {sent}{likely}"
     if result.unlimited_total is not None and result.limits.timeout is not None:
         return f"It would take {result.unlimited_total:.1f} s, and is given up after {result.limits.timeout:.5g} s"
     given_up = "" if result.limits.timeout is None else f", and is given up after {result.limits.timeout:.5g} s"
