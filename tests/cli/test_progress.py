@@ -6,6 +6,7 @@ import io
 import re
 import sys
 
+import attrs
 import pytest
 
 from novastate.cli.progress import Progress
@@ -72,7 +73,8 @@ def lines_with(of, *events):
 
 
 def test_each_line_says_when_it_will_be_done_and_with_what_pause():
-    lines = lines_with(expected(), *(("progress", {"stats": stats(at), "downtime_ms": 300}) for at in (5, 50, 90)))
+    seen = [attrs.evolve(stats(at), elapsed=0.3 + at / 64) for at in (5, 50, 90)]
+    lines = lines_with(expected(), *(("progress", {"stats": one, "downtime_ms": 300}) for one in seen))
     found = [
         re.search(r"  ETA ([0-9.]+) s \(([0-9.]+) to ([0-9.]+)\), pause ([0-9]+) ms$", line) for line in lines[-3:]
     ]
@@ -80,6 +82,19 @@ def test_each_line_says_when_it_will_be_done_and_with_what_pause():
     assert sorted(etas, reverse=True) == etas
     assert all(float(one[2]) <= float(one[1]) <= float(one[3]) for one in found)
     assert 0 < int(found[-1][4]) <= 300
+
+
+def test_statistics_that_make_no_sense_leave_the_line_without_an_eta():
+    seen = [stats(50), attrs.evolve(stats(70), elapsed=1.0)]
+    lines = lines_with(expected(), *(("progress", {"stats": one, "downtime_ms": 300}) for one in seen))
+    assert "ETA" in lines[-2]
+    assert "ETA" not in lines[-1]
+
+
+def test_a_link_that_stands_still_is_named():
+    still = [attrs.evolve(stats(50), elapsed=at) for at in (1.0, 4.0, 7.5, 10.0)]
+    line = lines_with(expected(), *(("progress", {"stats": one, "downtime_ms": 300}) for one in still))[-1]
+    assert line.endswith("no ETA: nothing is sent")
 
 
 def test_a_line_says_that_there_will_be_no_end():

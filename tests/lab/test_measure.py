@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lab.lab import wait_for
-from novastate.convergence import WriteLaw, outlook
+from novastate.convergence import Watch, WriteLaw
 from novastate.drivers import JobType, LiveMigrationParams
 from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.measuring import Measuring
@@ -154,12 +154,13 @@ def test_the_outlook_of_a_real_migration_comes_true(lab, guest):
         data = source.check_can_live_migrate_source(instance, data)
         data = drivers["beta"].pre_live_migration(instance, data, ())
         source.live_migration(instance, "beta", data, params)
+        watch = Watch(expected.guest, expected.link, expected.limits, expected.rules)
         told = []
         until = time.monotonic() + 60
         while (stats := source.live_migration_job(running.uuid)).type not in {JobType.COMPLETED, JobType.FAILED}:
             assert time.monotonic() < until
             if stats.iteration:
-                told.append((stats.elapsed, outlook(expected, stats)))
+                told.append((stats.elapsed, watch.observe(stats)))
             time.sleep(0.1)
         assert stats.type is JobType.COMPLETED
         source.post_live_migration_at_source(instance, data)

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from attrs import evolve
-
 from novastate.drivers import JobStats, JobType
+from novastate.errors import ConvergenceError
 from novastate.flows.live_migration_monitor import stats_json
 
 if TYPE_CHECKING:
-    from novastate.convergence import Forecast, Outlook
+    from novastate.convergence import Forecast, Outlook, Watch
 
 __all__ = ["Progress", "describe", "describe_forecast", "describe_outlook"]
 
@@ -42,9 +41,11 @@ def describe(stats: JobStats, downtime_ms: int, ahead: Outlook | None = None) ->
 
 def describe_outlook(ahead: Outlook) -> str:
     """``ETA 3.2 s (2.8 to 4.1), pause 120 ms``, or that there is none."""
-    if ahead.eta is None or ahead.interval is None:
+    if ahead.stalled is not None and ahead.stalled.value == "no bytes":
+        return "no ETA: nothing is sent"
+    if ahead.eta is None or ahead.eta_interval is None:
         return "no ETA: it does not converge"
-    low, high = ahead.interval
+    low, high = ahead.eta_interval
     pause = "" if ahead.downtime is None else f", pause {1000 * ahead.downtime:.0f} ms"
     return f"ETA {ahead.eta:.1f} s ({low:.1f} to {high:.1f}){pause}"
 
@@ -76,6 +77,7 @@ class Progress:
         self._next = 0.0
         self._bar: Any = None
         self._forced = False
+        self._watch: Watch | None = None
         self.expected: Forecast | None = None
         self.stats: JobStats | None = None
         self.facts: dict[str, Any] = {"forecast": None, "stats": None, "reason": ""}
@@ -89,7 +91,7 @@ class Progress:
     def __call__(self, event: str, payload: Mapping[str, Any]) -> None:
         """Is a runner's listener."""
         if event == "live_migration.forecast":
-            self.expected = payload["forecast"]
+            self.expected, self._watch = payload["forecast"], None
             self.facts["forecast"] = _plain_forecast(payload)
         elif event == "live_migration.stats":
             self.stats = payload["stats"]
@@ -131,15 +133,18 @@ class Progress:
 
     def _ahead(self, stats: JobStats, downtime: float) -> Outlook | None:
         """What is to come, where there was a forecast."""
-        expected = self.expected
-        if expected is None:
+        if self.expected is None:
             return None
-        from novastate.convergence import DirtyCurve, outlook  # noqa: PLC0415  (loads numpy, as the forecast did)
+        from novastate.convergence import Watch  # noqa: PLC0415  (loads numpy, as the forecast did)
 
-        if self._forced:  # without post-copy the guest was paused
-            still = DirtyCurve((), expected.guest.curve.page_count)
-            expected = evolve(expected, guest=evolve(expected.guest, curve=still))
-        return outlook(expected, stats, downtime=downtime)
+        expected = self.expected
+        if self._watch is None:
+            self._watch = Watch(expected.guest, expected.link, expected.limits, expected.rules)
+        try:
+            # Forced without post-copy, the guest was paused.
+            return self._watch.observe(stats, downtime=downtime, running=not self._forced or stats.post_copy)
+        except ConvergenceError:
+            return None
 
     def _move(self, stats: JobStats, line: str) -> None:
         if self._bar is None and self._out.isatty():

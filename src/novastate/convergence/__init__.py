@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from novastate.convergence.ahead import Ahead, Outlook
+    from novastate.convergence.choices import Choice, Choices, compare
     from novastate.convergence.curve import DirtyClass, DirtyCurve
+    from novastate.convergence.curve_plot import plot_curve
     from novastate.convergence.drain import (
         DrainBudget,
         DrainGuest,
@@ -24,16 +27,30 @@ if TYPE_CHECKING:
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
     from novastate.convergence.laws import WriteLaw
-    from novastate.convergence.online import Outlook, outlook
-    from novastate.convergence.policy import Advice, FixedPolicy, NovaPolicy, Policy, Situation, data_gb
+    from novastate.convergence.plots import plot_forecast
+    from novastate.convergence.policy import (
+        Advice,
+        FixedPolicy,
+        ForecastPolicy,
+        NovaPolicy,
+        Policy,
+        Situation,
+        data_gb,
+    )
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
+    from novastate.convergence.replay import Replay, replay_recording
     from novastate.convergence.rules import Rules
     from novastate.convergence.simulation import SimulationResult, SimulationSetup
     from novastate.convergence.simulator import PreCopySimulation, simulate
+    from novastate.convergence.stalls import Stall
+    from novastate.convergence.watch import Watch, outlook
 
 __all__ = [
     "Advice",
+    "Ahead",
+    "Choice",
+    "Choices",
     "Comparison",
     "DirtyClass",
     "DirtyCurve",
@@ -47,6 +64,7 @@ __all__ = [
     "Evaluation",
     "FixedPolicy",
     "Forecast",
+    "ForecastPolicy",
     "Guest",
     "Limits",
     "Link",
@@ -55,6 +73,7 @@ __all__ = [
     "Policy",
     "PreCopySimulation",
     "Recording",
+    "Replay",
     "Requirement",
     "Round",
     "Rules",
@@ -62,14 +81,20 @@ __all__ = [
     "SimulationResult",
     "SimulationSetup",
     "Situation",
+    "Stall",
     "Verdict",
+    "Watch",
     "WriteLaw",
+    "compare",
     "data_gb",
     "evaluate",
     "forecast",
     "naive_plan",
     "outlook",
     "plan_drain",
+    "plot_curve",
+    "plot_forecast",
+    "replay_recording",
     "required_bandwidth",
     "required_downtime",
     "required_throttle",
@@ -78,20 +103,26 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ahead": ("Ahead", "Outlook"),
+    "choices": ("Choice", "Choices", "compare"),
     "curve": ("DirtyClass", "DirtyCurve"),
+    "curve_plot": ("plot_curve",),
     "drain": ("DrainBudget", "DrainGuest", "DrainHost", "DrainPlan", "DrainStep", "SharedLink", "plan_drain"),
     "drain_simulation": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),
     "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
     "laws": ("WriteLaw",),
-    "online": ("Outlook", "outlook"),
-    "policy": ("Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
+    "plots": ("plot_forecast",),
+    "policy": ("Advice", "FixedPolicy", "ForecastPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
+    "replay": ("Replay", "replay_recording"),
     "rules": ("Rules",),
     "simulation": ("SimulationResult", "SimulationSetup"),
     "simulator": ("PreCopySimulation", "simulate"),
+    "stalls": ("Stall",),
+    "watch": ("Watch", "outlook"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,6 +1,6 @@
-"""Policies: what a control plane does to a running live migration. Here is Nova's own, exactly.
+"""Policies: what a control plane does to a running live migration: Nova's own, exactly; and one that acts on what is foreseen.
 
-Rules (nova/virt/libvirt/migration.py: ``downtime_steps``, ``update_downtime``, ``should_abort``; asked at
+Rules of `NovaPolicy` (nova/virt/libvirt/migration.py: ``downtime_steps``, ``update_downtime``, ``should_abort``; asked at
 every poll of the monitor, 0.5 s apart):
 
 - *downtime steps*: the downtime limit rises from ``downtime / steps`` to ``downtime`` in *steps* equal
@@ -12,7 +12,16 @@ every poll of the monitor, 0.5 s apart):
 - *data_gb*: the flavor's memory in GiB, at least 2, plus, for a block migration, each migrated local disk
   in GiB, at least 2 each.
 
-A policy is pure: it holds no clock and remembers nothing, so one object serves all migrations.
+Rules of `ForecastPolicy`, which keeps an operator's budget (longest pause, latest end, throttling, post-copy):
+
+- while the migration will end within the budget, nothing is done;
+- else the downtime limit is raised, to the least that brings it within the budget, and never lowered;
+- where no limit does, it switches to post-copy if it may, or else does what the operator chose: abort at once, wait until the latest
+  end, or pause the guest. For that the outlook must have been the same for `patience` seconds, after whole rounds were counted;
+- while no bytes flow nothing is decided, but for the latest end.
+
+A policy is pure: it holds no clock and remembers nothing, so one object serves all migrations. What must not flap is steady in
+the outlook (`Foreseen.steady`), or goes one way only.
 """
 
 from __future__ import annotations
@@ -23,14 +32,20 @@ from typing import Literal, Protocol, runtime_checkable
 import attrs
 
 from novastate.convergence import bounds
+from novastate.convergence.stalls import Stall
 from novastate.errors import ConvergenceError
 
-__all__ = ["Advice", "FixedPolicy", "NovaPolicy", "Policy", "Situation", "SituationLike", "data_gb", "horizon"]
+__all__ = [
+    "Advice", "FixedPolicy", "ForecastPolicy", "Foreseen", "NovaPolicy", "Policy", "Prospect", "Situation", "SituationLike",
+    "data_gb", "horizon",
+]  # fmt: skip
 
 #: What to do with the job: leave it, abort it, or make it complete (post-copy where permitted, else pause).
 JobAction = Literal["none", "abort", "force_complete"]
 #: What Nova does when the completion timeout has passed.
 TimeoutAction = Literal["abort", "force_complete"]
+#: What `ForecastPolicy` does with a migration that will not end within its budget, where it may not switch to post-copy.
+Otherwise = Literal["abort", "wait", "pause"]
 
 
 class SituationLike(Protocol):
@@ -54,6 +69,54 @@ class SituationLike(Protocol):
     @property
     def current_downtime(self) -> int | None:
         """The downtime limit that was set last, in ms; None before the first."""
+        ...
+
+
+class Prospect(Protocol):
+    """How a migration will end under one downtime limit."""
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until it is done; None where it never is."""
+        ...
+
+    @property
+    def downtime(self) -> float | None:
+        """The pause, s; None where there is none any more, or never will be."""
+        ...
+
+    @property
+    def probability(self) -> float:
+        """That it completes (within the timeout, where there is one)."""
+        ...
+
+    @property
+    def throttle(self) -> float:
+        """The highest share of vCPU time that will be withheld."""
+        ...
+
+
+@runtime_checkable
+class Foreseen(SituationLike, Prospect, Protocol):
+    """A situation of which it is known what will come (`novastate.convergence.Outlook`)."""
+
+    @property
+    def stalled(self) -> Stall | None:
+        """Whether it gets nowhere, and why."""
+        ...
+
+    @property
+    def steady(self) -> float:
+        """Seconds for which it was said to converge, or not to, without a break."""
+        ...
+
+    @property
+    def rounds(self) -> int:
+        """Whole rounds whose written pages were counted."""
+        ...
+
+    def under(self, downtime: float) -> Prospect:
+        """What would come with a downtime limit of *downtime* s."""
         ...
 
 
@@ -119,6 +182,8 @@ def horizon(policy: Policy, data_gb: float) -> float | None:
     """Seconds after which *policy* gives up, or forces, a migration of *data_gb* GiB; None where it never does, or does not say."""
     if isinstance(policy, NovaPolicy):
         return policy.timeout(data_gb)
+    if isinstance(policy, ForecastPolicy):
+        return policy.latest_end
     return policy.timeout if isinstance(policy, FixedPolicy) else None
 
 
@@ -195,3 +260,118 @@ class FixedPolicy:
         if self.timeout is not None and outlook.elapsed > self.timeout and not outlook.post_copy:
             return Advice(None, self.timeout_action, f"not complete after {self.timeout:g} s")
         return Advice(None, "none", "the downtime limit is fixed")
+
+
+def _known_otherwise(_: object, attribute: attrs.Attribute[Otherwise], value: Otherwise) -> None:
+    if value not in ("abort", "wait", "pause"):
+        raise ConvergenceError(attribute.name, value, "is no way out", ("abort", "wait", "pause"))
+
+
+#: The limits that are tried: each so many times the one before, then twice halfway back.
+_STEP, _LADDER, _BACK = 1.5, 12, 2
+#: A new limit must make it as likely as this, and its pause this share of the longest one.
+_LIKELY, _WITHIN = 0.8, 0.8
+#: QEMU's largest downtime limit, s.
+_MOST_DOWNTIME = 2000.0
+
+
+@attrs.frozen
+class ForecastPolicy:
+    """Keeps an operator's budget by what is foreseen (a `Foreseen` situation; of any other it knows only the time).
+
+    *longest_pause* s; *latest_end* s since the request (None: whenever); *throttle*, whether a guest may be throttled for it;
+    *post_copy*, whether it may switch; *otherwise*: ``"abort"`` at once, ``"wait"`` until the latest end, or ``"pause"`` the guest;
+    *patience*: seconds for which a bad outlook must last. Raises `ConvergenceError` for a number out of bounds.
+
+    The limit that the hypervisor is given may be longer than *longest_pause*: it is reckoned with the bandwidth limit, which the pause
+    itself does not know (migration.c sends the rest at line rate). The pause that is foreseen is never longer.
+
+    >>> ForecastPolicy(latest_end=60, otherwise="wait").decide(Situation(elapsed=61)).action
+    'abort'
+    """
+
+    longest_pause: float = attrs.field(default=0.5, validator=bounds.valid(0, _MOST_DOWNTIME, above=True))
+    latest_end: float | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
+    throttle: bool = attrs.field(default=True, validator=_is_flag)
+    post_copy: bool = attrs.field(default=False, validator=_is_flag)
+    otherwise: Otherwise = attrs.field(default="abort", validator=_known_otherwise)
+    patience: float = attrs.field(default=5.0, validator=bounds.valid(0, _MOST))
+
+    def decide(self, outlook: SituationLike) -> Advice:
+        """What to do now, with the reason in one sentence."""
+        if outlook.post_copy:
+            return Advice(None, "none", "the guest runs on the destination already")
+        if self.latest_end is not None and outlook.elapsed > self.latest_end:
+            return self._end(f"not complete after {self.latest_end:g} s, its latest end", wait="abort")
+        if not isinstance(outlook, Foreseen):
+            return Advice(None, "none", "nothing is foreseen of it: only its latest end counts")
+        if outlook.stalled is Stall.NO_BYTES:
+            return Advice(None, "none", "nothing is sent: the link is waited for")
+        if self._fits(outlook, outlook.elapsed, self.longest_pause, 0.5):
+            return Advice(None, "none", f"done in {outlook.eta:.1f} s, within the budget")
+        problem = self._problem(outlook)
+        if outlook.rounds < 1:
+            return Advice(None, "none", f"{problem}, by what was known before; a whole round is waited for")
+        limit, found = self._least(outlook)
+        if found is not None and found.eta is not None and found.downtime is not None:
+            text = f"done in {found.eta:.1f} s with a pause of {1000 * found.downtime:.0f} ms"
+            return Advice(limit, "none", f"{problem}; with a limit of {limit} ms it is {text}")
+        # What still may end in time is left alone.
+        hopeless = outlook.eta is None or self._late(outlook, outlook.elapsed) or self._forbidden(outlook)
+        if not hopeless or outlook.steady < self.patience or outlook.rounds < 2:
+            return Advice(None, "none", f"{problem}, and no limit helps; it is watched a little longer")
+        return self._end(
+            f"{problem}, and no limit within {1000 * self.longest_pause:.0f} ms of pause helps", wait="none"
+        )
+
+    def _end(self, why: str, wait: JobAction) -> Advice:
+        if self.post_copy:
+            return Advice(None, "force_complete", f"{why}: it switches to post-copy")
+        if self.otherwise == "pause":
+            return Advice(None, "force_complete", f"{why}: the guest is paused until it is done")
+        action: JobAction = "abort" if self.otherwise == "abort" else wait
+        return Advice(None, action, f"{why}: it is {'given up' if action == 'abort' else 'waited for'}")
+
+    def _late(self, prospect: Prospect, elapsed: float) -> bool:
+        return self.latest_end is not None and prospect.eta is not None and elapsed + prospect.eta > self.latest_end
+
+    def _forbidden(self, prospect: Prospect) -> bool:
+        return prospect.throttle > 0 and not self.throttle
+
+    def _fits(self, prospect: Prospect, elapsed: float, pause: float, likely: float) -> bool:
+        if prospect.eta is None or prospect.probability < likely or self._forbidden(prospect):
+            return False
+        return (prospect.downtime or 0.0) <= pause and not self._late(prospect, elapsed)
+
+    def _problem(self, outlook: Foreseen) -> str:
+        if outlook.eta is None:
+            return "it does not converge"
+        if self._forbidden(outlook):
+            return f"it converges only by throttling the guest ({outlook.throttle:.0%})"
+        if self._late(outlook, outlook.elapsed):
+            return f"it would end after {outlook.elapsed + outlook.eta:.0f} s, later than {self.latest_end:g} s"
+        if (outlook.downtime or 0.0) > self.longest_pause:
+            return f"its pause would be {1000 * (outlook.downtime or 0.0):.0f} ms"
+        return f"it is {outlook.probability:.0%} likely to converge"
+
+    def _least(self, outlook: Foreseen) -> tuple[int, Prospect | None]:
+        """The least downtime limit, ms, that brings it within the budget; and what comes of it, None where no limit does."""
+        now = outlook.current_downtime or 1
+
+        def tried(limit: int) -> Prospect | None:
+            found = outlook.under(limit / 1000)
+            return found if self._fits(found, outlook.elapsed, _WITHIN * self.longest_pause, _LIKELY) else None
+
+        low = now
+        for step in range(1, _LADDER + 1):
+            high = round(min(max(now * _STEP**step, now + step), 1000 * _MOST_DOWNTIME))
+            found = tried(high)
+            if found is None:
+                low = high
+                continue
+            for _ in range(_BACK):
+                middle = (low + high) // 2
+                other = tried(middle) if low < middle < high else None
+                low, high, found = (low, middle, other) if other is not None else (middle, high, found)
+            return high, found
+        return now, None
