@@ -208,7 +208,7 @@ def _more_bandwidth(
         return None
 
     def at(limit: float) -> Course:
-        return course_of(guest, Link(limit, link.line_rate), limits, rules, start, quick=True)
+        return course_of(guest, Link(limit, link.line_rate), limits, rules, start, least=likely)
 
     rate = least_above(lambda limit: _does(at(limit), likely), link.limit, link.line_rate, _MIB)
     return None if rate is None else (rate, at(rate))
@@ -218,7 +218,7 @@ def _longer_pause(
     guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None, likely: float
 ) -> tuple[float, Course] | None:
     def at(pause: float) -> Course:
-        return course_of(guest, link, attrs.evolve(limits, downtime=pause), rules, start, quick=True)
+        return course_of(guest, link, attrs.evolve(limits, downtime=pause), rules, start, least=likely)
 
     pause = least_above(lambda limit: _does(at(limit), likely), max(limits.downtime, 0.01), _LONGEST, 0.001)
     return None if pause is None else (pause, at(pause))

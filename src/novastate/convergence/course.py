@@ -114,15 +114,16 @@ class Start:
 
 
 def course_of(
-    guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None, *, quick: bool = False
+    guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None, *, least: float = 0.0
 ) -> Course:
     """What comes of it if it goes on by *rules*, from *start* on (None: from the request).
 
-    *quick*: where the guest as it is known does not complete, it is not asked how many others do.
+    *least*: a probability; once it is clear that it is not reached, or that the guest as it is known does not complete, a course
+    that does not complete is the answer.
     """
     if start is None:
         result = forecast(guest, link, limits, rules)
-        return _HOPELESS if quick and result.total is None else _forecast(result)
+        return _HOPELESS if least and result.total is None else _forecast(result)
     scenario = scenario_of(guest, link, limits, rules)
     left = _left(limits, start)
     state = start.at(scenario, guest)
@@ -134,13 +135,17 @@ def course_of(
     end, seconds, pause, sent, _, throttle, pending = out[:7]
     total = start.before + seconds
     late = end == kernel.NEVER or total > left
-    if late and quick:
+    if late and least:
         return _HOPELESS
     if start.state is not None:  # it goes by the classes of this one curve
         guest = attrs.evolve(guest, curve=attrs.evolve(guest.curve, others=()))
     others = [varied(guest, deviation) for deviation in _DEVIATIONS]
-    in_time = sum(_in_time(other, link, limits, rules, start) for other in others)
-    probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, in_time / _RUNS))
+    missed = 0
+    for other in reversed(others):  # those that write fastest first
+        missed += not _in_time(other, link, limits, rules, start)
+        if 1 - missed / _RUNS < least:
+            return _HOPELESS
+    probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, 1 - missed / _RUNS))
     if late:
         return Course(None, None, None, probability, throttle, throttle)
     rows = [rounds[at : at + kernel.ROUND_FIELDS] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS)]
