@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from novastate.convergence import DirtyCurve, Guest, Limits, Link, Rules, forecast
@@ -57,6 +57,7 @@ def test_after_a_sync_the_rest_is_near_what_the_forecast_leaves(at):
     throttle=st.floats(0, 0.99),
     speed=st.floats(0, 100),
 )
+@example(remaining=1, syncs=2, constant=0, since=None, throttle=0.0, speed=5e-324)
 def test_every_state_has_what_remains_and_an_end(remaining, syncs, constant, since, throttle, speed):
     state = state_now(
         SCENARIO,

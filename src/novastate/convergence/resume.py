@@ -205,6 +205,8 @@ def state_now(
         middle = (low * high) ** 0.5
         low, high = (middle, high) if sum(written(middle)) < before else (low, middle)
     parts = written(high)
+    if sum(parts) < 1e-6 * remaining:  # nothing is written in any time: as likely one page as another
+        parts = [row.size for row in classes]
     whole = sum(parts)
     share = remaining / whole if whole > 0.0 else 0.0
     held = [min(part * share, row.size) for part, row in zip(parts, classes, strict=True)]
