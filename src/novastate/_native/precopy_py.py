@@ -18,14 +18,26 @@ One turn of the loop is one turn of QEMU's migration thread:
 - a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit.
 
 A sync after T seconds makes a clean page of a class (N pages, written r times a second) dirty with
-1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent.
+1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent; less where memory is
+watched anew in parts (`ring_py`).
+
+Throttling: where at a sync, more than 1 s after the last such look, more was dirtied than the trigger's share of what was sent,
+and that for the second time, the vCPU gets the first throttle or a step more. With tailslow a step is no larger than what
+brings the dirtied bytes down to the trigger: cpu - floor(cpu trigger sent / dirtied), in whole percents. A throttled
+guest writes min(1, awake / busy) as fast; the sync waits for its sleep. Under auto-converge a round that is not over after
+`resync` seconds is synced all the same (looked at every `resync` seconds, not in the first pass). With `limited`
+the same trigger slows all writes by one factor instead.
+
+A run may begin in the middle (`START_FIELDS`): the unsent pages of each class then lie evenly over what is still to be visited.
+`family` 1 is another loop altogether: `rounds_py`.
 
 Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
 operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number
 of turns is bounded by `TURNS`.
 Sources: QEMU 10.0 migration/migration.c (migration_thread, migration_iteration_run,
 migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate,
-migration_bitmap_sync, migration_trigger_throttle), system/cpu-throttle.c.
+migration_bitmap_sync, migration_trigger_throttle, mig_throttle_guest_down, migration_dirty_limit_guest),
+migration/cpu-throttle.c (cpu_throttle_thread, cpu_throttle_dirty_sync_timer_tick; before 9.2 system/cpu-throttle.c).
 
 The compiled kernel makes the same operations in the same order: the results are equal to the last bit.
 """
