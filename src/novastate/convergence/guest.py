@@ -22,7 +22,8 @@ class Guest:
 
     *memory* in bytes; *zero_pages* how many of its pages are all zero (they cost 9 bytes each);
     *page_size* in bytes, of what is counted as written and sent: 4096 also where huge pages back the memory, for KVM
-    splits them while it watches, and QEMU sends target pages; *curve* what it writes. Where the zero pages lie matters too: most of them are
+    splits them while it watches, and QEMU sends target pages; *curve* what it writes.
+    Where the zero pages lie matters too: most of them are
     taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones (by default
     what a Linux guest keeps at the end of its memory: 1500 pages of its own, and the table of all pages, 64 bytes each).
     *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles), which
