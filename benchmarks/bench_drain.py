@@ -32,8 +32,7 @@ from novastate.convergence import (
 
 MIB, GIB = 1 << 20, 1 << 30
 LIMITS = Limits(downtime=0.3, timeout=180)
-#: The simulator watches all pages from one sync to the next, as TCG does.
-RULES = Rules.qemu("10.0", rearm=False)
+RULES = Rules.qemu("10.0")
 SEEDS = range(3)
 #: By name: guests, their memory in quarters of a GiB, hosts to empty, capacity of each host's card, of the trunk.
 Shape = tuple[int, tuple[int, int], int, float, float | None]
@@ -90,15 +89,17 @@ def row(name: str, outcomes: list[DrainOutcome], plans: list[DrainPlan]) -> str:
 
 def large() -> str:
     """Seconds to plan a thousand guests, on hosts that take two migrations each way."""
+    guests, _, _, _ = cluster(7, 1000, (4, 32), 10, 1.25e9, 5e9)
+    room = sum(guest.guest.memory for guest in guests) / 40
+    hosts = [DrainHost(f"old{at}", outgoing=2) for at in range(10)]
+    hosts += [DrainHost(f"new{at}", 1.2 * room, incoming=2) for at in range(40)]
     times: list[float] = []
+    plans: list[DrainPlan] = []
     for _ in range(3):
-        guests, _, _, _ = cluster(7, 1000, (4, 32), 10, 1.25e9, 5e9)
-        room = sum(guest.guest.memory for guest in guests) / 40
-        hosts = [DrainHost(f"old{at}", outgoing=2) for at in range(10)]
-        hosts += [DrainHost(f"new{at}", 1.2 * room, incoming=2) for at in range(40)]
         start = time.process_time()
-        plan = plan_drain(guests, hosts, [SharedLink("trunk", 5e9)], LIMITS, RULES)
+        plans.append(plan_drain(guests, hosts, [SharedLink("trunk", 5e9)], LIMITS, RULES))
         times.append(time.process_time() - start)
+    plan = plans[0]
     return (
         f"A thousand guests from 10 hosts to 40 are planned in {statistics.median(times):.1f} s of CPU time"
         f" (forecast: {plan.makespan:.0f} s, lower bound {plan.lower_bound:.0f} s)."

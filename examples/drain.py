@@ -46,7 +46,7 @@ def main() -> None:
     guests = [DrainGuest(name, Guest(GIB, pages // 2, 4096, law.curve(pages)), "old") for name, law in LAWS.items()]
     hosts = [DrainHost("old", outgoing=None), DrainHost("new-1", memory=4 * GIB), DrainHost("new-2", memory=2 * GIB)]
     links = [SharedLink("card of old", 125e6, ["old"])]
-    limits, rules = Limits(downtime=0.3, timeout=180), Rules.qemu("10.0", rearm=False)
+    limits, rules = Limits(downtime=0.3, timeout=180), Rules.qemu("10.0")
 
     plan = plan_drain(guests, hosts, links, limits, rules)
     print(plan)

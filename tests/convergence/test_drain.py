@@ -214,6 +214,16 @@ def test_the_unmovable_come_with_a_reason_and_what_would_do():
     assert "post-copy" in plan.unmovable["g1"]
 
 
+def test_a_hypervisor_that_throttles_nothing_is_not_offered_it():
+    plan = plan_drain(
+        drained(QUIET, guest(mib=1024, rate=900000, wss=100000)), hosts(), nics(), rules=Rules.cloud_hypervisor()
+    )
+    check(plan)
+    assert names(plan) == ["g0"]
+    assert "throttle" not in plan.unmovable["g1"].partition("A budget could allow")[2]
+    assert "post-copy" not in plan.unmovable["g1"]
+
+
 def test_no_room_is_a_reason():
     plan = plan_drain(drained(QUIET, QUIET, guest(mib=4096)), hosts(memory=512 * MIB, count=1), nics("a", "b0"))
     check(plan)

@@ -14,6 +14,7 @@ from novastate.convergence import (
     DrainHost,
     Guest,
     Limits,
+    Rules,
     SharedLink,
     WriteLaw,
     naive_plan,
@@ -144,3 +145,5 @@ def test_what_cannot_be_is_refused_by_its_field():
     huge = DrainGuest("huge", Guest(1 << 30, 0, 1 << 21, DirtyCurve((), 512)), "a")
     with pytest.raises(ConvergenceError, match="page_size"):
         simulate_drain(plan([huge]))
+    with pytest.raises(ConvergenceError, match="family"):
+        simulate_drain(plan_drain([guest("idle")], HOSTS, LINKS, rules=Rules.cloud_hypervisor()))

@@ -13,15 +13,8 @@ if TYPE_CHECKING:
     from novastate.convergence.choices import Choice, Choices, compare
     from novastate.convergence.curve import DirtyClass, DirtyCurve
     from novastate.convergence.curve_plot import plot_curve
-    from novastate.convergence.drain import (
-        DrainBudget,
-        DrainGuest,
-        DrainHost,
-        DrainPlan,
-        DrainStep,
-        SharedLink,
-        plan_drain,
-    )
+    from novastate.convergence.drain import DrainPlan, DrainStep, plan_drain
+    from novastate.convergence.drain_inputs import DrainBudget, DrainGuest, DrainHost, SharedLink
     from novastate.convergence.drain_simulation import DrainMove, DrainOutcome, naive_plan, simulate_drain
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.guest import Guest, Limits, Link
@@ -107,7 +100,8 @@ _HOMES = {
     "choices": ("Choice", "Choices", "compare"),
     "curve": ("DirtyClass", "DirtyCurve"),
     "curve_plot": ("plot_curve",),
-    "drain": ("DrainBudget", "DrainGuest", "DrainHost", "DrainPlan", "DrainStep", "SharedLink", "plan_drain"),
+    "drain": ("DrainPlan", "DrainStep", "plan_drain"),
+    "drain_inputs": ("DrainBudget", "DrainGuest", "DrainHost", "SharedLink"),
     "drain_simulation": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "guest": ("Guest", "Limits", "Link"),

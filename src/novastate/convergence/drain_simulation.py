@@ -112,6 +112,8 @@ class _Migration:
         if guest.page_size != PAGE:
             raise ConvergenceError("page_size", guest.page_size, f"is not simulated, {PAGE} is")
         found, problem = step.forecast, state.problem
+        if found.rules.family != "qemu":
+            raise ConvergenceError("family", found.rules.family, "is not simulated on links that are shared")
         ends = problem.ends(step.source, step.destination)
         self.step, self.start, self._rules = step, now, found.rules
         self.path = problem.path(*ends)
@@ -179,9 +181,9 @@ class _Migration:
 def simulate_drain(plan: DrainPlan, laws: Mapping[str, WriteLaw] | None = None, *, seed: int = 0) -> DrainOutcome:
     """Runs every step of *plan* in the page-exact simulator, on links that are shared fairly.
 
-    *laws* is what each guest really writes, by name; by default what its curve says. What was under way when the plan was made is not
-    simulated. Equal arguments give equal outcomes. Raises `ConvergenceError` for a law of no guest, and for what is not simulated:
-    pages other than 4096 bytes, XBZRLE, multifd.
+    *laws* is what each guest really writes, by name; by default what its curve says. What was under way when the plan was made is
+    not simulated. Equal arguments give equal outcomes. Raises `ConvergenceError` for a law of no guest, and for what is not
+    simulated: pages other than 4096 bytes, hypervisors other than QEMU.
     """
     guests = {guest.name: guest.guest for guest in plan.guests}
     written = dict(laws or {})
