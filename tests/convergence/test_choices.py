@@ -124,11 +124,19 @@ def test_a_pause_lasts_as_long_as_what_the_first_pass_left_takes():
         (Rules.qemu(auto_converge=True), {"throttle"}),
         (Rules.qemu(post_copy=True), {"post_copy", "more_bandwidth", "raise_downtime"}),
         (Rules.qemu(multifd=4), {"post_copy"}),
+        (Rules.cloud_hypervisor(), {"throttle", "post_copy"}),
     ],
 )
 def test_what_would_change_nothing_is_no_choice(rules, gone):
     assert not gone & set(actions(compare(BUSY, LINK, Limits(0.05, 20), rules)))
     assert "more_bandwidth" not in compare(BUSY, Link(None), Limits(0.001))
+
+
+def test_the_devices_are_not_counted_against_the_limit_of_the_pause():
+    found = compare(CALM, LINK, Limits(0.004))
+    assert found["wait"].downtime > 0.004
+    assert found.recommended == "wait"
+    assert compare(CALM, LINK, Limits(0.004), longest_pause=0.002).recommended == "abort"
 
 
 def test_where_nothing_does_it_is_aborted():

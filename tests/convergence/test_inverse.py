@@ -23,7 +23,7 @@ from novastate.convergence import (
     required_downtime,
     required_throttle,
 )
-from novastate.convergence.inverse import _geometric
+from novastate.convergence.inverse import _geometric, throttling
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -153,6 +153,21 @@ def test_what_no_line_carries_needs_none():
     assert required_bandwidth(wild, Limits(0.03), resolution=1.0) is None
     assert required_throttle(wild, Link(64 * MIB), Limits(0.03)) is None
     assert required_bandwidth(guest(), Limits(0.3, timeout=0.5), resolution=0.2) is None
+
+
+def test_auto_converge_is_turned_on_as_the_version_does_it():
+    for version in ("7.2", "8.2", "9.2", "10.0"):
+        for more in ({}, {"xbzrle_cache": 64 * MIB}):
+            rules = Rules.qemu(version, **more)
+            assert throttling(rules) == Rules.qemu(version, auto_converge=True, **more)
+            assert throttling(throttling(rules)) == throttling(rules)
+    assert throttling(Rules("of my own")) == Rules("of my own", auto_converge=True)
+
+
+def test_who_does_not_throttle_needs_no_throttle_or_has_none():
+    rules = Rules.cloud_hypervisor()
+    assert required_throttle(IDLE, Link(64 * MIB), rules=rules).value == 0
+    assert required_throttle(guest(4.0), Link(64 * MIB), Limits(0.05), rules) is None
 
 
 def test_the_line_rate_is_the_most_that_is_tried():

@@ -49,6 +49,9 @@ CASES = {
         r"^It would need 4\.\d s, and is given up after 3 s; it needs \d+ MiB/s, or a pause limit of [\d.]+ s \(the pause itself: .*\)\.$",
     ),
     "times out, post-copy too": (CALM, LINK, Limits(0.3, 0.5), POST, r"^It would need 4\.\d s, and is given up after 0\.5 s; .*\.$"),
+    "a hypervisor that neither throttles nor post-copies": (
+        WILD, Link(None, 1e8), Limits(0.3, 20), Rules.cloud_hypervisor(), r"; neither more bandwidth nor a longer pause helps\.$|it needs a pause limit of",
+    ),
     "no one knows": (
         guest(4.0, spread=0.9), LINK, Limits(0.05), Rules.qemu(),
         r"each round leaves .*\(close: \d\d% likely to complete\); it needs (at least )?\d+ MiB/s",

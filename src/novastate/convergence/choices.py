@@ -7,7 +7,8 @@ fifths of the guest's time counts as a pause, for hardly less is lost. Where no 
 two; else to abort.
 
 Sources: `virsh migrate-setmaxdowntime`, `migrate-setspeed`, `migrate-postcopy`, `suspend` and `domjobabort` do these; QEMU
-migration/options.c: post-copy does not go with multifd (until 10.1), so there it is left out.
+migration/options.c: post-copy does not go with multifd (until 10.1), so there it is left out. Cloud Hypervisor has neither
+throttle nor post-copy.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import attrs
 from novastate.convergence import bounds
 from novastate.convergence.course import Course, Start, course_of, paused, post_copied
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.inverse import least_above
+from novastate.convergence.inverse import least_above, throttling
 from novastate.convergence.resume import State
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
@@ -138,9 +139,9 @@ def compare(
     """What each action would come to: before a migration, or from the statistics (or state) *since* of one that runs.
 
     A row stands only where the action would change something. *longest_pause*: the longest pause that is recommended, s
-    (default: the downtime limit); *likely*: the probability, 0.5 to 0.98, that counts as likely; *among*: the actions that
-    may be recommended. Times count from now, as does a timeout where *since* is a state. Raises `ConvergenceError` that names
-    the field for numbers that no migration has.
+    (default: the downtime limit, and `Rules.device`, which no limit counts); *likely*: the probability, 0.5 to 0.98, that counts
+    as likely; *among*: the actions that may be recommended. Times count from now, as does a timeout where *since* is a state.
+    Raises `ConvergenceError` that names the field for numbers that no migration has.
 
     >>> from novastate.convergence import DirtyClass, DirtyCurve
     >>> curve = DirtyCurve((DirtyClass(16000, 60000),), 98304)
@@ -149,7 +150,8 @@ def compare(
     >>> choices["wait"].total is None, choices.recommended
     (True, 'more_bandwidth')
     """
-    pause = bounds.number("longest_pause", limits.downtime if longest_pause is None else longest_pause, 0, 2000)
+    usual = limits.downtime + rules.device
+    pause = usual if longest_pause is None else bounds.number("longest_pause", longest_pause, 0, 2000)
     bounds.number("likely", likely, 0.5, 0.98)
     for action in among:
         if action not in ACTIONS:
@@ -175,13 +177,13 @@ def _rows(
         if longer is not None:
             pause, course = longer
             yield _row("raise_downtime", course, f"if the line slows down just then, a pause of {_time(pause)}", pause)
-    if not rules.auto_converge:
-        course = course_of(guest, link, limits, attrs.evolve(rules, auto_converge=True), start)
+    if not rules.auto_converge and rules.family == "qemu":
+        course = course_of(guest, link, limits, throttling(rules), start)
         slowest = (
             f"the guest slows down by up to {course.throttle:.0%}" if course.throttle else "none: it will not set in"
         )
         yield _row("throttle", course, slowest)
-    if not rules.post_copy and not rules.multifd:
+    if not rules.post_copy and not rules.multifd and rules.family == "qemu":
         course = post_copied(guest, link, limits, rules, start)
         yield _row("post_copy", course, "if the line or a host fails before its end, the guest is lost")
     yield _row("pause", paused(guest, link, limits, rules, start), "the guest does not answer while it is copied")

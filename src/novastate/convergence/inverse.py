@@ -27,8 +27,9 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.rules import Rules
+from novastate.errors import ConvergenceError
 
-__all__ = ["Requirement", "least_above", "required_bandwidth", "required_downtime", "required_throttle"]
+__all__ = ["Requirement", "least_above", "required_bandwidth", "required_downtime", "required_throttle", "throttling"]
 
 _MIB = 1 << 20
 _LONGEST_PAUSE = 2000.0
@@ -132,10 +133,23 @@ def required_throttle(
     def at(share: float) -> Forecast:
         if not share:
             return forecast(guest, link, limits, attrs.evolve(rules, auto_converge=False))
-        return forecast(guest, link, limits, attrs.evolve(rules, auto_converge=True, most=share))
+        return forecast(guest, link, limits, attrs.evolve(throttling(rules), most=share))
 
     without = _least((0.0,), at, probability, 0.01)
+    if rules.family != "qemu":  # no other throttles
+        return without
     return without or _least((percent / 100 for percent in range(99, 0, -1)), at, probability, 0.01)
+
+
+def throttling(rules: Rules) -> Rules:
+    """*rules* with auto-converge, as their version of QEMU does it."""
+    if rules.auto_converge:
+        return rules
+    try:
+        background = Rules.named(rules.name, auto_converge=True).background_sync
+    except ConvergenceError:  # a name of one's own
+        background = 0.0
+    return attrs.evolve(rules, auto_converge=True, background_sync=rules.background_sync or background)
 
 
 def least_above(at: Callable[[float], bool], start: float, most: float, unit: float) -> float | None:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 
-import attrs
-
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.inverse import least_above
+from novastate.convergence.inverse import least_above, throttling
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.variants import varied
 
@@ -80,13 +78,16 @@ def _helps(result: Forecast) -> str:
         told = help_of(result, varied(result.guest, _SURE), "") or help_of(result, result.guest, "at least ")
         found += [told] if told else []
     rules = result.rules
-    if not rules.auto_converge and not rules.post_copy:
-        throttled = attrs.evolve(rules, auto_converge=True)
+    qemu = rules.family == "qemu"
+    if qemu and not rules.auto_converge and not rules.post_copy:
+        throttled = throttling(rules)
         slowed = forecast(varied(result.guest, _SURE), result.link, result.limits, throttled)
         if slowed.verdict is Verdict.CONVERGES:
             found.append(f"auto-converge (up to {slowed.throttle} % throttle)")
     if not found:
-        return "neither more bandwidth nor a longer pause helps" + ("" if rules.post_copy else ", but post-copy may")
+        return "neither more bandwidth nor a longer pause helps" + (
+            ", but post-copy may" if qemu and not rules.post_copy else ""
+        )
     return f"it needs {', or '.join(found)}"
 
 
