@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novastate.convergence.ahead import Ahead, Outlook
+    from novastate.convergence.bitmaps import BitmapWindows
     from novastate.convergence.choices import Choice, Choices, compare
     from novastate.convergence.curve import DirtyClass, DirtyCurve
     from novastate.convergence.curve_plot import plot_curve
@@ -33,15 +34,18 @@ if TYPE_CHECKING:
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
     from novastate.convergence.replay import Replay, replay_recording
+    from novastate.convergence.rounds import new_pages
     from novastate.convergence.rules import Rules
     from novastate.convergence.simulation import SimulationResult, SimulationSetup
     from novastate.convergence.simulator import PreCopySimulation, simulate
     from novastate.convergence.stalls import Stall
+    from novastate.convergence.traces import footprint, page_set
     from novastate.convergence.watch import Watch, outlook
 
 __all__ = [
     "Advice",
     "Ahead",
+    "BitmapWindows",
     "Choice",
     "Choices",
     "Comparison",
@@ -81,9 +85,12 @@ __all__ = [
     "compare",
     "data_gb",
     "evaluate",
+    "footprint",
     "forecast",
     "naive_plan",
+    "new_pages",
     "outlook",
+    "page_set",
     "plan_drain",
     "plot_curve",
     "plot_forecast",
@@ -96,6 +103,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "bitmaps": ("BitmapWindows",),
+    "rounds": ("new_pages",),
+    "traces": ("footprint", "page_set"),
     "ahead": ("Ahead", "Outlook"),
     "choices": ("Choice", "Choices", "compare"),
     "curve": ("DirtyClass", "DirtyCurve"),

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import attrs
@@ -28,9 +28,14 @@ import numpy as np
 
 from novastate._native import precopy
 from novastate.convergence import bounds
+from novastate.convergence.bitmaps import BitmapWindows, bitmap_footprints
 from novastate.convergence.classes import DirtyClass
 from novastate.convergence.fit import check_shape, fit
+from novastate.convergence.footprints import Footprint, fitted
 from novastate.convergence.posterior import WINDOWS, posterior
+from novastate.convergence.rounds import round_points
+from novastate.convergence.samples import sampled_points
+from novastate.convergence.traces import Trace
 from novastate.errors import ConvergenceError
 
 __all__ = ["DirtyClass", "DirtyCurve"]
@@ -48,7 +53,9 @@ class DirtyCurve:
     uncertainty of W (one standard deviation), 0 where the law is known, at most 10. Raises `ConvergenceError` for
     more, for more classes than 32, and for classes that have together more pages than the guest.
 
-    *others*: curves that are as likely, all equally, where the law was worked out of a few noisy points.
+    *others*: curves that are as likely, all equally, where the law was worked out of a few noisy points. *band*: the curves
+    between which nine of ten windows lie, where windows were counted one by one. *observations*: (tau in s, pages, deviation) of
+    what the curve was made from, for pictures.
 
     >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
     >>> round(curve.pages(1.0), -1), round(curve.rate(1.0), -1)
@@ -59,6 +66,8 @@ class DirtyCurve:
     page_count: int
     spread: float = 0.0
     others: tuple[DirtyCurve, ...] = attrs.field(default=(), kw_only=True, repr=False)
+    band: tuple[DirtyCurve, DirtyCurve] | None = attrs.field(default=None, kw_only=True, repr=False)
+    observations: tuple[tuple[float, float, float], ...] = attrs.field(default=(), kw_only=True, repr=False, eq=False)
     #: The kernel's rows, made once; only the kernel reads them.
     _rows: array[float] = attrs.field(init=False, repr=False, eq=False)
 
@@ -117,7 +126,8 @@ class DirtyCurve:
         taus = np.array([tau for tau, _ in points])
         counts = np.array([w for _, w in points])
         slope = None if write_rate is None else bounds.number("write_rate", write_rate)
-        return cls(fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count)
+        seen = tuple((tau, pages, 0.0) for tau, pages in points)
+        return cls(fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count, observations=seen)
 
     @classmethod
     def from_dirty_rates(
@@ -166,9 +176,89 @@ class DirtyCurve:
             error = max(1.0, math.hypot(chance, _ROUNDED * resolution * tau / page_size))
             every += [(tau, pages, error) for pages in seen_pages]
         check_shape(points, noise, slack=2 * resolution / page_size)
-        found = posterior(tuple(every), page_count)
+        return cls._likely(every, page_count)
+
+    @classmethod
+    def from_trace(
+        cls,
+        pages: object,
+        times: object,
+        page_count: int,
+        *,
+        resolution: float | None = None,
+        unit: float = 1.0,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> DirtyCurve:
+        """The curve of a trace of writes: buffers of page numbers and of their times, which do not fall.
+
+        A time is *unit* seconds; *start* and *end* of the record, as times, are the first and the last write unless told; times are
+        cut into slots of *resolution* seconds, a microsecond unless the record is longer than an hour. The curve goes through
+        exact footprints (`novastate.convergence.traces`), from a millisecond to half of the record, within 1 to 2 %.
+        Raises `ConvergenceError` naming the write or the argument that is wrong.
+        """
+        if times is None:
+            raise ConvergenceError("times", None, "must be the times of the writes")
+        trace = Trace.made(pages, times, page_count, resolution=resolution, unit=unit, start=start, end=end)
+        rate = trace.pages.size / (trace.slots * trace.resolution)
+        return cls._counted(trace.measured(), page_count, rate or None)
+
+    @classmethod
+    def from_bitmaps(
+        cls, bitmaps: object, interval: float, page_count: int | None = None, *, write_rate: float | None = None
+    ) -> DirtyCurve:
+        """The curve of dirty bitmaps taken each *interval* seconds: uint64[K, words], page 0 in the lowest bit of the first word.
+
+        *page_count*: the bits that count; None: all. *write_rate* as in `from_windows`. Bitmaps that come one by one go into
+        `BitmapWindows`, which is taken here as well. The curve goes through the footprints of 1, 2, 4 ... intervals.
+        Raises `ConvergenceError` for other shapes, no bitmap, and pages beyond the memory.
+        """
+        slope = None if write_rate is None else bounds.number("write_rate", write_rate)
+        if isinstance(bitmaps, BitmapWindows):
+            if (interval, page_count or bitmaps.page_count) != (bitmaps.interval, bitmaps.page_count):
+                raise ConvergenceError("interval, page_count", (interval, page_count), "must be those of the windows")
+            rows = bitmaps.footprints()
+            if not rows:
+                raise ConvergenceError("bitmaps", 0, "must be at least one")
+            return cls._counted(rows, bitmaps.page_count, slope)
+        rows = bitmap_footprints(
+            bitmaps, bounds.number("interval", interval, bounds.SHORTEST, bounds.LONGEST), page_count
+        )
+        pages = np.asarray(bitmaps).shape[1] * 64 if page_count is None else page_count
+        return cls._counted(rows, pages, slope)
+
+    @classmethod
+    def from_samples(cls, versions: object, interval: float, page_count: int) -> DirtyCurve:
+        """The curve of n sampled pages looked at each *interval* seconds: [looks, n] checksums or versions, of any type.
+
+        The pages stand for *page_count*; what their choice leaves open (binomial) is in `spread`, `lower`, `upper` and `others`.
+        Checksums do not see pages rewritten with equal bytes. Raises `ConvergenceError`.
+        """
+        interval = bounds.number("interval", interval, bounds.SHORTEST, bounds.LONGEST)
+        return cls._likely(sampled_points(versions, interval, page_count), page_count)
+
+    @classmethod
+    def from_rounds(cls, rounds: Iterable[tuple[float, float, float]], page_count: int) -> DirtyCurve:
+        """The curve that the rounds of a running migration show: (seconds since the sync before, new pages, pages still unsent).
+
+        `novastate.convergence.new_pages` makes new pages of job statistics. Raises `ConvergenceError` naming the round.
+        """
+        return cls._likely(round_points(rounds, page_count), page_count)
+
+    @classmethod
+    def _likely(cls, points: Sequence[tuple[float, float, float]], page_count: int) -> DirtyCurve:
+        """What few noisy *points* (tau, pages, deviation) say."""
+        found = posterior(tuple(points), page_count)
         others = tuple(cls(classes, page_count) for classes in found.draws)
-        return cls(found.classes, page_count, spread=min(1.0, max(0.03, found.spread)), others=others)
+        spread = min(1.0, max(0.03, found.spread))
+        return cls(found.classes, page_count, spread=spread, others=others, observations=tuple(points))
+
+    @classmethod
+    def _counted(cls, footprints: Sequence[Footprint], page_count: int, slope: float | None) -> DirtyCurve:
+        """What many counted windows say."""
+        found = fitted(footprints, page_count, slope)
+        band = cls(found.lower, page_count), cls(found.upper, page_count)
+        return cls(found.classes, page_count, found.spread, band=band, observations=found.observations)
 
     def pages(self, tau: float) -> float:
         """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
@@ -183,12 +273,16 @@ class DirtyCurve:
 
     @cached_property
     def lower(self) -> DirtyCurve:
-        """The curve that W lies above with 95 % probability."""
+        """The curve that W lies above with 95 % probability; where windows were counted, in 95 % of them."""
+        if self.band:
+            return self.band[0]
         return self._band(0.05) if self.others else self._scaled(max(0.05, 1.0 - 1.645 * self.spread))
 
     @cached_property
     def upper(self) -> DirtyCurve:
-        """The curve that W lies below with 95 % probability."""
+        """The curve that W lies below with 95 % probability; where windows were counted, in 95 % of them."""
+        if self.band:
+            return self.band[1]
         return self._band(0.95) if self.others else self._scaled(1.0 + 1.645 * self.spread)
 
     def with_classes(self, *more: DirtyClass) -> DirtyCurve:
@@ -201,7 +295,8 @@ class DirtyCurve:
                 added.append(attrs.evolve(row, size=size, rate=row.rate * size / row.size))
                 room -= size
         others = tuple(row.with_classes(*more) for row in self.others)
-        return attrs.evolve(self, classes=(*self.classes, *added), others=others)
+        band = (self.band[0].with_classes(*more), self.band[1].with_classes(*more)) if self.band else None
+        return attrs.evolve(self, classes=(*self.classes, *added), others=others, band=band)
 
     def _repr_html_(self) -> str:
         """For notebooks: a table, with a picture where matplotlib is installed."""
@@ -225,7 +320,7 @@ class DirtyCurve:
         classes = tuple(
             attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
         )
-        return attrs.evolve(self, classes=classes, spread=0.0, others=())
+        return attrs.evolve(self, classes=classes, spread=0.0, others=(), band=None)
 
 
 def _chance(pages: float, page_count: int, samples: float) -> float:

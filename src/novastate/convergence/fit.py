@@ -40,9 +40,18 @@ def check_shape(points: list[tuple[float, float]], noise: float, slack: float = 
 
 
 def fit(
-    taus: _Floats, pages: _Floats, errors: _Floats, page_count: int, slope: float | None = None
+    taus: _Floats,
+    pages: _Floats,
+    errors: _Floats,
+    page_count: int,
+    slope: float | None = None,
+    *,
+    firm: bool = False,
 ) -> tuple[DirtyClass, ...]:
-    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*, and to *slope* at 0."""
+    """Classes whose sum comes nearest to *pages* at *taus*, each point weighed by 1/*errors*, and to *slope* at 0.
+
+    *firm*: the points are sure, also the long windows; so no rate is left out where the sizes would be more than the memory.
+    """
     most = float(pages.max())
     if most <= 0.0 or page_count <= 0:
         return ()
@@ -61,6 +70,10 @@ def fit(
             target = np.append(target, 1.0)
         sizes = nnls(basis, target)
         if sizes.sum() <= page_count:
+            break
+        if firm:
+            sizes = nnls(np.vstack([basis, np.full(len(rates), 1e3 / page_count)]), np.append(target, 1e3))
+            sizes *= min(1.0, page_count / sizes.sum())
             break
         # More pages than there are: the slowest classes, which are hardly seen, must be smaller and faster.
         if low * 1.5 >= high:
