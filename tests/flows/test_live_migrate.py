@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from flow_world import FAST, HOPELESS, MIB, SLOW, UUID, World, host
-from novastate.convergence.policy import FixedPolicy, NovaPolicy
+from novastate.convergence.policy import FixedPolicy, ForecastPolicy, NovaPolicy
 from novastate.drivers import Fault
 from novastate.errors import (
     ActionNotAllowed,
@@ -38,6 +38,7 @@ from novastate.flows import (
     recover,
 )
 from novastate.flows.live_migration_monitor import ABORT, inbox, kept
+from novastate.flows.live_migration_options import of_json
 from novastate.machines import MigrationStatus, PowerState, TaskMachine, TaskState, VMState
 from novastate.objects import Allocation, Migration
 from novastate.store import Put
@@ -722,3 +723,45 @@ def test_no_migration_outlives_its_deadline():
     assert world.run(live_migrate(UUID, "beta", options=options)).status is MigrationStatus.CANCELLED
     assert "deadline" in world.heard("live_migration.abort")[0]["reason"]
     world.check_laws()
+
+
+# --- a policy that acts on what is foreseen
+
+
+def foreseeing(budget, *, law=HOPELESS, **params):
+    world = World(law=law)
+    world.boot()
+    options = evolve(SLOW, policy=budget, params=evolve(SLOW.params, **params))
+    ended = world.run(live_migrate(UUID, "beta", options=options))
+    world.check_laws()
+    return world, ended
+
+
+def test_what_never_converges_is_given_up_early_and_not_at_its_latest_end():
+    world, ended = foreseeing(ForecastPolicy(longest_pause=0.05, latest_end=600))
+    assert ended.status is MigrationStatus.CANCELLED
+    (abort,) = world.heard("live_migration.abort")
+    assert abort["reason"].startswith("it does not converge")
+    assert world.heard("live_migration.progress")[-1]["stats"].elapsed < 60
+
+
+def test_the_downtime_limit_is_raised_once_to_what_is_needed():
+    world, ended = foreseeing(ForecastPolicy(longest_pause=0.5), law="uniform wss=24MiB rate=40MiB/s", downtime=30)
+    limits = {seen["downtime_ms"] for seen in world.heard("live_migration.progress")}
+    assert ended.status is MigrationStatus.COMPLETED
+    assert len(limits) == 2
+    assert world.heard("live_migration.stats")[0]["stats"].downtime <= 0.5
+
+
+def test_it_switches_to_post_copy_where_it_may():
+    world, ended = foreseeing(ForecastPolicy(longest_pause=0.05, post_copy=True), post_copy=True)
+    assert ended.status is MigrationStatus.COMPLETED
+    assert "switches to post-copy" in world.heard("live_migration.force-complete")[0]["reason"]
+
+
+def test_a_budget_is_kept_for_whoever_has_to_go_on_with_it(world):
+    world.boot()
+    budget = ForecastPolicy(longest_pause=0.2, latest_end=90, otherwise="wait")
+    migration = world.run(live_migrate(UUID, "beta", options=evolve(FAST, policy=budget)))
+    _, document = world.store.get_document(kept(migration.uuid))
+    assert of_json(document["options"])[0].policy == budget

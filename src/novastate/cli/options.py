@@ -44,6 +44,13 @@ def migration_arguments(parser: ArgumentParser) -> None:
         help="seconds per GiB (memory and each copied disk count 2 GiB at least) until the timeout action, default: 800; 0: an hour, "
         "of real hosts a day",
     )
+    parser.add_argument(
+        "--policy",
+        choices=("nova", "forecast"),
+        default="nova",
+        help="what acts on it while it runs: nova (default), downtime steps and a timeout; forecast: what is foreseen of it, --downtime "
+        "being the longest pause",
+    )
     parser.add_argument("--auto-converge", action="store_true", help="let the hypervisor throttle the guest")
     parser.add_argument(
         "--parallel", type=int, default=1, metavar="N", help="connections that memory goes over at once, default: 1"
@@ -63,7 +70,7 @@ def changed(args: Namespace) -> list[str]:
 
 def options_of(args: Namespace, *, real: bool = False) -> LiveMigrationOptions:
     """The options that *args* ask for; with *real* time a migration has a day. Raises InvalidField."""
-    from novastate.convergence.policy import NovaPolicy  # noqa: PLC0415  (a recording is forecast without)
+    from novastate.convergence.policy import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (a recording is forecast without)
     from novastate.drivers import LiveMigrationParams  # noqa: PLC0415
     from novastate.flows import LiveMigrationOptions  # noqa: PLC0415
 
@@ -71,14 +78,24 @@ def options_of(args: Namespace, *, real: bool = False) -> LiveMigrationOptions:
         raise InvalidField("bandwidth", args.bandwidth, "must be 0, for no limit, or at least 0.001 MiB/s")
     if args.timeout < 0:
         raise InvalidField("timeout", args.timeout, "must not be negative")
-    policy = NovaPolicy(
+    nova = NovaPolicy(
         downtime=args.downtime,
         completion_timeout=args.timeout,
         timeout_action=getattr(args, "timeout_action", "abort"),
     )
+    policy: NovaPolicy | ForecastPolicy = nova
+    if args.policy == "forecast":
+        policy = ForecastPolicy(
+            longest_pause=args.downtime / 1000,
+            latest_end=args.timeout or None,
+            per_gib=True,
+            throttle=args.auto_converge,
+            post_copy=getattr(args, "post_copy", False),
+            otherwise="abort" if nova.timeout_action == "abort" else "pause",
+        )
     params = LiveMigrationParams(
         bandwidth=int(args.bandwidth * _MIB),
-        downtime=max(1, args.downtime // policy.downtime_steps),
+        downtime=max(1, args.downtime // nova.downtime_steps),
         auto_converge=args.auto_converge,
         post_copy=getattr(args, "post_copy", False),
         parallel_connections=args.parallel,

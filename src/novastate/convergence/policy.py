@@ -27,7 +27,7 @@ the outlook (`Foreseen.steady`), or goes one way only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import attrs
 
@@ -35,10 +35,24 @@ from novastate.convergence import bounds
 from novastate.convergence.stalls import Stall
 from novastate.errors import ConvergenceError
 
+if TYPE_CHECKING:
+    from novastate.convergence.precopy import Forecast
+
 __all__ = [
-    "Advice", "FixedPolicy", "ForecastPolicy", "Foreseen", "NovaPolicy", "Policy", "Prospect", "Situation", "SituationLike",
-    "data_gb", "horizon",
-]  # fmt: skip
+    "Advice",
+    "FixedPolicy",
+    "ForecastPolicy",
+    "Foreseen",
+    "NovaPolicy",
+    "Observer",
+    "Policy",
+    "Prospect",
+    "Situation",
+    "SituationLike",
+    "data_gb",
+    "horizon",
+    "observer",
+]
 
 #: What to do with the job: leave it, abort it, or make it complete (post-copy where permitted, else pause).
 JobAction = Literal["none", "abort", "force_complete"]
@@ -178,12 +192,29 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
     return ram + sum(max(2.0, bounds.number("disk_bytes", size) / 2.0**30) for size in disk_bytes)
 
 
+class Observer(Protocol):
+    """Makes a situation of a job's statistics, one look after the other (`novastate.convergence.Watch`)."""
+
+    def observe(self, stats: Any, *, downtime: float | None = None, running: bool = True) -> SituationLike:
+        """How it stands now; raises `ConvergenceError` for statistics that no migration has."""
+        ...
+
+
+def observer(policy: Policy, forecast: Forecast | None, size: float) -> Observer | None:
+    """What *policy* needs to know of a migration of *size* GiB of which *forecast* was made; None where the time is enough."""
+    if forecast is None or not isinstance(policy, ForecastPolicy):
+        return None
+    from novastate.convergence.watch import Watch  # noqa: PLC0415  (it loads numpy, as the forecast did)
+
+    return Watch(forecast.guest, forecast.link, forecast.limits, forecast.rules, policy=policy, size=size)
+
+
 def horizon(policy: Policy, data_gb: float) -> float | None:
     """Seconds after which *policy* gives up, or forces, a migration of *data_gb* GiB; None where it never does, or does not say."""
     if isinstance(policy, NovaPolicy):
         return policy.timeout(data_gb)
     if isinstance(policy, ForecastPolicy):
-        return policy.latest_end
+        return policy.end(data_gb)
     return policy.timeout if isinstance(policy, FixedPolicy) else None
 
 
@@ -279,9 +310,10 @@ _MOST_DOWNTIME = 2000.0
 class ForecastPolicy:
     """Keeps an operator's budget by what is foreseen (a `Foreseen` situation; of any other it knows only the time).
 
-    *longest_pause* s; *latest_end* s since the request (None: whenever); *throttle*, whether a guest may be throttled for it;
-    *post_copy*, whether it may switch; *otherwise*: ``"abort"`` at once, ``"wait"`` until the latest end, or ``"pause"`` the guest;
-    *patience*: seconds for which a bad outlook must last. Raises `ConvergenceError` for a number out of bounds.
+    *longest_pause* s; *latest_end* s since the request (None: whenever), for each GiB that moves where *per_gib*; *throttle*,
+    whether a guest may be throttled for it; *post_copy*, whether it may switch; *otherwise*: ``"abort"`` at once, ``"wait"`` until
+    the latest end, or ``"pause"`` the guest; *patience*: seconds for which a bad outlook must last. Raises `ConvergenceError`
+    for a number out of bounds.
 
     The limit that the hypervisor is given may be longer than *longest_pause*: it is reckoned with the bandwidth limit, which the pause
     itself does not know (migration.c sends the rest at line rate). The pause that is foreseen is never longer.
@@ -292,22 +324,29 @@ class ForecastPolicy:
 
     longest_pause: float = attrs.field(default=0.5, validator=bounds.valid(0, _MOST_DOWNTIME, above=True))
     latest_end: float | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
+    per_gib: bool = attrs.field(default=False, validator=_is_flag)
     throttle: bool = attrs.field(default=True, validator=_is_flag)
     post_copy: bool = attrs.field(default=False, validator=_is_flag)
     otherwise: Otherwise = attrs.field(default="abort", validator=_known_otherwise)
     patience: float = attrs.field(default=5.0, validator=bounds.valid(0, _MOST))
 
+    def end(self, data_gb: float) -> float | None:
+        """The latest end of a migration of *data_gb* GiB, s since the request; None where there is none."""
+        size = bounds.number("data_gb", data_gb, 0, _MOST) if self.per_gib else 1.0
+        return None if self.latest_end is None else self.latest_end * size
+
     def decide(self, outlook: SituationLike) -> Advice:
         """What to do now, with the reason in one sentence."""
         if outlook.post_copy:
             return Advice(None, "none", "the guest runs on the destination already")
-        if self.latest_end is not None and outlook.elapsed > self.latest_end:
-            return self._end(f"not complete after {self.latest_end:g} s, its latest end", wait="abort")
+        end = self.end(outlook.data_gb)
+        if end is not None and outlook.elapsed > end:
+            return self._end(f"not complete after {end:g} s, its latest end", wait="abort")
         if not isinstance(outlook, Foreseen):
             return Advice(None, "none", "nothing is foreseen of it: only its latest end counts")
         if outlook.stalled is Stall.NO_BYTES:
             return Advice(None, "none", "nothing is sent: the link is waited for")
-        if self._fits(outlook, outlook.elapsed, self.longest_pause, 0.5):
+        if self._fits(outlook, outlook, self.longest_pause, 0.5):
             return Advice(None, "none", f"done in {outlook.eta:.1f} s, within the budget")
         problem = self._problem(outlook)
         if outlook.rounds < 1:
@@ -317,7 +356,7 @@ class ForecastPolicy:
             text = f"done in {found.eta:.1f} s with a pause of {1000 * found.downtime:.0f} ms"
             return Advice(limit, "none", f"{problem}; with a limit of {limit} ms it is {text}")
         # What still may end in time is left alone.
-        hopeless = outlook.eta is None or self._late(outlook, outlook.elapsed) or self._forbidden(outlook)
+        hopeless = outlook.eta is None or self._late(outlook, outlook) or self._forbidden(outlook)
         if not hopeless or outlook.steady < self.patience or outlook.rounds < 2:
             return Advice(None, "none", f"{problem}, and no limit helps; it is watched a little longer")
         return self._end(
@@ -332,24 +371,25 @@ class ForecastPolicy:
         action: JobAction = "abort" if self.otherwise == "abort" else wait
         return Advice(None, action, f"{why}: it is {'given up' if action == 'abort' else 'waited for'}")
 
-    def _late(self, prospect: Prospect, elapsed: float) -> bool:
-        return self.latest_end is not None and prospect.eta is not None and elapsed + prospect.eta > self.latest_end
+    def _late(self, prospect: Prospect, now: SituationLike) -> bool:
+        end = self.end(now.data_gb)
+        return end is not None and prospect.eta is not None and now.elapsed + prospect.eta > end
 
     def _forbidden(self, prospect: Prospect) -> bool:
         return prospect.throttle > 0 and not self.throttle
 
-    def _fits(self, prospect: Prospect, elapsed: float, pause: float, likely: float) -> bool:
+    def _fits(self, prospect: Prospect, now: SituationLike, pause: float, likely: float) -> bool:
         if prospect.eta is None or prospect.probability < likely or self._forbidden(prospect):
             return False
-        return (prospect.downtime or 0.0) <= pause and not self._late(prospect, elapsed)
+        return (prospect.downtime or 0.0) <= pause and not self._late(prospect, now)
 
     def _problem(self, outlook: Foreseen) -> str:
         if outlook.eta is None:
             return "it does not converge"
         if self._forbidden(outlook):
             return f"it converges only by throttling the guest ({outlook.throttle:.0%})"
-        if self._late(outlook, outlook.elapsed):
-            return f"it would end after {outlook.elapsed + outlook.eta:.0f} s, later than {self.latest_end:g} s"
+        if self._late(outlook, outlook):
+            return f"it would end after {outlook.elapsed + outlook.eta:.0f} s, later than its latest end"
         if (outlook.downtime or 0.0) > self.longest_pause:
             return f"its pause would be {1000 * (outlook.downtime or 0.0):.0f} ms"
         return f"it is {outlook.probability:.0%} likely to converge"
@@ -360,7 +400,7 @@ class ForecastPolicy:
 
         def tried(limit: int) -> Prospect | None:
             found = outlook.under(limit / 1000)
-            return found if self._fits(found, outlook.elapsed, _WITHIN * self.longest_pause, _LIKELY) else None
+            return found if self._fits(found, outlook, _WITHIN * self.longest_pause, _LIKELY) else None
 
         low = now
         for step in range(1, _LADDER + 1):

@@ -138,10 +138,10 @@ def _live_migrate(
         yield from call_off(instance, migration, None, MigrationStatus.FAILED, named(error))
         raise
 
-    instance, migration, data = yield from _prepare(instance, migration, source, dest, data, disks, options)
+    instance, migration, data, expected = yield from _prepare(instance, migration, source, dest, data, disks, options)
     if migration.status is not MigrationStatus.RUNNING:
         return migration
-    return (yield from _move(instance, migration, source, dest, data, options))
+    return (yield from _move(instance, migration, source, dest, data, options, expected))
 
 
 def _prepare(
@@ -152,15 +152,15 @@ def _prepare(
     data: LibvirtLiveMigrateData,
     disks: tuple[DiskInfo, ...],
     options: LiveMigrationOptions,
-) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData]]:
+) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData, Forecast | None]]:
     """From accepted to running, with the forecast and the destination's preparations; cancelled if a user aborts it meanwhile."""
 
     def aborted() -> Flow[bool]:
         return bool((yield Wait(0, inbox(migration.uuid))) == ABORT)
 
-    def cancel(reason: str) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData]]:
+    def cancel(reason: str) -> Flow[tuple[Instance, Migration, LibvirtLiveMigrateData, Forecast | None]]:
         ended = yield from call_off(instance, migration, dest, MigrationStatus.CANCELLED, reason)
-        return instance, ended, data
+        return instance, ended, data, None
 
     def queue(_: Instance, record: Migration) -> None:
         record.dest_compute = record.dest_node = dest
@@ -174,7 +174,7 @@ def _prepare(
 
     try:
         instance, migration = yield from amend(instance, migration, queue, task=TaskState.MIGRATING)
-        yield from _forecast(instance, migration, source, dest, data, disks, options)
+        expected = yield from _forecast(instance, migration, source, dest, data, disks, options)
         if (yield from aborted()):
             return (yield from cancel("aborted while queued"))
         instance, migration = yield from amend(instance, migration, prepare, task=TaskState.MIGRATING)
@@ -196,7 +196,7 @@ def _prepare(
         yield from call_off(instance, migration, dest, MigrationStatus.FAILED, "the instance was taken over")
         raise
 
-    return instance, migration, data
+    return instance, migration, data, expected
 
 
 def _forecast(
@@ -207,7 +207,7 @@ def _forecast(
     data: LibvirtLiveMigrateData,
     disks: tuple[DiskInfo, ...],
     options: LiveMigrationOptions,
-) -> Flow[None]:
+) -> Flow[Forecast | None]:
     """Rule 4. The disks are copied before memory: what that takes at the link's speed is told beside the forecast."""
     disks = disks if data.block_migration is True else ()
     facts: dict[str, Any] = {"destination": dest, "disk_bytes": sum(disk.allocated for disk in disks)}
@@ -223,6 +223,7 @@ def _forecast(
         "live_migration.forecast",
         {**facts, "instance": instance.uuid, "migration": migration.uuid, "forecast": expected},
     )
+    return expected
 
 
 def _move(
@@ -232,12 +233,13 @@ def _move(
     dest: str,
     data: LibvirtLiveMigrateData,
     options: LiveMigrationOptions,
+    expected: Forecast | None,
 ) -> Flow[Migration]:
     """Starts the job, watches it, and ends the migration as the hypervisor says."""
     failure: Exception | None = None
     try:
         yield from call(source, "live_migration", instance, dest, data, options.params)
-        watched = yield from monitor(instance, migration, source, data, options)
+        watched = yield from monitor(instance, migration, source, data, options, expected)
     except Exception as error:  # noqa: BLE001  (whatever it is, the hypervisors are asked how it has ended, and the records say so)
         failure = error
         watched = Monitored(instance, migration, (yield from arrived(migration, source, dest)), named(error))

@@ -24,15 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, frozen
 
-from novastate.convergence.policy import Advice, Situation, data_gb
+from novastate.convergence.policy import Advice, Observer, Situation, SituationLike, data_gb, observer
 from novastate.drivers import JobStats, JobType, LiveMigrationParams
-from novastate.errors import DriverError, GuestNotFound, NotSupported
+from novastate.errors import ConvergenceError, DriverError, GuestNotFound, NotSupported
 from novastate.flows.effects import Call, Flow, Note, Notify, Now, Wait
 from novastate.flows.steps import Told, amend, tell
 from novastate.machines import LiveMigrationMachine, MigrationStatus, TaskState
 from novastate.objects import Instance, LibvirtLiveMigrateData, Migration
 
 if TYPE_CHECKING:
+    from novastate.convergence import Forecast
     from novastate.flows.live_migration_options import LiveMigrationOptions
 
 __all__ = ["ABORT", "FORCE_COMPLETE", "SILENCE", "Monitored", "inbox", "kept", "monitor", "stats_json", "to_move"]
@@ -89,10 +90,15 @@ def monitor(
     source: str,
     data: LibvirtLiveMigrateData,
     options: LiveMigrationOptions,
+    expected: Forecast | None = None,
 ) -> Flow[Monitored]:
-    """Polls the job on the source until it ends. Raises StaleState if the instance was taken over (the job is told to abort)."""
+    """Polls the job on the source until it ends; a policy that acts on what is foreseen starts from *expected*.
+
+    Raises StaleState if the instance was taken over (the job is told to abort).
+    """
     uuid, clocks = instance.uuid, _Clocks(source, instance.uuid, (yield Now()))
     moving = to_move(instance, copies_disks=data.block_migration is True)
+    watch = observer(options.policy, expected, moving)
     asked: set[str] = set()
     wanted: str | None = None
     saved_at, downtime = float("-inf"), options.params.downtime
@@ -108,9 +114,7 @@ def monitor(
             yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
 
-        advice = options.policy.decide(
-            Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
-        )
+        advice = options.policy.decide(_situation(watch, stats, moving, downtime, running=FORCE_COMPLETE not in asked))
         wanted, reason = _wish(wanted, advice, stats.elapsed, options.deadline)
         if wanted and wanted not in asked and not stats.post_copy:
             yield Notify(f"live_migration.{wanted}", {"migration": migration.uuid, "reason": reason})
@@ -135,6 +139,18 @@ def monitor(
         if switched or stats.elapsed - saved_at >= options.save_every:
             saved_at = stats.elapsed
             instance, migration = yield from _save_progress(instance, migration, stats)
+
+
+def _situation(
+    watch: Observer | None, stats: JobStats, moving: float, downtime: int, *, running: bool
+) -> SituationLike:
+    """What the policy looks at. Statistics of which nothing can be foreseen leave it the time."""
+    if watch is not None:
+        try:
+            return watch.observe(stats, downtime=downtime / 1000, running=running or stats.post_copy)
+        except ConvergenceError:
+            pass
+    return Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
 
 
 def _look(

@@ -15,14 +15,18 @@ from typing import Any
 
 import attrs
 
-from novastate.convergence.policy import FixedPolicy, NovaPolicy, Policy
+from novastate.convergence.policy import FixedPolicy, ForecastPolicy, NovaPolicy, Policy
 from novastate.drivers import LiveMigrationParams
 from novastate.errors import InvalidField
 from novastate.objects import LibvirtLiveMigrateData
 
 __all__ = ["LiveMigrationOptions", "as_json", "of_json"]
 
-_POLICIES: dict[str, type[NovaPolicy | FixedPolicy]] = {"nova": NovaPolicy, "fixed": FixedPolicy}
+_POLICIES: dict[str, type[NovaPolicy | FixedPolicy | ForecastPolicy]] = {
+    "nova": NovaPolicy,
+    "fixed": FixedPolicy,
+    "forecast": ForecastPolicy,
+}
 
 
 def _seconds(least: float) -> Callable[[object, attrs.Attribute[float], float], None]:
