@@ -104,6 +104,19 @@ def test_a_cache_smaller_than_its_slots_is_none_and_others_are_powers_of_two():
     assert Rules.qemu(xbzrle_cache=64 * MIB, xbzrle_overflow=1.0).wire_again() < 4104
 
 
+@pytest.mark.parametrize("page", [4096, 65536, 1 << 21, 1 << 30])
+def test_a_page_of_any_size_goes_as_pages_of_4_kib(page):
+    for rules in (Rules.qemu(), Rules.qemu(multifd=2), Rules.qemu(xbzrle_cache=64 * MIB)):
+        parts = page / 4096
+        assert rules.wire(page) == parts * rules.wire()
+        assert rules.wire_again(page) == pytest.approx(parts * rules.wire_again())
+    law = DirtyCurve((DirtyClass(20_000 * 4096 / page, 30_000 * 4096 / page),), 2**31 // page)
+    guest = Guest(2**31, 0, page, law, tail_pages=0, tail_zero=0)
+    found = forecast(guest, Link(limit=64 * MIB), Limits(downtime=1.0))
+    assert found.verdict is Verdict.CONVERGES
+    assert found.rounds[0].sent / (64 * MIB) == pytest.approx(31, rel=0.05)  # the limit holds, whatever the page
+
+
 def test_memory_is_armed_by_the_gib_by_kvm_only():
     assert Rules.qemu().chunks(64 * 1024 * MIB) == 64
     assert Rules.qemu().chunks(1) == 1

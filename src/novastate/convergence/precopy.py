@@ -195,7 +195,7 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "wire_again": rules.wire_again(size),
         "cache": rules.cached_pages(size),
         "wire_zero": rules.wire_zero(size),
-        "quota": rules.quota(link.limit, size),
+        "quota": rules.quota(link.limit),
         "first": max(on_line, rules.first_touch * units, 1e-9),
         "again": max(on_line, rules.rewrite * units, 1e-9),
         "blank": max(rules.blank * units, 1e-9),

@@ -25,6 +25,8 @@ from novastate.errors import ConvergenceError
 
 __all__ = ["Rules"]
 
+#: What is sent at once, and has a header: a page of the target, whatever backs it (exec/target_page.h).
+_TARGET_PAGE = 4096
 _HEADER = 8
 _ZERO = 9
 _FLUSH = 32
@@ -186,23 +188,23 @@ class Rules:
         """Whether the guest is stopped at the timeout, instead of the migration."""
         return self.on_timeout == "ignore"
 
-    def quota(self, limit: float | None, page_size: int = 4096) -> float:
+    def quota(self, limit: float | None) -> float:
         """Bytes that go out in one slot of 100 ms at *limit* bytes/s; 0 where there is no limit."""
         if not limit:
             return 0.0
         if self.family != "qemu":
             return limit * 0.1
         if self.multifd:
-            packet = _PACKET * page_size + 1344
+            packet = _PACKET * _TARGET_PAGE + 1344
             return (math.ceil(limit * 0.1 / packet) + 1.5) * packet
-        flush = _FLUSH * (page_size + _HEADER)
+        flush = _FLUSH * (_TARGET_PAGE + _HEADER)
         return float(math.ceil(limit * 0.1 / flush) * flush + 2 * _ZERO)
 
     def wire(self, page_size: int = 4096) -> float:
-        """Bytes that a page takes on the wire."""
+        """Bytes that a page takes on the wire: it goes as pages of 4 KiB, each with its header."""
         if self.family != "qemu":
             return float(page_size)
-        return page_size + (10.5 if self.multifd else _HEADER)
+        return page_size + (10.5 if self.multifd else _HEADER) * (page_size / _TARGET_PAGE)
 
     def wire_zero(self, page_size: int = 4096) -> float:
         """Bytes that a zero page takes on the wire."""
@@ -215,7 +217,7 @@ class Rules:
         wire = self.wire(page_size)
         if not self.xbzrle_cache:
             return wire
-        small = min(self.xbzrle_delta, wire - 1.0)
+        small = min(self.xbzrle_delta * (page_size / _TARGET_PAGE), wire - 1.0)
         return min(small + self.xbzrle_overflow * (wire - small), wire - 1.0)
 
     def cached_pages(self, page_size: int = 4096) -> float:

@@ -92,7 +92,7 @@ class Tracker:
 
     def _begin(self, now: Sample, before: float) -> None:
         """The first look at the hypervisor: in the first round it began as long ago as what it has sent takes."""
-        quota = self.rules.quota(self.link.limit, self.guest.page_size)
+        quota = self.rules.quota(self.link.limit)
         if quota and 0 < now.memory_bps:
             self.pace.add(1.0, min(1.0, now.memory_bps * _SLOT / quota))
         if now.iteration == 1:
@@ -124,7 +124,7 @@ class Tracker:
             wire / self.link.line_rate, (self.rules.first_touch if iteration <= 1 else self.rules.rewrite) * units
         )
         alone = max(0.0, sent - _ZERO_BYTES * constant) / wire * cost + constant * self.rules.blank * units
-        quota = self.rules.quota(self.link.limit, page)
+        quota = self.rules.quota(self.link.limit)
         return max(alone, sent / quota * _SLOT) if quota else alone
 
     def _count(self, last: Sample, now: Sample, limit: float) -> None:
