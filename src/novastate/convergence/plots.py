@@ -129,6 +129,8 @@ def _throttle(axes: Axes, line: Path, last: float) -> None:
     other.step(times, percent, where="post", color="0.35", linewidth=1.1, linestyle=(0, (1, 1)))
     other.set_ylim(0, 100)
     other.set_ylabel("vCPU time withheld (dotted), %")
+    axes.set_zorder(other.get_zorder() + 1)  # texts stand over the dotted line
+    axes.patch.set_visible(False)
 
 
 def _threshold(result: Forecast, line: Path) -> float:
