@@ -115,6 +115,14 @@ def test_a_curve_has_a_picture_with_its_observations(observations):
     assert ("observed" in told) == bool(observations)
 
 
+def test_a_curve_is_drawn_with_what_it_was_made_of():
+    made = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003}, page_count=PAGES)
+    assert len(made.observations) == 3
+    told = as_svg(plot_curve(made))
+    assert "observed" in parsed(told)
+    assert "observed" not in parsed(as_svg(plot_curve(made, ())))
+
+
 def test_the_curve_of_an_idle_guest_has_a_picture():
     parsed(as_svg(plot_curve(IDLE.curve)))
 
@@ -164,7 +172,7 @@ def test_without_matplotlib_one_error_names_the_extra_and_a_notebook_shows_the_t
 
 
 def test_a_curve_shows_itself_in_a_notebook():
-    found = curve_html(guest().curve, [(1.0, 9000.0)])
+    found = curve_html(guest().curve)
     assert "<th>in 1 s</th><td>9,7" in found
     assert found.count("<svg") == 1
     ET.fromstring(found)

@@ -23,12 +23,14 @@ __all__ = ["plot_curve"]
 _MOMENTS = 200
 
 
-def plot_curve(curve: DirtyCurve, observations: Iterable[Sequence[float]] = ()) -> Figure:
+def plot_curve(curve: DirtyCurve, observations: Iterable[Sequence[float]] | None = None) -> Figure:
     """W(tau) of *curve*, with its band of 90 %, and *observations* of it: (tau in s, pages) or (tau, pages, standard deviation).
+
+    Without any, those that the curve was made of are drawn.
 
     Raises `ConvergenceError` where matplotlib is not installed, naming the extra, and for observations that are none.
     """
-    seen = [_observed(at, row) for at, row in enumerate(observations)]
+    seen = [_observed(at, row) for at, row in enumerate(curve.observations if observations is None else observations)]
     with figure(6.0, 3.8) as drawn:
         axes = drawn.add_subplot()
         _curve(axes, curve, seen)
@@ -41,7 +43,7 @@ def _curve(axes: Axes, curve: DirtyCurve, seen: Sequence[tuple[float, float, flo
     low, high = min([0.01, *taus]) / 1.5, max([30.0, *taus]) * 1.5
     moments = [low * (high / low) ** (at / _MOMENTS) for at in range(_MOMENTS + 1)]
     floor = max(0.3 * curve.pages(low), 1e-3)
-    if curve.spread:
+    if curve.spread or curve.band or curve.others:
         under, over = ([max(floor, side.pages(tau)) for tau in moments] for side in (curve.lower, curve.upper))
         axes.fill_between(moments, under, over, color="0.85", linewidth=0, label="90 % band")
     axes.plot(

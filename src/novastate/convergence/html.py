@@ -46,11 +46,11 @@ def forecast_html(result: Forecast) -> str:
     return _page(result.reason, forecast_rows(result), lambda: plot_forecast(result))
 
 
-def curve_html(curve: DirtyCurve, observations: Iterable[tuple[float, ...]] = ()) -> str:
-    """*curve*, and *observations* of it, as a piece of HTML."""
+def curve_html(curve: DirtyCurve) -> str:
+    """*curve* as a piece of HTML."""
     rows = [(f"in {tau:g} s", f"{curve.pages(tau):,.0f} pages") for tau in (0.1, 1.0, 10.0)]
     rows.append(("of", f"{curve.page_count:,} pages, known within {curve.spread:.0%}"))
-    return _page("Distinct pages that the guest writes.", rows, lambda: plot_curve(curve, observations))
+    return _page("Distinct pages that the guest writes.", rows, lambda: plot_curve(curve))
 
 
 def _page(text: str, rows: Iterable[tuple[str, str]], draw: Callable[[], Figure]) -> str:

@@ -52,7 +52,7 @@ def _forecast(axes: Axes, result: Forecast, samples: Sequence[tuple[float, float
     last = _horizon(result, line, samples)
     moments = [last * at / _MOMENTS for at in range(_MOMENTS + 1)]
     least, most = band(result, moments)
-    axes.fill_between(moments, _mib(least), _mib(most), color="0.85", linewidth=0, label="90 % band")
+    axes.fill_between(moments, _mib(least), _mib(most), color="black", alpha=0.15, linewidth=0, label="90 % band")
     times, left = _split(point for point in line.points if point[0] <= last)
     if times[-1] < last < line.end:  # cut within a round
         times, left = [*times, last], [*left, line.at(last)]
