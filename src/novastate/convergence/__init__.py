@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Situation,
         data_gb,
     )
+    from novastate.convergence.postcopy import PostCopy, post_copy_of
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
     from novastate.convergence.replay import Replay, replay_recording
@@ -68,6 +69,7 @@ __all__ = [
     "NovaPolicy",
     "Outlook",
     "Policy",
+    "PostCopy",
     "PreCopySimulation",
     "Recording",
     "Replay",
@@ -95,6 +97,7 @@ __all__ = [
     "plot_curve",
     "plot_forecast",
     "replay_recording",
+    "post_copy_of",
     "required_bandwidth",
     "required_downtime",
     "required_throttle",
@@ -119,6 +122,7 @@ _HOMES = {
     "laws": ("WriteLaw",),
     "plots": ("plot_forecast",),
     "policy": ("Advice", "FixedPolicy", "ForecastPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
+    "postcopy": ("PostCopy", "post_copy_of"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
     "replay": ("Replay", "replay_recording"),

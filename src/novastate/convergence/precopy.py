@@ -86,6 +86,7 @@ class Forecast:
     rules: Rules = attrs.field(repr=False)
     _scenario: array[float] = attrs.field(repr=False, eq=False)
     _pending: float = attrs.field(repr=False)
+    _switched: bool = attrs.field(default=False, repr=False)
 
     def as_json(self) -> dict[str, object]:
         """As plain data, in s and bytes; null where the verdict leaves no number."""
@@ -110,7 +111,7 @@ class Forecast:
     @property
     def post_copied(self) -> bool:
         """Whether it completes by switching to post-copy."""
-        return self.total is not None and self.rules.post_copy and self.syncs > self.rules.post_copy_after + 1
+        return self._switched and self.total is not None
 
     @cached_property
     def _ensemble(self) -> Ensemble:
@@ -294,4 +295,5 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
         rules,
         scenario,
         pending,
+        end == kernel.POSTCOPY,
     )
