@@ -1,0 +1,92 @@
+/* Forecasts of a column of guests: the pre-copy recursion, a guest in each lane of a SIMD register.
+ *
+ * What it computes, the formulas, the domain and the sources stand at the head of fleet_py.py, the twin, whose operations
+ * and their order are kept here one by one, in every variant: results are equal to the last bit (built with
+ * -ffp-contract=off; exp is the twin's polynomial).
+ *
+ * How: rows go through their first pass W at a time into a block (first_pass); from there they take free lanes (take); a
+ * step is a sync of the lanes that are due, then, of all, a run of slots and a turn (step). A lane's numbers depend on
+ * its own row only, whoever its neighbours are. Written once, in fleet_body.h, in words that fleet_lanes.h defines for
+ * each instruction set.
+ *
+ * Cost: a step of 8 lanes some 500 vector operations at 3 classes; a guest takes two to eight. State is some 150 kB of
+ * stack; no allocation, no global.
+ */
+#include "fleet.h"
+#include "dispatch.h"
+#include <math.h>
+#include <string.h>
+
+enum { CLASSES = NS_FLEET_MAX_CLASSES, SEGMENTS = 16, BLOCK = 64 };
+enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
+#define SLOT 0.1
+#define TURN 0.05
+#define HEADER 8.0
+#define WIRE_ZERO 9.0
+#define FLUSH 32.0
+#define GIB 1073741824.0
+#define UNLIMITED 1e300
+#define MOST_STEPS 20000
+#define MOST_SYNCS 2000.0
+#define LOG2E 0x1.71547652b82fep0
+#define WHOLE (0x1.8p52 + 1023.0)
+/* (2^f - 1) / f for |f| <= 1/2: 2^f within 2.2e-12. */
+#define Q0 0x1.62e42fef9cc64p-1
+#define Q1 0x1.ebfbdff823ce4p-3
+#define Q2 0x1.c6b08da70f1c7p-5
+#define Q3 0x1.3b2ab7181ce01p-7
+#define Q4 0x1.5d87759513548p-10
+#define Q5 0x1.4308ac8236a36p-13
+#define Q6 0x1.00c0e6fdccd9ap-16
+#define Q7 0x1.63d13adb27880p-20
+/* What a lane keeps of its row. */
+enum {
+    QUOTA, WIRE, IWIRE, FIRST, IFIRST, AGAIN, IAGAIN, BLANK, IBLANK, PER, IPER, FULL, DTP, SWITCHOVER,
+    POSTCOPY, FRONT, ZERO, TAIL, TAIL_ZERO, NOW, SLOT_AT, SLOT_SENT, SENT, THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, SPEED,
+    THROTTLING, INITIAL, INCREMENT, MOST, TRIGGER, PAGE, BUSY, LOST, WAKE, FIELDS
+};
+
+/* Rows after their first pass, waiting for a lane; 8 numbers more, because lanes are read W at a time. */
+typedef struct {
+    size_t row, at, have, fields;
+    double field[FIELDS][BLOCK + 8], all[BLOCK + 8];
+    double size[CLASSES][BLOCK + 8], pace[CLASSES][BLOCK + 8];
+    double ordered_size[CLASSES][BLOCK + 8], ordered_rate[CLASSES][BLOCK + 8];
+} block;
+
+static inline double least(double a, double b) { return b < a ? b : a; }
+static inline double greatest(double a, double b) { return b > a ? b : a; }
+static inline double pow2_scalar(double whole) {
+    uint64_t word;
+    memcpy(&word, &whole, sizeof word);
+    word <<= 52;
+    memcpy(&whole, &word, sizeof whole);
+    return whole;
+}
+
+#define LANES 0
+#define TARGET
+#include "fleet_lanes.h"
+#include "fleet_body.h"
+#undef LANES
+#undef TARGET
+#if NS_X86
+#define LANES 4
+#define TARGET NS_AVX2
+#include "fleet_lanes.h"
+#include "fleet_body.h"
+#undef LANES
+#undef TARGET
+#define LANES 8
+#define TARGET NS_AVX512
+#include "fleet_lanes.h"
+#include "fleet_body.h"
+#undef LANES
+#undef TARGET
+#endif
+
+void ns_fleet_run(const ns_fleet *fleet, const ns_fleet_result *out) {
+    static void (*const variants[NS_ISAS])(const ns_fleet *, const ns_fleet_result *) =
+        NS_VARIANTS(run_scalar, run_scalar, run_avx2, run_avx512);
+    variants[ns_isa()](fleet, out);
+}

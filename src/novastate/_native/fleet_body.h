@@ -1,0 +1,585 @@
+/* The fleet's kernel in the words of fleet_lanes.h; fleet.c says what it computes, and includes it once a variant. */
+
+static inline TARGET V F(column)(ns_column c, size_t row, size_t count) {
+    if (c.step == 0) return set1(c.at[0]);
+    if (row + W <= count) return loadu(c.at + row);
+    double lane[W];
+    for (size_t l = 0; l < W; l++) lane[l] = c.at[row + l < count ? row + l : count - 1];
+    return loadu(lane);
+}
+
+/* Number `field` of the rules of each row. */
+static inline TARGET V F(ruled)(const ns_fleet *f, size_t field, size_t row) {
+    const double *table = (const double *)f->rules + field;
+    if (f->rule == NULL) return set1(table[0]);
+    double lane[W];
+    for (size_t l = 0; l < W; l++)
+        lane[l] = table[NS_FLEET_RULE_FIELDS * (size_t)f->rule[row + l < f->count ? row + l : f->count - 1]];
+    return loadu(lane);
+}
+#define RULE(name) F(ruled)(f, offsetof(ns_fleet_rules, name) / sizeof(double), row)
+
+/* 1 - 2^t for t <= 0, and 2^t into `rest`; below 2^-1022 about 1 and 0. */
+static inline TARGET V F(gone)(V t, V *rest) {
+    t = vmax(t, set1(-1022.0));
+    V m = t + set1(WHOLE), f = t - (m - set1(WHOLE)); /* m's last bits hold the nearest whole number, and 1023 */
+    V f2 = f * f, f4 = f2 * f2;
+    V a = (set1(Q0) + set1(Q1) * f) + (set1(Q2) + set1(Q3) * f) * f2;
+    V b = (set1(Q4) + set1(Q5) * f) + (set1(Q6) + set1(Q7) * f) * f2;
+    V scale = pow2(m), part = scale * (f * (a + b * f4));
+    *rest = scale + part;
+    return (set1(1.0) - scale) - part;
+}
+
+/* Of pages that are watched anew in `parts`, each just before it is sent, the share that is found written, where `hit`
+ * is that of pages watched anew at the sync, and 2^t what of those is clean. */
+static inline TARGET V F(armed)(V t, V hit, V parts) {
+    V rest, step = F(gone)(t / parts, &rest);
+    V found = set1(1.0) - rest * hit / vmax(parts * step, set1(1e-300));
+    return vmin(hit, vmax(set1(0.0), found));
+}
+
+/* The first pass of W rows from `row` on, as far as the first sync, into the block at `at`. */
+static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t at) {
+    const V none = set1(0.0);
+    V page = F(column)(f->page, row, f->count), memory = F(column)(f->memory, row, f->count);
+    V pages = vfloor(memory / page), units = page * set1(1.0 / 4096.0);
+    V wire = page + set1(HEADER) * units, iwire = set1(1.0) / wire, iwz = set1(1.0 / WIRE_ZERO);
+    V on_line = wire / F(column)(f->line, row, f->count);
+    V first = vmax(vmax(on_line, RULE(first_touch) * units), set1(1e-9)), ifirst = set1(1.0) / first;
+    V again = vmax(vmax(on_line, RULE(rewrite) * units), set1(1e-9)), iagain = set1(1.0) / again;
+    V blank = vmax(RULE(blank) * units, set1(1e-9)), iblank = set1(1.0) / blank;
+    V limit = F(column)(f->limit, row, f->count), flush = set1(FLUSH * (4096.0 + HEADER));
+    V quota = none - vfloor(none - limit * set1(SLOT) / flush);
+    quota = sel(le(limit, none), set1(UNLIMITED), quota * flush + set1(2.0 * WIRE_ZERO));
+    V sw = RULE(switchover), dtp = F(column)(f->downtime, row, f->count) * set1(1000.0) / page;
+    V per = vmin(set1(SLOT) * ifirst, quota * iwire), per_zero = vmin(set1(SLOT) * iblank, quota * iwz);
+    V per_again = vmin(set1(SLOT) * iagain, quota * iwire);
+    M announced = lt(none, sw);
+    V full = sel(announced, sw, per * wire * set1(0.01)) * dtp;
+    V full_zero = sel(announced, sw, per_zero * set1(WIRE_ZERO * 0.01)) * dtp;
+    V full_again = sel(announced, sw, per_again * wire * set1(0.01)) * dtp;
+    V zero = vmin(F(column)(f->zero, row, f->count), pages), tail = F(column)(f->tail, row, f->count);
+    tail = sel(lt(tail, none), set1(1500.0) + memory / (set1(64.0) * page), tail);
+    tail = vmin(tail, pages - zero);
+    V tail_zero = vmin(F(column)(f->tail_zero, row, f->count), zero);
+    zero = zero - tail_zero;
+    V front = vmax(none, ((pages - zero) - tail_zero) - tail), front_all = front;
+    V iper = set1(1.0) / per, iper_zero = set1(1.0) / per_zero;
+    V now = none, slot_at = none, slot_sent = none, sent = none, theta = none;
+    M hopeless = m_and(m_or(le(dtp, none), le(pages, none)), m_not(m_and(announced, lt(none, dtp))));
+    hopeless = m_or(hopeless, le(RULE(fast), none));
+    int turn = 0;
+    for (; turn < MOST_STEPS; turn++) {
+        V pending = ((front + zero) + tail) + tail_zero;
+        M run = m_and(m_not(lt(pending, theta)), m_not(hopeless));
+        if (!bits(run)) break;
+        /* A run of equal full slots is taken in one step. */
+        M in_front = lt(none, front), in_zero = lt(none, zero), in_tail = lt(none, tail);
+        M dear = m_or(in_front, m_and(m_not(in_zero), in_tail));
+        V part = sel(in_front, front, sel(in_zero, zero, sel(in_tail, tail, tail_zero)));
+        V jump = vfloor(vmin(pending - sel(dear, full, full_zero), part) * sel(dear, iper, iper_zero));
+        M fresh = m_and(run, m_and(le(now, slot_at), le(slot_sent, none)));
+        fresh = m_and(fresh, lt(none, jump));
+        jump = sel(fresh, jump, none);
+        V n = jump * sel(dear, per, per_zero), rest = vmax(none, part - n);
+        front = sel(in_front, rest, front);
+        zero = sel(m_and(m_not(in_front), in_zero), rest, zero);
+        tail = sel(m_and(m_not(m_or(in_front, in_zero)), in_tail), rest, tail);
+        tail_zero = sel(m_or(m_or(in_front, in_zero), in_tail), tail_zero, rest);
+        sent = sent + n * sel(dear, wire, set1(WIRE_ZERO));
+        now = now + jump * set1(SLOT);
+        slot_at = sel(fresh, now, slot_at);
+        theta = sel(fresh, sel(dear, full, full_zero), theta);
+        /* One turn: until the quota or the time is used up, or all is sent. */
+        V budget = sel(run, vmax(none, quota - slot_sent), none), left = set1(TURN), used;
+        n = vmin(vmin(front, budget * iwire), left * ifirst);
+        front = front - n;
+        used = n * wire;
+        left = left - n * first;
+        M going = m_and(run, le(front, none)), some = m_and(going, lt(none, zero));
+        if (bits(some)) {
+            n = vmin(vmin(zero, vmax(none, (budget - used) * iwz)), vmax(none, left * iblank));
+            n = sel(some, n, none);
+            zero = zero - n;
+            used = used + n * set1(WIRE_ZERO);
+            left = left - n * blank;
+        }
+        going = m_and(going, le(zero, none));
+        if (bits(going)) {
+            n = vmin(vmin(tail, vmax(none, (budget - used) * iwire)), vmax(none, left * ifirst));
+            n = sel(going, n, none);
+            tail = tail - n;
+            used = used + n * wire;
+            left = left - n * first;
+            n = vmin(vmin(tail_zero, vmax(none, (budget - used) * iwz)), vmax(none, left * iblank));
+            n = sel(m_and(going, le(tail, none)), n, none);
+            tail_zero = tail_zero - n;
+            used = used + n * set1(WIRE_ZERO);
+            left = left - n * blank;
+        }
+        now = now + sel(run, set1(TURN) - left, none);
+        sent = sent + used;
+        slot_sent = slot_sent + used;
+        V end = slot_at + set1(SLOT);
+        M sleeps = m_and(run, m_and(le(quota * set1(0.9999999), slot_sent), lt(now, end)));
+        now = sel(sleeps, end, now);
+        /* All is sent, and no threshold yet: turns of 1 ms until the slot ends. */
+        M idle = m_and(m_and(run, m_not(sleeps)), le(used, none));
+        V ticks = vmax(set1(1.0), none - vfloor((now - (end - set1(1e-9))) * set1(1000.0)));
+        now = now + sel(idle, ticks * set1(0.001), none);
+        M over = m_and(run, le(end - set1(1e-9), now));
+        V spent = vfloor((now - slot_at) * set1(1000.0) + set1(0.5));
+        V speed = sel(announced, sw, slot_sent / vmax(spent, set1(1.0)));
+        theta = sel(over, speed * dtp, theta);
+        slot_at = sel(over, now, slot_at);
+        slot_sent = sel(over, none, slot_sent);
+    }
+    V chunks = vmax(set1(1.0), none - vfloor(none - memory * set1(1.0 / GIB)));
+    chunks = sel(lt(none, RULE(rearm)), chunks, set1(1.0));
+    V ahead = sel(lt(none, front), front / vmax(front_all, set1(1e-300)), none);
+    /* Where it never comes to a sync there is nothing to go round with. */
+    V stuck = sel(hopeless, set1(1.0), none);
+    if (turn == MOST_STEPS) stuck = sel(lt(((front + zero) + tail) + tail_zero, theta), stuck, set1(1.0));
+    V busy = F(column)(f->busy, row, f->count);
+    const V fields[FIELDS] = {
+        [QUOTA] = quota, [WIRE] = wire, [IWIRE] = iwire, [FIRST] = first, [IFIRST] = ifirst, [AGAIN] = again,
+        [IAGAIN] = iagain, [BLANK] = blank, [IBLANK] = iblank, [PER] = per_again, [IPER] = set1(1.0) / per_again,
+        [FULL] = full_again, [DTP] = dtp, [SWITCHOVER] = sw, 
+        [POSTCOPY] = RULE(postcopy), [FRONT] = front, [ZERO] = zero,
+        [TAIL] = tail, [TAIL_ZERO] = tail_zero, [NOW] = now, [SLOT_AT] = slot_at, [SLOT_SENT] = slot_sent,
+        [SENT] = sent, [THETA] = theta, [AHEAD] = ahead, [STUCK] = stuck,
+        [CHUNKS] = chunks, [PASSED] = sel(lt(none, front_all), set1(1.0), none),
+        [SPEED] = sel(lt(set1(0.9), busy), RULE(slowed), set1(1.0)), [THROTTLING] = RULE(throttling),
+        [INITIAL] = RULE(initial), [INCREMENT] = RULE(increment), [MOST] = RULE(most), [TRIGGER] = RULE(trigger),
+        [PAGE] = page, [BUSY] = busy, [LOST] = RULE(lost), [WAKE] = RULE(wake),
+    };
+    for (size_t i = 0; i < FIELDS; i++) storeu(b->field[i] + at, fields[i]);
+    V all = none, straight = none;
+    for (size_t i = 0; i < f->k; i++) {
+        double size[W], rate[W], ordered[W];
+        for (size_t l = 0; l < W; l++) {
+            size_t from = (row + l < f->count ? row + l : f->count - 1) * f->class_step + i;
+            size[l] = f->size[from];
+            rate[l] = f->rate[from];
+            ordered[l] = f->ordered != NULL && f->ordered[from] ? 1.0 : 0.0;
+        }
+        V pages_of = loadu(size), r = loadu(rate) * fields[SPEED];
+        M some = lt(none, pages_of), in_order = lt(none, loadu(ordered));
+        V spread = sel(in_order, none, pages_of);
+        all = all + spread;
+        straight = straight + (pages_of - spread);
+        storeu(b->size[i] + at, spread);
+        storeu(b->pace[i] + at, sel(m_and(some, m_not(in_order)), r * set1(LOG2E) / vmax(pages_of, set1(1e-300)), none));
+        if (f->ordered != NULL) {
+            storeu(b->ordered_size[i] + at, sel(in_order, pages_of, none));
+            storeu(b->ordered_rate[i] + at, sel(in_order, r, none));
+        }
+    }
+    storeu(b->all + at, all);
+    /* Only where all is written at random and watched anew at the sync is it known what an unsent page brings. */
+    storeu(b->field[UNSENT] + at, sel(m_or(lt(set1(1.0), chunks), lt(none, straight)), none, set1(1.0)));
+}
+
+/* Distinct pages found written after `span` seconds, and after that again of those that a round has left unsent. */
+static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *pace, const V *ordered_size,
+                                     const V *ordered_rate, V chunks, V span, V *once, V *twice) {
+    V w = set1(0.0), w2 = set1(0.0);
+    for (size_t i = 0; i < f->k; i++) {
+        V rest, t = set1(0.0) - pace[i] * span, hit = F(gone)(t, &rest);
+        V late = sel(lt(set1(1.0), chunks), F(armed)(t, hit, chunks), hit);
+        w = w + size[i] * late;
+        w2 = w2 + size[i] * (set1(1.0) - (set1(1.0) - late) * rest);
+        if (f->ordered != NULL) {
+            V o = ordered_rate[i] * span;
+            w = w + vmin(o, ordered_size[i]);
+            w2 = w2 + vmin(o + o, ordered_size[i]);
+        }
+    }
+    *once = w;
+    *twice = w2;
+}
+
+/* W rows on their way. */
+typedef struct {
+    V f[FIELDS], all, size[CLASSES], pace[CLASSES], ordered_size[CLASSES], ordered_rate[CLASSES];
+    V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES], held[CLASSES];
+    V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
+    V dirty, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
+    V hits, switching, steps, check_at;
+    size_t segments, index[W];
+    unsigned live;
+} F(group);
+
+/* Lanes of `g` that are free take the next rows of the block; those that there are. */
+static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b) {
+    const V none = set1(0.0), one = set1(1.0);
+    const size_t k = f->k, at = b->at;
+    unsigned taken = 0;
+    for (unsigned l = 0; l < W && b->at < b->have; l++) {
+        if (g->live >> l & 1) continue;
+        taken |= 1u << l;
+        g->index[l] = b->row + b->at++;
+    }
+    M m = mask(taken);
+    for (size_t i = 0; i < b->fields; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
+    for (size_t i = 0; i < k; i++) {
+        g->size[i] = fill(g->size[i], m, b->size[i] + at);
+        g->pace[i] = fill(g->pace[i], m, b->pace[i] + at);
+        if (f->ordered == NULL) continue;
+        g->ordered_size[i] = fill(g->ordered_size[i], m, b->ordered_size[i] + at);
+        g->ordered_rate[i] = fill(g->ordered_rate[i], m, b->ordered_rate[i] + at);
+        g->held[i] = sel(m, none, g->held[i]);
+    }
+    for (size_t i = 0; i < k; i++) {
+        V first = g->size[i] * ((one - g->f[PASSED]) * (one - g->f[AHEAD])); /* no first pass: nothing was unsent */
+        g->passed[i] = sel(m, first, g->passed[i]);
+    }
+    g->all = fill(g->all, m, b->all + at);
+    for (size_t j = 0; j < g->segments; j++) {
+        g->width[j] = sel(m, none, g->width[j]);
+        g->mass[j] = sel(m, none, g->mass[j]);
+    }
+    /* What the first round has not reached is dirty, and first in the ring. */
+    M cut = m_and(m, lt(none, g->f[AHEAD]));
+    if (bits(cut)) {
+        if (g->segments == 0) {
+            g->segments = 1;
+            g->width[0] = g->mass[0] = none;
+            for (size_t i = 0; i < k; i++) g->clean[i] = none;
+        }
+        g->width[0] = sel(cut, g->f[AHEAD], g->width[0]);
+        for (size_t i = 0; i < k; i++) g->clean[i] = sel(cut, none, g->clean[i]);
+    }
+    g->behind = sel(m, one - g->f[AHEAD], g->behind);
+    g->syncs = sel(m, one, g->syncs);
+    g->mark_at = sel(m, set1(8.0), g->mark_at);
+    g->check_at = sel(m, set1(4.0), g->check_at);
+    g->dirty = sel(m, none, g->dirty);
+    g->synced = sel(m, none, g->synced);
+    g->hits = sel(m, none, g->hits);
+    g->steps = sel(m, none, g->steps);
+    g->switching = sel(m, none, g->switching);
+    g->throttle = sel(m, none, g->throttle);
+    if (b->fields == FIELDS) {
+        g->high = sel(m, none, g->high);
+        g->period_at = sel(m, none, g->period_at);
+        g->period_sent = sel(m, none, g->period_sent);
+        g->period_dirty = sel(m, none, g->period_dirty);
+    }
+    g->live |= taken;
+}
+
+/* One step of each lane of `g`: a sync where it is due, then slots or a turn. Writes the rows that end. */
+static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(group) *g, int throttles, int switches,
+                           int rearms) {
+    const V none = set1(0.0), one = set1(1.0), iwz = set1(1.0 / WIRE_ZERO);
+    const size_t k = f->k;
+    const unsigned everyone = (1u << W) - 1u;
+    V slowed[CLASSES], newest[CLASSES];
+    M alive = mask(g->live), never = m_and(alive, lt(none, g->f[STUCK])), converged = mask(0u);
+    V now = g->f[NOW], theta = g->f[THETA];
+    V pending = (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty;
+    M sync = m_and(m_and(alive, m_not(never)), lt(pending, theta));
+    if (bits(sync)) {
+        V factor = one;
+        M throttled = m_and(sync, lt(none, g->throttle));
+        if (throttles && bits(throttled)) {
+            /* The throttled vCPU sleeps, and the sync waits for it. */
+            V nap = set1(0.01) * g->throttle / (one - g->throttle);
+            nap = nap * sel(lt(set1(0.98), g->throttle), set1(0.97), set1(0.5));
+            now = now + sel(throttled, nap, none);
+            V rest = (one - g->throttle) * (one - g->f[LOST]) - g->f[WAKE];
+            factor = sel(throttled, vmin(one, vmax(none, rest) / vmax(g->f[BUSY], set1(1e-300))), one);
+        }
+        V span = now - g->synced, before = g->dirty;
+        V effect = sel(sync, factor * span, none);
+        M push = m_and(sync, lt(none, g->behind));
+        if (g->segments == SEGMENTS) {
+            M merge = m_and(push, lt(none, g->width[SEGMENTS - 1]));
+            if (bits(merge)) {
+                V wide = g->width[0] + g->behind, share = g->width[0] / vmax(wide, set1(1e-300));
+                for (size_t i = 0; i < k; i++)
+                    g->clean[i] = sel(merge, g->size[i] - (g->size[i] - g->clean[i]) * share, g->clean[i]);
+                g->width[0] = sel(merge, wide, g->width[0]);
+                push = m_and(push, m_not(merge));
+                g->behind = sel(merge, none, g->behind);
+                for (size_t i = 0; i < k; i++) g->passed[i] = sel(merge, none, g->passed[i]);
+            }
+        }
+        if (bits(push) && g->segments < SEGMENTS) {
+            g->width[g->segments] = g->mass[g->segments] = none;
+            for (size_t i = 0; i < k; i++) g->clean[g->segments * k + i] = none;
+            g->segments++;
+        }
+        M parted = m_and(push, lt(one, g->f[CHUNKS]));
+        V share = g->behind, parts = vmax(one, g->f[CHUNKS] * share);
+        for (size_t i = 0; i < k; i++) {
+            V t = none - g->pace[i] * effect, hit = F(gone)(t, &slowed[i]);
+            newest[i] = g->size[i] * slowed[i];
+            if (!rearms) continue;
+            V weight = vmax(none, one - g->passed[i] / vmax(g->size[i] * share, set1(1e-300)));
+            V late = hit - weight * (hit - F(armed)(t, hit, parts));
+            newest[i] = sel(parted, g->size[i] * (one - late), newest[i]);
+            g->passed[i] = sel(push, none, g->passed[i]);
+        }
+        V sum = none;
+        for (size_t j = g->segments; j-- > 0;) {
+            V stays = none;
+            for (size_t i = 0; i < k; i++) {
+                V stayed = g->clean[j * k + i] * slowed[i], came = newest[i];
+                if (j > 0) came = g->clean[(j - 1) * k + i] * slowed[i];
+                V c = sel(push, came, stayed);
+                g->clean[j * k + i] = c;
+                stays = stays + c;
+            }
+            V w = sel(push, j > 0 ? g->width[j - 1] : g->behind, g->width[j]);
+            g->width[j] = w;
+            g->mass[j] = sel(sync, w * vmax(none, g->all - stays), g->mass[j]);
+            sum = sum + g->mass[j];
+        }
+        g->behind = sel(push, none, g->behind);
+        if (f->ordered != NULL)
+            for (size_t i = 0; i < k; i++) {
+                V more = vmin(g->ordered_rate[i] * effect, vmax(none, g->ordered_size[i] - g->held[i]));
+                V unseen = g->f[PASSED] * (set1(0.5) - set1(0.5) / g->f[CHUNKS]);
+                g->held[i] = g->held[i] + more * sel(lt(g->syncs, set1(1.5)), one - unseen, one);
+                sum = sum + g->held[i];
+            }
+        g->dirty = sel(sync, sum, g->dirty);
+        V fresh = g->dirty - before;
+        M cut = m_and(sync, lt(none, g->f[AHEAD]));
+        if (bits(cut)) {
+            V reached = sel(cut, g->f[AHEAD] * g->all, none); /* counted in the ring from now on */
+            fresh = fresh - reached;
+            g->f[FRONT] = vmax(none, g->f[FRONT] - reached);
+            g->f[AHEAD] = sel(cut, none, g->f[AHEAD]);
+        }
+        g->syncs = g->syncs + sel(sync, one, none);
+        g->synced = sel(sync, now, g->synced);
+        pending = sel(sync, (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty, pending);
+        M settled = sync;
+        if (throttles) {
+            M throttling = lt(none, g->f[THROTTLING]);
+            g->period_dirty = g->period_dirty + sel(sync, fresh, none);
+            M period = m_and(m_and(sync, throttling), lt(g->period_at + one, now));
+            M much = m_and(period, lt((g->f[SENT] - g->period_sent) * g->f[TRIGGER], g->period_dirty * g->f[PAGE]));
+            g->high = g->high + sel(much, one, none);
+            M more = m_and(much, le(set1(2.0), g->high));
+            g->high = sel(more, none, g->high);
+            V step = vmin(g->f[MOST], sel(lt(none, g->throttle), g->throttle + g->f[INCREMENT], g->f[INITIAL]));
+            g->throttle = sel(more, step, g->throttle);
+            g->mark_at = sel(more, g->syncs + set1(8.0), g->mark_at);
+            g->check_at = sel(more, g->syncs + set1(2.0), g->check_at);
+            g->period_at = sel(period, now, g->period_at);
+            g->period_sent = sel(period, g->f[SENT], g->period_sent);
+            g->period_dirty = sel(period, none, g->period_dirty);
+            settled = m_and(sync, m_or(m_not(throttling), le(g->f[MOST], g->throttle)));
+        }
+        converged = m_and(sync, lt(pending, theta));
+        settled = m_and(settled, m_not(converged));
+        if (switches) {
+            M may_switch = m_and(sync, lt(none, g->f[POSTCOPY]));
+            g->switching = sel(m_and(may_switch, lt(g->f[POSTCOPY], g->syncs)), one, g->switching);
+            settled = m_and(settled, m_not(may_switch));
+        }
+        /* It goes round for ever where it comes back to where it was, with nothing left to change ... */
+        M marking = m_and(settled, le(g->mark_at, g->syncs));
+        if (bits(marking)) {
+            M begins = m_and(marking, le(g->syncs, g->mark_at)), goes_on = m_and(marking, lt(g->mark_at, g->syncs));
+            V by = pending - g->marked, late = span - g->marked_span;
+            M close = m_and(lt(vmax(by, none - by), set1(0.25)), lt(vmax(late, none - late), set1(1e-6)));
+            g->hits = sel(begins, none, g->hits + sel(m_and(goes_on, close), one, none));
+            g->marked = sel(begins, pending, g->marked);
+            g->marked_span = sel(begins, span, g->marked_span);
+            g->mark_at = sel(m_and(goes_on, le(g->mark_at + g->mark_at, g->syncs)), g->syncs + one, g->mark_at);
+            never = m_or(never, m_and(marking, le(set1(3.0), g->hits)));
+        }
+        /* ... or where a round that leaves x pages would be followed by one that leaves more. */
+        M checking = m_and(settled, le(g->check_at, g->syncs));
+        if (bits(checking)) {
+            V x = vsqrt(vmax(none, pending * g->f[FULL])), low = vmax(none, g->f[FULL] - g->f[PER]), fewest = none, passes = none;
+            M paced = m_and(lt(g->f[PER], g->f[FULL]), le(g->f[PER] * g->f[AGAIN], set1(TURN)));
+            V each = sel(paced, set1(SLOT) * g->f[IPER], g->f[AGAIN]);
+            for (int end = 0; end < 2; end++) {
+                V unsent = end ? low : g->f[FULL], once, twice;
+                passes = vmax(none, x - unsent) * each;
+                F(written)(f, g->size, g->pace, g->ordered_size, g->ordered_rate, g->f[CHUNKS], passes * factor, &once, &twice);
+                V leaves = once + g->f[UNSENT] * unsent * ((twice - once) / vmax(once, set1(1e-9)));
+                fewest = end ? vmin(fewest, leaves) : leaves;
+            }
+            M grows = m_and(checking, m_and(le(x + one, fewest), le(passes, span)));
+            never = m_or(never, m_and(grows, m_and(lt(g->f[FULL], x), le(x, pending))));
+            g->check_at = sel(checking, g->syncs + g->syncs, g->check_at);
+        }
+        never = m_or(never, m_and(sync, lt(set1(MOST_SYNCS), g->syncs)));
+    }
+    g->steps = g->steps + one;
+    never = m_or(never, m_and(alive, lt(set1(MOST_STEPS), g->steps)));
+    never = m_and(never, m_not(converged));
+    M done = m_or(converged, never), goes = m_and(alive, m_not(done)), switched = mask(0u);
+    if (bits(goes)) {
+        V left_over = ((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO];
+        /* A run of equal full slots is taken in one step. */
+        V jump = vfloor((pending - g->f[FULL]) * g->f[IPER]);
+        M fresh = m_and(m_and(goes, le(left_over, none)), m_and(le(now, g->f[SLOT_AT]), le(g->f[SLOT_SENT], none)));
+        fresh = m_and(m_and(fresh, lt(none, jump)), le(g->switching, none));
+        jump = sel(fresh, jump, none);
+        V n = jump * g->f[PER];
+        V sent = g->f[SENT] + n * g->f[WIRE];
+        now = now + jump * set1(SLOT);
+        V slot_at = sel(fresh, now, g->f[SLOT_AT]), slot_sent = g->f[SLOT_SENT];
+        theta = sel(fresh, g->f[FULL], theta);
+        /* One turn: until the quota or the time is used up, or all is sent. */
+        V budget = vmax(none, g->f[QUOTA] - slot_sent), left = set1(TURN), used = none;
+        M going = goes;
+        if (bits(m_and(goes, lt(none, left_over)))) {
+            V part = sel(goes, vmin(vmin(g->f[FRONT], budget * g->f[IWIRE]), left * g->f[IFIRST]), none);
+            g->f[FRONT] = g->f[FRONT] - part;
+            used = part * g->f[WIRE];
+            left = left - part * g->f[FIRST];
+            going = m_and(going, le(g->f[FRONT], none));
+            part = vmin(vmin(g->f[ZERO], vmax(none, (budget - used) * iwz)), vmax(none, left * g->f[IBLANK]));
+            part = sel(going, part, none);
+            g->f[ZERO] = g->f[ZERO] - part;
+            used = used + part * set1(WIRE_ZERO);
+            left = left - part * g->f[BLANK];
+            going = m_and(going, le(g->f[ZERO], none));
+            part = vmin(vmin(g->f[TAIL], vmax(none, (budget - used) * g->f[IWIRE])), vmax(none, left * g->f[IFIRST]));
+            part = sel(going, part, none);
+            g->f[TAIL] = g->f[TAIL] - part;
+            used = used + part * g->f[WIRE];
+            left = left - part * g->f[FIRST];
+            going = m_and(going, le(g->f[TAIL], none));
+            part = vmin(vmin(g->f[TAIL_ZERO], vmax(none, (budget - used) * iwz)), vmax(none, left * g->f[IBLANK]));
+            part = sel(going, part, none);
+            g->f[TAIL_ZERO] = g->f[TAIL_ZERO] - part;
+            used = used + part * set1(WIRE_ZERO);
+            left = left - part * g->f[BLANK];
+            going = m_and(going, le(g->f[TAIL_ZERO], none));
+        }
+        V again = vmin(vmax(none, (budget - used) * g->f[IWIRE]), vmax(none, left * g->f[IAGAIN]));
+        again = sel(going, vmin(vmax(none, g->dirty - n), again), none);
+        used = used + again * g->f[WIRE];
+        left = left - again * g->f[AGAIN];
+        now = now + sel(goes, set1(TURN) - left, none);
+        g->f[SENT] = sent + used;
+        slot_sent = slot_sent + used;
+        /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
+        V due = sel(goes, n + again, none);
+        M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
+        V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300))), sum = none;
+        if (f->ordered != NULL)
+            for (size_t i = 0; i < k; i++) {
+                due = due - g->held[i] * share;
+                g->held[i] = g->held[i] * (one - share);
+                sum = sum + g->held[i];
+            }
+        for (size_t j = g->segments; j-- > 0;) {
+            M all_of_it = m_or(whole, m_and(lt(none, due), le(g->mass[j], due)));
+            V cut = sel(all_of_it, one, vmax(none, due) / vmax(g->mass[j], set1(1e-300)));
+            V keeps = one - cut, gone = sel(all_of_it, g->mass[j], vmax(none, due));
+            V wide = g->width[j] * cut;
+            g->behind = g->behind + wide;
+            if (rearms)
+                for (size_t i = 0; i < k; i++) g->passed[i] = g->passed[i] + wide * g->clean[j * k + i];
+            g->width[j] = g->width[j] * keeps;
+            g->mass[j] = g->mass[j] * keeps;
+            due = due - gone;
+            sum = sum + g->mass[j];
+        }
+        g->dirty = sel(goes, sum, g->dirty);
+        while (g->segments && !bits(lt(none, g->width[g->segments - 1]))) g->segments--;
+        V end = slot_at + set1(SLOT);
+        M sleeps = m_and(goes, m_and(le(g->f[QUOTA] * set1(0.9999999), slot_sent), lt(now, end)));
+        now = sel(sleeps, end, now);
+        now = now + sel(m_and(m_and(goes, m_not(sleeps)), le(used, none)), set1(0.001), none);
+        M over = m_and(goes, le(end - set1(1e-9), now));
+        V spent = vfloor((now - slot_at) * set1(1000.0) + set1(0.5));
+        V speed = sel(lt(none, g->f[SWITCHOVER]), g->f[SWITCHOVER], slot_sent / vmax(spent, one));
+        g->f[THETA] = sel(over, speed * g->f[DTP], theta);
+        g->f[SLOT_AT] = sel(over, now, slot_at);
+        g->f[SLOT_SENT] = sel(over, none, slot_sent);
+        g->f[NOW] = now;
+        switched = m_and(over, lt(none, g->switching));
+        done = m_or(done, switched);
+    }
+    const unsigned ended = bits(done) & everyone;
+    if (ended) {
+        V untouched = g->f[FRONT] + g->f[TAIL], zeros = g->f[ZERO] + g->f[TAIL_ZERO];
+        V again = g->dirty * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
+        double own[3][W] = {{0.0}};
+        for (unsigned left = ended; left; left &= left - 1) {
+            unsigned l = (unsigned)__builtin_ctz(left);
+            const ns_fleet_rules *rules = f->rules + (f->rule == NULL ? 0 : f->rule[g->index[l]]);
+            own[0][l] = rules->device;
+            own[1][l] = rules->begin;
+            own[2][l] = f->timeout.at[f->timeout.step * g->index[l]];
+        }
+        V device = loadu(own[0]), pause = sel(switched, device * set1(0.25), device + (last + again));
+        V total = now + pause + sel(switched, last + set1(2.0) * again, none);
+        V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + g->dirty * g->f[WIRE]);
+        total = sel(never, set1(INFINITY), total + loadu(own[1]));
+        pending = untouched + zeros + g->dirty;
+        M in_time = m_and(m_not(never), le(total, loadu(own[2])));
+        double lane[7][W];
+        storeu(lane[0], sel(in_time, total, set1(INFINITY)));
+        storeu(lane[1], sel(in_time, pause, set1(INFINITY)));
+        storeu(lane[2], sel(in_time, bytes, set1(INFINITY)));
+        storeu(lane[3], total);
+        storeu(lane[4], g->syncs + one); /* the hypervisor counts one more at the stop */
+        storeu(lane[5], vfloor(g->throttle * set1(100.0) + set1(0.5)));
+        storeu(lane[6], pending);
+        for (unsigned left = ended; left; left &= left - 1) {
+            unsigned l = (unsigned)__builtin_ctz(left);
+            size_t i = g->index[l];
+            out->verdict[i] = lane[0][l] < INFINITY ? CONVERGES : lane[3][l] < INFINITY ? TIMES_OUT : NEVER;
+            out->total[i] = lane[0][l];
+            out->downtime[i] = lane[1][l];
+            out->transferred[i] = lane[2][l];
+            out->unlimited[i] = lane[3][l];
+            out->syncs[i] = (int32_t)lane[4][l];
+            out->throttle[i] = (uint8_t)lane[5][l];
+            out->pending[i] = lane[6][l];
+        }
+        g->live &= ~ended;
+    }
+}
+
+static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
+    block b = {.fields = THROTTLING};
+    F(group) g;
+    int throttles = 0, switches = 0, rearms = 0;
+    for (size_t i = 0; i < f->rule_count; i++) {
+        throttles |= f->rules[i].fast > 0.0 && f->rules[i].throttling > 0.0;
+        rearms |= f->rules[i].fast > 0.0 && f->rules[i].rearm > 0.0;
+        switches |= f->rules[i].fast > 0.0 && f->rules[i].postcopy > 0.0;
+    }
+    if (throttles) b.fields = FIELDS;
+    g.live = 0;
+    g.segments = 0;
+    for (size_t j = 0; j < FIELDS; j++) g.f[j] = set1(1.0);
+    g.all = g.dirty = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
+    g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
+    g.switching = g.steps = g.check_at = set1(0.0);
+    for (size_t j = 0; j < f->k; j++)
+        g.size[j] = g.pace[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
+    for (size_t next = 0;;) {
+        while (__builtin_popcount(g.live) <= W * 3 / 4) {
+            if (b.at == b.have) {
+                if (next == f->count) break;
+                b.row = next;
+                for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W)
+                    F(first_pass)(f, next, &b, b.have);
+                if (next > f->count) {
+                    b.have -= next - f->count;
+                    next = f->count;
+                }
+            }
+            F(take)(f, &g, &b);
+        }
+        if (!g.live) return;
+        F(step)(f, out, &g, throttles, switches, rearms);
+    }
+}
+#undef RULE

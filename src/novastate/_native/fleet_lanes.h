@@ -1,0 +1,103 @@
+/* The words in which fleet_body.h is written, once for each instruction set: W lanes of double precision.
+ *
+ * LANES names the instruction set (0: one lane of plain C, 4: AVX2, 8: AVX-512). Every word rounds as the plain C
+ * does, so all variants give the same bits; of equal numbers min and max take either.
+ */
+#undef V
+#undef M
+#undef W
+#undef F
+#undef set1
+#undef loadu
+#undef storeu
+#undef vmin
+#undef vmax
+#undef vfloor
+#undef vsqrt
+#undef lt
+#undef le
+#undef m_and
+#undef m_or
+#undef m_not
+#undef sel
+#undef bits
+#undef mask
+#undef pow2
+#undef fill
+
+#if LANES == 8
+#define V __m512d
+#define M __mmask8
+#define W 8
+#define F(name) name##_avx512
+#define set1 _mm512_set1_pd
+#define loadu _mm512_loadu_pd
+#define storeu _mm512_storeu_pd
+#define vmin(a, b) _mm512_min_pd(b, a)
+#define vmax(a, b) _mm512_max_pd(b, a)
+#define vfloor(a) _mm512_roundscale_pd(a, 9)
+#define vsqrt(a) _mm512_sqrt_pd(a)
+#define lt(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#define le(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+#define m_and(a, b) ((M)((a) & (b)))
+#define m_or(a, b) ((M)((a) | (b)))
+#define m_not(a) ((M)~(a))
+#define sel(m, a, b) _mm512_mask_blend_pd(m, b, a)
+#define bits(m) ((unsigned)(m))
+#define mask(b) ((M)(b))
+#define pow2(m) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(m), 52))
+#define fill(old, m, at) _mm512_mask_expand_pd(old, m, loadu(at))
+#elif LANES == 4
+#define V __m256d
+#define M __m256d
+#define W 4
+#define F(name) name##_avx2
+#define set1 _mm256_set1_pd
+#define loadu _mm256_loadu_pd
+#define storeu _mm256_storeu_pd
+#define vmin(a, b) _mm256_min_pd(b, a)
+#define vmax(a, b) _mm256_max_pd(b, a)
+#define vfloor(a) _mm256_floor_pd(a)
+#define vsqrt(a) _mm256_sqrt_pd(a)
+#define lt(a, b) _mm256_cmp_pd(a, b, _CMP_LT_OQ)
+#define le(a, b) _mm256_cmp_pd(a, b, _CMP_LE_OQ)
+#define m_and(a, b) _mm256_and_pd(a, b)
+#define m_or(a, b) _mm256_or_pd(a, b)
+#define m_not(a) _mm256_xor_pd(a, _mm256_castsi256_pd(_mm256_set1_epi64x(-1)))
+#define sel(m, a, b) _mm256_blendv_pd(b, a, m)
+#define bits(m) ((unsigned)_mm256_movemask_pd(m))
+#define mask(b) \
+    _mm256_castsi256_pd(_mm256_set_epi64x(-(long long)(((b) >> 3) & 1), -(long long)(((b) >> 2) & 1), \
+                                          -(long long)(((b) >> 1) & 1), -(long long)((b) & 1)))
+#define pow2(m) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(m), 52))
+#define fill(old, m, at) fill_avx2(old, bits(m), at)
+NS_AVX2 static inline __m256d fill_avx2(__m256d old, unsigned m, const double *at) {
+    double lane[4];
+    _mm256_storeu_pd(lane, old);
+    for (unsigned l = 0; l < 4; l++)
+        if (m >> l & 1) lane[l] = *at++;
+    return _mm256_loadu_pd(lane);
+}
+#else
+#define V double
+#define M unsigned
+#define W 1
+#define F(name) name##_scalar
+#define set1(a) (a)
+#define loadu(at) (*(at))
+#define storeu(at, a) (*(at) = (a))
+#define vmin(a, b) least(a, b)
+#define vmax(a, b) greatest(a, b)
+#define vfloor(a) floor(a)
+#define vsqrt(a) sqrt(a)
+#define lt(a, b) ((unsigned)((a) < (b)))
+#define le(a, b) ((unsigned)((a) <= (b)))
+#define m_and(a, b) ((a) & (b))
+#define m_or(a, b) ((a) | (b))
+#define m_not(a) ((a) ^ 1u)
+#define sel(m, a, b) ((m) ? (a) : (b))
+#define bits(m) (m)
+#define mask(b) (b)
+#define pow2(n) pow2_scalar(n)
+#define fill(old, m, at) ((m) ? *(at) : (old))
+#endif

@@ -1,0 +1,492 @@
+"""The Python twin of the fleet's kernel: forecasts of a column of guests, row by row.
+
+What it computes: for each row what `novastate._native.precopy` computes for one guest, by the same rules (100 ms slots,
+whole flushes, a sync when less remains than the threshold, the ring of what is unsent, auto-converge, announced
+bandwidth, post-copy), in another form:
+
+- a segment of the ring keeps, for each class, its pages that are *clean*: a sync multiplies them by
+  exp(-rate span / pages), the same for all segments, and what is dirty is the width times the rest;
+- every run of equal full slots is one step, also of zero pages and of the tail behind them;
+- exp is a polynomial, within 2.2e-12;
+- a guest that goes round for ever is known by a bound: where every round that leaves x pages or more, at whichever
+  moment of its slot it is cut, is followed by one that leaves more than x. W is concave, so a round of T seconds leaves
+  at least W(T) + u (W(2T) - W(T)) / W(T), u of them unsent before. Tried for x between the threshold and what remains,
+  at syncs 4, 8, 16, ...; without the second term where a class is sequential or memory is watched anew in parts. Else
+  the round that comes back to where it was ends it, as in precopy.
+
+The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9; but where that takes
+a run of slots by the threshold of the slot before, which may have been smaller, and looks too late.
+
+Domain: as precopy's, for rules without XBZRLE and multifd. Cost: a sync has an exponential and a few operations for each
+class and segment; compiled about 0.2 us a guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
+Sources: see precopy_py.py.
+
+The compiled kernel makes the same operations in the same order: the results are equal to the last bit, in all variants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from novastate._native.tables_py import force_isa, isa, variants
+
+__all__ = [
+    "COLUMNS",
+    "CONVERGES",
+    "MAX_CLASSES",
+    "NEVER",
+    "NUMBERS",
+    "RULE_FIELDS",
+    "TIMES_OUT",
+    "force_isa",
+    "isa",
+    "run",
+    "variants",
+]
+
+#: Verdicts.
+CONVERGES, TIMES_OUT, NEVER = 0, 1, 2
+#: The columns, in order: bytes, pages, bytes, pages (below 0: as Linux), pages, share, bytes/s (0: none), bytes/s, s, s.
+COLUMNS = ("memory", "zero", "page", "tail", "tail_zero", "busy", "limit", "line", "downtime", "timeout")
+#: One row of the rules; as in a scenario of precopy, and: fast (1: this kernel knows them), slowed (factor of the write
+#: rates of a guest that never idles). Rows whose rules are not known come out as `NEVER`, to be done otherwise.
+RULE_FIELDS = (
+    "fast", "begin", "device", "first_touch", "rewrite", "blank", "throttling", "initial", "increment", "most", "trigger",
+    "switchover", "postcopy", "lost", "wake", "slowed", "rearm",
+)  # fmt: skip
+#: The rows of `numbers`; inf where the verdict leaves none.
+NUMBERS = ("total", "downtime", "transferred", "unlimited", "pending")
+MAX_CLASSES = 32
+
+_SEGMENTS = 16
+_SLOT, _TURN = 0.1, 0.05
+_HEADER, _WIRE_ZERO, _FLUSH = 8.0, 9.0, 32.0
+_UNLIMITED = 1e300
+_GIB = 1073741824.0
+_MOST_STEPS, _MOST_SYNCS = 20000, 2000.0
+_TINY = 1e-300
+_LOG2E = float.fromhex("0x1.71547652b82fep0")
+_Q = tuple(
+    float.fromhex(text)
+    for text in (
+        "0x1.62e42fef9cc64p-1", "0x1.ebfbdff823ce4p-3", "0x1.c6b08da70f1c7p-5", "0x1.3b2ab7181ce01p-7",
+        "0x1.5d87759513548p-10", "0x1.4308ac8236a36p-13", "0x1.00c0e6fdccd9ap-16", "0x1.63d13adb27880p-20",
+    )
+)  # fmt: skip
+#: Added and taken away again, it leaves the nearest whole number.
+_WHOLE = 1.5 * 2.0**52 + 1023.0
+
+_Floats = npt.NDArray[np.float64]
+
+
+def gone(t: float) -> tuple[float, float]:
+    """1 - 2**t and 2**t for t <= 0, within 2.2e-12; below 2**-1022 about 1 and 0."""
+    t = max(t, -1022.0)
+    n = (t + _WHOLE) - _WHOLE
+    f = t - n
+    f2 = f * f
+    f4 = f2 * f2
+    a = (_Q[0] + _Q[1] * f) + (_Q[2] + _Q[3] * f) * f2
+    b = (_Q[4] + _Q[5] * f) + (_Q[6] + _Q[7] * f) * f2
+    scale = math.ldexp(1.0, int(n))
+    part = scale * (f * (a + b * f4))
+    return (1.0 - scale) - part, scale + part
+
+
+def _armed(t: float, hit: float, parts: float) -> float:
+    """The share found written of pages that are watched anew in *parts*, each just before it is sent.
+
+    *hit* is the share of those watched anew at the sync, 2**t what of them is clean.
+    """
+    step, rest = gone(t / parts)
+    return min(hit, max(0.0, 1.0 - rest * hit / max(parts * step, _TINY)))
+
+
+def run(
+    columns: Sequence[_Floats],
+    size: _Floats,
+    rate: _Floats,
+    ordered: npt.NDArray[np.uint8],
+    rule: npt.NDArray[np.int32],
+    rules: _Floats,
+    numbers: _Floats,
+    syncs: npt.NDArray[np.int32],
+    verdict: npt.NDArray[np.uint8],
+    throttle: npt.NDArray[np.uint8],
+) -> None:
+    """Forecasts every row. Raises ValueError where a buffer has not the shape that it needs.
+
+    *columns* as `COLUMNS`, each of as many numbers as there are rows, or of one for all; *size* and *rate* (pages, writes
+    a second) of shape (rows or 1, classes), *ordered* of that shape, or of none of its rows; *rule* the row of *rules* for
+    each, or empty for the first. Results: *numbers* of shape (len(NUMBERS), rows), *syncs* (as dirty-sync-count), *verdict*,
+    *throttle* in percent, one a row.
+    """
+    count = len(verdict)
+    _check(columns, size, rate, ordered, rule, rules, numbers, syncs, throttle, count)
+    table: list[dict[str, float]] = [dict(zip(RULE_FIELDS, row, strict=True)) for row in rules.tolist()]
+    for at in range(count):
+        row = {name: float(c[at if len(c) > 1 else 0]) for name, c in zip(COLUMNS, columns, strict=True)}
+        law = at if len(size) > 1 else 0
+        in_order = ordered[law].tolist() if len(ordered) else [0] * size.shape[1]
+        found = _row(row, table[int(rule[at]) if len(rule) else 0], size[law].tolist(), rate[law].tolist(), in_order)
+        numbers[:, at] = found[:5]
+        syncs[at], verdict[at], throttle[at] = found[5:]
+
+
+def _check(
+    columns: Sequence[_Floats],
+    size: _Floats,
+    rate: _Floats,
+    ordered: npt.NDArray[np.uint8],
+    rule: npt.NDArray[np.int32],
+    rules: _Floats,
+    numbers: _Floats,
+    syncs: npt.NDArray[np.int32],
+    throttle: npt.NDArray[np.uint8],
+    count: int,
+) -> None:
+    if len(columns) != len(COLUMNS) or any(len(column) not in {1, count} for column in columns):
+        raise ValueError(f"columns: must be {len(COLUMNS)}, each of 1 or {count} numbers")
+    if len(size) not in {1, count} or size.shape[1] > MAX_CLASSES or rate.shape != size.shape:
+        raise ValueError(f"size: must be 1 or {count} rows of at most {MAX_CLASSES}, and rate of the same shape")
+    if len(ordered) and ordered.shape != size.shape:
+        raise ValueError("ordered: must be of the shape of size, or without rows")
+    if rules.shape[1] != len(RULE_FIELDS) or not len(rules):
+        raise ValueError(f"rules: must be rows of {len(RULE_FIELDS)} numbers, at least one")
+    if len(rule) and (len(rule) != count or (count and not (rule.min() >= 0 and rule.max() < len(rules)))):
+        raise ValueError(f"rule: must be empty, or {count} rows of rules")
+    if numbers.shape != (len(NUMBERS), count) or len(syncs) != count or len(throttle) != count:
+        raise ValueError(f"numbers, syncs, throttle: must be of {count} rows")
+
+
+def _row(
+    c: dict[str, float], r: dict[str, float], sizes: list[float], rates: list[float], in_order: list[int]
+) -> tuple[float, float, float, float, float, int, int, int]:
+    page, memory = c["page"], c["memory"]
+    pages, units = math.floor(memory / page) * 1.0, page * (1.0 / 4096.0)
+    wire = page + _HEADER * units
+    iwire, iwz = 1.0 / wire, 1.0 / _WIRE_ZERO
+    on_line = wire / c["line"]
+    first = max(on_line, r["first_touch"] * units, 1e-09)
+    again = max(on_line, r["rewrite"] * units, 1e-09)
+    blank = max(r["blank"] * units, 1e-9)
+    ifirst, iagain, iblank = 1.0 / first, 1.0 / again, 1.0 / blank
+    limit, flush = c["limit"], _FLUSH * (4096.0 + _HEADER)
+    quota = 0.0 - math.floor(0.0 - limit * _SLOT / flush)
+    quota = _UNLIMITED if limit <= 0.0 else quota * flush + 2.0 * _WIRE_ZERO
+    sw, dtp = r["switchover"], c["downtime"] * 1000.0 / page
+    per, per_zero = min(_SLOT * ifirst, quota * iwire), min(_SLOT * iblank, quota * iwz)
+    per_again = min(_SLOT * iagain, quota * iwire)
+    full = (sw if sw > 0.0 else per * wire * 0.01) * dtp
+    full_zero = (sw if sw > 0.0 else per_zero * (_WIRE_ZERO * 0.01)) * dtp
+    full_again = (sw if sw > 0.0 else per_again * wire * 0.01) * dtp
+    zero, tail = min(c["zero"], pages), c["tail"]
+    tail = 1500.0 + memory / (64.0 * page) if tail < 0.0 else tail
+    tail = min(tail, pages - zero)
+    tail_zero = min(c["tail_zero"], zero)
+    zero = zero - tail_zero
+    front = max(0.0, ((pages - zero) - tail_zero) - tail)
+    front_all = front
+    iper, iper_zero = 1.0 / per, 1.0 / per_zero
+    now = slot_at = slot_sent = sent = theta = 0.0
+    never = (dtp <= 0.0 or pages <= 0.0) and not (sw > 0.0 and dtp > 0.0)
+    never = never or r["fast"] <= 0.0
+    speed = r["slowed"] if c["busy"] > 0.9 else 1.0
+    turn = 0
+    while turn < _MOST_STEPS and not never and not ((front + zero) + tail) + tail_zero < theta:
+        # The first pass. A run of equal full slots is taken in one step.
+        pending = ((front + zero) + tail) + tail_zero
+        dear = front > 0.0 or (not zero > 0.0 and tail > 0.0)
+        part = front if front > 0.0 else zero if zero > 0.0 else tail if tail > 0.0 else tail_zero
+        jump = math.floor(min(pending - (full if dear else full_zero), part) * (iper if dear else iper_zero)) * 1.0
+        if now <= slot_at and slot_sent <= 0.0 and jump > 0.0:
+            n = jump * (per if dear else per_zero)
+            rest = max(0.0, part - n)
+            if front > 0.0:
+                front = rest
+            elif zero > 0.0:
+                zero = rest
+            elif tail > 0.0:
+                tail = rest
+            else:
+                tail_zero = rest
+            sent = sent + n * (wire if dear else _WIRE_ZERO)
+            now = now + jump * _SLOT
+            slot_at = now
+            theta = full if dear else full_zero
+        # One turn: until the quota or the time is used up, or all is sent.
+        budget, left = max(0.0, quota - slot_sent), _TURN
+        n = min(front, budget * iwire, left * ifirst)
+        front = front - n
+        used = n * wire
+        left = left - n * first
+        if front <= 0.0:
+            n = min(zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
+            zero = zero - n
+            used = used + n * _WIRE_ZERO
+            left = left - n * blank
+        if front <= 0.0 and zero <= 0.0:
+            n = min(tail, max(0.0, (budget - used) * iwire), max(0.0, left * ifirst))
+            tail = tail - n
+            used = used + n * wire
+            left = left - n * first
+            if tail <= 0.0:
+                n = min(tail_zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
+                tail_zero = tail_zero - n
+                used = used + n * _WIRE_ZERO
+                left = left - n * blank
+        now = now + (_TURN - left)
+        sent = sent + used
+        slot_sent = slot_sent + used
+        end = slot_at + _SLOT
+        if quota * 0.9999999 <= slot_sent and now < end:
+            now = end
+        elif used <= 0.0:
+            # All is sent, and no threshold yet: turns of 1 ms until the slot ends.
+            now = now + max(1.0, 0.0 - math.floor((now - (end - 1e-9)) * 1000.0)) * 0.001
+        if end - 1e-9 <= now:
+            spent = math.floor((now - slot_at) * 1000.0 + 0.5)
+            theta = (sw if sw > 0.0 else slot_sent / max(spent, 1.0)) * dtp
+            slot_at, slot_sent = now, 0.0
+        turn += 1
+    if turn == _MOST_STEPS:
+        never = never or not ((front + zero) + tail) + tail_zero < theta
+
+    chunks = max(1.0, 0.0 - math.floor(0.0 - memory * (1.0 / _GIB))) if r["rearm"] > 0.0 else 1.0
+    size: list[float] = []
+    pace: list[float] = []
+    ordered_size: list[float] = []
+    ordered_rate: list[float] = []
+    everything = 0.0
+    for pages_of, rate, in_a_row in zip(sizes, rates, in_order, strict=True):
+        written = rate * speed
+        size.append(0.0 if in_a_row else pages_of)
+        everything = everything + size[-1]
+        pace.append(written * _LOG2E / max(pages_of, _TINY) if pages_of > 0.0 and not in_a_row else 0.0)
+        ordered_size.append(pages_of if in_a_row else 0.0)
+        ordered_rate.append(written if in_a_row else 0.0)
+    k = len(size)
+    counts = 0.0 if chunks > 1.0 or sum(ordered_size) > 0.0 else 1.0
+    held = [0.0] * k
+    first_pass = 1.0 if front_all > 0.0 else 0.0
+    ahead = front / max(front_all, _TINY) if front > 0.0 else 0.0
+    # Pages that would be clean, where the scan has passed since the sync (no first pass: nothing was unsent).
+    passed = [n * ((1.0 - first_pass) * (1.0 - ahead)) for n in size]
+    # Segments, the newest first: width, pages dirty, and of each class the pages that would be clean in all the memory.
+    width, mass, clean = ([ahead], [0.0], [[0.0] * k]) if ahead > 0.0 else ([], [], [])
+    behind = 1.0 - ahead
+    synced = throttle = high = period_at = period_sent = period_dirty = marked = marked_span = hits = dirty = 0.0
+    syncs, mark_at, check_at, steps = 1.0, 8.0, 4.0, 0.0
+    switching = switched = False
+    while True:
+        converged = False
+        pending = (((front + zero) + tail) + tail_zero) + dirty
+        if not never and pending < theta:
+            factor = 1.0
+            if throttle > 0.0:
+                # The throttled vCPU sleeps, and the sync waits for it.
+                nap = 0.01 * throttle / (1.0 - throttle)
+                now = now + nap * (0.97 if throttle > 0.98 else 0.5)
+                awake = (1.0 - throttle) * (1.0 - r["lost"]) - r["wake"]
+                factor = min(1.0, max(0.0, awake) / max(c["busy"], _TINY))
+            span, before = now - synced, dirty
+            effect = factor * span
+            if behind > 0.0 and len(width) == _SEGMENTS:
+                wide = width[0] + behind
+                share = width[0] / max(wide, _TINY)
+                clean[0] = [n - (n - stays) * share for n, stays in zip(size, clean[0], strict=True)]
+                width[0], behind, passed = wide, 0.0, [0.0] * k
+            turns = [0.0 - rate * effect for rate in pace]
+            hits_of, slowed = [gone(t)[0] for t in turns], [gone(t)[1] for t in turns]
+            for row in clean:
+                row[:] = [n * rest for n, rest in zip(row, slowed, strict=True)]
+            if behind > 0.0:
+                newest = [n * rest for n, rest in zip(size, slowed, strict=True)]
+                if chunks > 1.0:
+                    parts = max(1.0, chunks * behind)
+                    for i in range(k):
+                        weight = max(0.0, 1.0 - passed[i] / max(size[i] * behind, _TINY))
+                        late = hits_of[i] - weight * (hits_of[i] - _armed(turns[i], hits_of[i], parts))
+                        newest[i] = size[i] * (1.0 - late)
+                width.insert(0, behind)
+                mass.insert(0, 0.0)
+                clean.insert(0, newest)
+                behind, passed = 0.0, [0.0] * k
+            dirty = 0.0
+            for j in range(len(width) - 1, -1, -1):
+                stays = 0.0
+                for i in range(k):
+                    stays = stays + clean[j][i]
+                mass[j] = width[j] * max(0.0, everything - stays)
+                dirty = dirty + mass[j]
+            for i in range(k):
+                written = min(ordered_rate[i] * effect, max(0.0, ordered_size[i] - held[i]))
+                held[i] = held[i] + written * (1.0 - first_pass * (0.5 - 0.5 / chunks) if syncs < 1.5 else 1.0)
+                dirty = dirty + held[i]
+            fresh = dirty - before
+            if ahead > 0.0:
+                reached = ahead * everything  # counted in the ring from now on
+                fresh = fresh - reached
+                front = max(0.0, front - reached)
+                ahead = 0.0
+            syncs = syncs + 1.0
+            synced = now
+            pending = (((front + zero) + tail) + tail_zero) + dirty
+            settled = True
+            if r["throttling"] > 0.0:
+                period_dirty = period_dirty + fresh
+                if period_at + 1.0 < now:
+                    if (sent - period_sent) * r["trigger"] < period_dirty * page:
+                        high = high + 1.0
+                        if high >= 2.0:
+                            high = 0.0
+                            throttle = min(r["most"], throttle + r["increment"] if throttle > 0.0 else r["initial"])
+                            mark_at, check_at = syncs + 8.0, syncs + 2.0
+                    period_at, period_sent, period_dirty = now, sent, 0.0
+                settled = r["most"] <= throttle
+            converged = pending < theta
+            settled = settled and not converged
+            if r["postcopy"] > 0.0:
+                switching = switching or r["postcopy"] < syncs
+                settled = False
+            if settled and mark_at <= syncs:
+                # It goes round for ever where it comes back to where it was, with nothing left to change ...
+                if syncs <= mark_at:
+                    hits, marked, marked_span = 0.0, pending, span
+                else:
+                    if abs(pending - marked) < 0.25 and abs(span - marked_span) < 1e-6:
+                        hits = hits + 1.0
+                    if mark_at + mark_at <= syncs:
+                        mark_at = syncs + 1.0
+                never = hits >= 3.0
+            if settled and check_at <= syncs:
+                # ... or where a round that leaves x pages would be followed by one that leaves more.
+                x, low = math.sqrt(max(0.0, pending * full_again)), max(0.0, full_again - per_again)
+                paced = per_again < full_again and per_again * again <= _TURN
+                each = _SLOT * (1.0 / per_again) if paced else again
+                leaves = []
+                passes = 0.0
+                for unsent in (full_again, low):
+                    passes = max(0.0, x - unsent) * each
+                    once, twice = _written(size, pace, ordered_size, ordered_rate, chunks, passes * factor)
+                    leaves.append(once + counts * unsent * ((twice - once) / max(once, 1e-9)))
+                grows = x + 1.0 <= min(leaves) and passes <= span
+                never = never or (grows and full_again < x <= pending)
+                check_at = syncs + syncs
+            never = never or syncs > _MOST_SYNCS
+        steps = steps + 1.0
+        never = (never or steps > _MOST_STEPS) and not converged
+        if converged or never:
+            break
+        left_over = ((front + zero) + tail) + tail_zero
+        n = 0.0
+        jump = math.floor((pending - full_again) * (1.0 / per_again)) * 1.0
+        if left_over <= 0.0 and now <= slot_at and slot_sent <= 0.0 and jump > 0.0 and not switching:
+            n = jump * per_again
+            sent = sent + n * wire
+            now = now + jump * _SLOT
+            slot_at = now
+            theta = full_again
+        budget, left, used = max(0.0, quota - slot_sent), _TURN, 0.0
+        if left_over > 0.0:
+            part = min(front, budget * iwire, left * ifirst)
+            front = front - part
+            used = part * wire
+            left = left - part * first
+            if front <= 0.0:
+                part = min(zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
+                zero = zero - part
+                used = used + part * _WIRE_ZERO
+                left = left - part * blank
+            if front <= 0.0 and zero <= 0.0:
+                part = min(tail, max(0.0, (budget - used) * iwire), max(0.0, left * ifirst))
+                tail = tail - part
+                used = used + part * wire
+                left = left - part * first
+            if front <= 0.0 and zero <= 0.0 and tail <= 0.0:
+                part = min(tail_zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
+                tail_zero = tail_zero - part
+                used = used + part * _WIRE_ZERO
+                left = left - part * blank
+        more = 0.0
+        if front <= 0.0 and zero <= 0.0 and tail <= 0.0 and tail_zero <= 0.0:
+            more = min(max(0.0, (budget - used) * iwire), max(0.0, left * iagain))
+            more = min(max(0.0, dirty - n), more)
+        used = used + more * wire
+        left = left - more * again
+        now = now + (_TURN - left)
+        sent = sent + used
+        slot_sent = slot_sent + used
+        # They leave the ring in the order of the scan, and the counts of sequential classes by their share.
+        due = n + more
+        whole = dirty <= due and due > 0.0
+        share = 1.0 if whole else due / max(dirty, _TINY)
+        dirty = 0.0
+        for i in range(k):
+            due = due - held[i] * share
+            held[i] = held[i] * (1.0 - share)
+            dirty = dirty + held[i]
+        for j in range(len(width) - 1, -1, -1):
+            all_of_it = whole or (due > 0.0 and mass[j] <= due)
+            cut = 1.0 if all_of_it else max(0.0, due) / max(mass[j], _TINY)
+            sent_now = mass[j] if all_of_it else max(0.0, due)
+            wide = width[j] * cut
+            behind = behind + wide
+            if r["rearm"] > 0.0:
+                passed = [n + wide * stays for n, stays in zip(passed, clean[j], strict=True)]
+            width[j] = width[j] * (1.0 - cut)
+            mass[j] = mass[j] * (1.0 - cut)
+            due = due - sent_now
+            dirty = dirty + mass[j]
+        while width and not width[-1] > 0.0:
+            del width[-1], mass[-1], clean[-1]
+        end = slot_at + _SLOT
+        if quota * 0.9999999 <= slot_sent and now < end:
+            now = end
+        elif used <= 0.0:
+            now = now + 0.001
+        if end - 1e-9 <= now:
+            spent = math.floor((now - slot_at) * 1000.0 + 0.5)
+            theta = (sw if sw > 0.0 else slot_sent / max(spent, 1.0)) * dtp
+            slot_at, slot_sent = now, 0.0
+            if switching:
+                switched = True
+                break
+    untouched, zeros = front + tail, zero + tail_zero
+    resent = dirty * again
+    last = untouched * first + zeros * blank
+    pause = r["device"] * 0.25 if switched else r["device"] + (last + resent)
+    total = (now + pause + (last + 2.0 * resent if switched else 0.0)) + r["begin"]
+    moved = sent + (untouched * wire + zeros * _WIRE_ZERO + dirty * wire)
+    pending = untouched + zeros + dirty
+    percent = math.floor(throttle * 100.0 + 0.5)
+    if never or not total <= c["timeout"]:
+        would, verdict = (math.inf, NEVER) if never else (total, TIMES_OUT)
+        return math.inf, math.inf, math.inf, would, pending, int(syncs + 1.0), verdict, percent
+    return total, pause, moved, total, pending, int(syncs + 1.0), CONVERGES, percent
+
+
+def _written(
+    size: list[float],
+    pace: list[float],
+    ordered_size: list[float],
+    ordered_rate: list[float],
+    chunks: float,
+    span: float,
+) -> tuple[float, float]:
+    """Distinct pages found written after *span* seconds, and after that again of those that a round has left unsent."""
+    once = twice = 0.0
+    for n, rate, most, straight in zip(size, pace, ordered_size, ordered_rate, strict=True):
+        t = 0.0 - rate * span
+        hit, rest = gone(t)
+        late = _armed(t, hit, chunks) if chunks > 1.0 else hit
+        once = once + n * late
+        twice = twice + n * (1.0 - (1.0 - late) * rest)
+        run_over = straight * span
+        once = once + min(run_over, most)
+        twice = twice + min(run_over + run_over, most)
+    return once, twice
