@@ -92,3 +92,17 @@ def test_totals_are_as_many_as_the_guests_and_in_order():
     assert len(found) == RUNS
     assert list(found) == sorted(found)
     assert math.isinf(found[-1])
+
+
+def test_the_few_that_do_not_complete_are_no_part_of_the_interval_and_are_told():
+    def torn(wild):
+        """A guest of which *wild* in 24 write more than the link carries."""
+        calm = guest()
+        rows = [(DirtyClass(60000, 60000.0),) if k < wild else calm.curve.classes for k in range(24)]
+        curve = attrs.evolve(calm.curve, others=tuple(DirtyCurve(row, 98434) for row in rows))
+        return forecast(attrs.evolve(calm, curve=curve), Link(64 * MIB), Limits(timeout=60))
+
+    sure, likely, unsure = torn(1), torn(4), torn(8)
+    assert [round(24 * told.probability) for told in (sure, likely, unsure)] == [23, 20, 16]
+    assert likely.total_interval[1] < 2 * likely.total < unsure.total_interval[1] == 60
+    assert (sure.otherwise, likely.otherwise) == (None, "not before the timeout of 60 s")

@@ -43,8 +43,8 @@ _LOWER_EVERY, _LOWER = 12, 0.99
 _FURTHEST = 40.0
 #: The probability is never said to be nearer to 0 or 1.
 _NEVER_SURE = 0.02
-#: A verdict is decided above this.
-_SURE = 0.9
+#: Above this it mostly completes, and the interval is of what it takes then; a verdict is decided above the second.
+_MOSTLY, _SURE = 0.75, 0.9
 
 
 def _lattice(step: int) -> tuple[float, ...]:
@@ -134,12 +134,12 @@ class Ensemble:
     def interval(self) -> tuple[float, float] | None:
         """What `total` lies in with 90 % probability, given that it completes; None where it does not.
 
-        Where it may not complete in time the interval ends at the timeout, and `otherwise` says so.
+        Where that is less than likely the interval ends at the timeout. `otherwise` says what may happen instead.
         """
         if self.total is None:
             return None
         totals = self.totals
-        if self.probability > _SURE:  # then the few that do not complete are not a part of it
+        if self.probability > _MOSTLY:  # then those that do not complete are not a part of it
             limit = math.inf if self.limits.timeout is None else self.limits.timeout
             totals = tuple(total for total in totals if total < limit)
         low = _quantile(totals, 0.05)
@@ -160,13 +160,14 @@ class Ensemble:
     @property
     def otherwise(self) -> str | None:
         """What may well happen instead of `total`, in words: not before the timeout, or never; None where neither is."""
-        interval = self.interval
+        interval, timeout = self.interval, self.limits.timeout
         if interval is None:
             return None
-        timeout = self.limits.timeout
-        if timeout is not None:
-            return f"not before the timeout of {timeout:g} s" if interval[1] >= timeout else None
-        return "never" if math.isinf(_quantile(self.totals, 0.95)) else None
+        if timeout is None:
+            unsure = self.probability <= _SURE
+            return "never" if unsure and math.isinf(_quantile(self.totals, 0.95)) else None
+        unsure = interval[1] >= timeout or self.probability <= _SURE
+        return f"not before the timeout of {timeout:g} s" if unsure else None
 
 
 def _quantile(totals: tuple[float, ...], share: float) -> float:

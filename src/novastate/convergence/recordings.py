@@ -9,7 +9,7 @@ questions that are asked of one:
 
 What a host does not see is made up for by uncertainty, never by a guess that is hidden:
 
-- the share of zero pages, unless given: the process's resident size exceeds the non-zero pages by 117 to 213 MiB;
+- the share of zero pages, unless given: the process's resident size exceeds the non-zero pages by 117 to 278 MiB;
   without it anything from a tenth to seven tenths is likely;
 - page sampling compares contents, so pages that are rewritten with equal bytes are not seen: the rates
   may be far higher, the more so where the vCPU never idles;
