@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from novastate.convergence.drain_inputs import DrainBudget, DrainGuest, DrainHost, SharedLink
     from novastate.convergence.drain_simulation import DrainMove, DrainOutcome, naive_plan, simulate_drain
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
+    from novastate.convergence.fleet import Fleet, FleetForecast, forecast_many
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
     from novastate.convergence.laws import WriteLaw
@@ -61,6 +62,8 @@ __all__ = [
     "DrainStep",
     "Evaluation",
     "FixedPolicy",
+    "Fleet",
+    "FleetForecast",
     "Forecast",
     "ForecastPolicy",
     "Guest",
@@ -89,6 +92,7 @@ __all__ = [
     "evaluate",
     "footprint",
     "forecast",
+    "forecast_many",
     "naive_plan",
     "new_pages",
     "outlook",
@@ -117,6 +121,7 @@ _HOMES = {
     "drain_inputs": ("DrainBudget", "DrainGuest", "DrainHost", "SharedLink"),
     "drain_simulation": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
+    "fleet": ("Fleet", "FleetForecast", "forecast_many"),
     "guest": ("Guest", "Limits", "Link"),
     "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
     "laws": ("WriteLaw",),
