@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -176,15 +178,22 @@ class TestEveryVariantIsTheTwin:
 
 
 def an_order(pages, *, shuffled):
-    bits = max(1, (pages - 1).bit_length())
-    mask = (1 << bits) - 1 if shuffled else 0
-    return np.array([pages, mask, max(1, bits // 2), 0x5A5A5A5A & mask, 0x9E3779B1, 0x85EBCA6B], dtype=np.uint64)
+    rows = math.isqrt(pages - 1) + 1 if shuffled else 0
+    columns = -(-pages // rows) if rows else 0
+    return np.array([pages, rows, columns, 0x5A5A5A5A, 2**63 + 7, 0x9E3779B1, 1], dtype=np.uint64)
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 5, 64, 1000, 4097])
 def test_an_order_names_every_page_once(pages):
     found = scan_py.scatter(np.arange(pages, dtype=np.uint64), an_order(pages, shuffled=True))
     assert sorted(found.tolist()) == list(range(pages))
+
+
+def test_an_order_scatters_what_is_near():
+    pages = 100_000
+    found = scan_py.scatter(np.arange(pages // 10, dtype=np.uint64), an_order(pages, shuffled=True))
+    counts = np.histogram(found.astype(float), bins=50, range=(0, pages))[0]
+    assert 100 < counts.min() <= counts.max() < 300
 
 
 def test_random_numbers_are_those_of_splitmix64():

@@ -22,7 +22,8 @@ cdef extern from "scan.h" nogil:
         int64_t *age
         int64_t slots
     ctypedef struct ns_order:
-        uint64_t pages, mask, shift, key, a, b
+        uint64_t pages, rows, columns
+        uint64_t keys[4]
     ctypedef struct ns_group:
         uint64_t start, last, low
     int64_t ns_scan(ns_memory *, int64_t, int64_t, ns_budget, int64_t *)
@@ -51,13 +52,16 @@ cdef int budget_of(int64_t[:, ::1] costs, int64_t room, int64_t patience, ns_bud
 
 
 cdef int order_of(const uint64_t[::1] numbers, ns_order *order) except -1:
-    if numbers.shape[0] != 6 or numbers[0] < 1 or numbers[2] < 1 or numbers[2] > 63:
-        raise ValueError("order: must be six numbers, of at least one page, the third a shift")
+    cdef int i
+    if numbers.shape[0] != 7 or numbers[0] < 1:
+        raise ValueError("order: must be seven numbers, of at least one page")
     # One-to-one, and no rank is behind the last page for ever.
-    if numbers[1] and (numbers[1] & (numbers[1] + 1) or numbers[1] < numbers[0] - 1 or not numbers[4] & numbers[5] & 1):
-        raise ValueError("order: must have a mask of ones above the pages, and odd factors")
-    order.pages, order.mask, order.shift = numbers[0], numbers[1], numbers[2]
-    order.key, order.a, order.b = numbers[3], numbers[4], numbers[5]
+    if numbers[1] and (numbers[0] >> 32 or not 0 < numbers[2] <= numbers[0] or numbers[1] > numbers[0]
+                       or numbers[1] * numbers[2] < numbers[0]):
+        raise ValueError("order: must have a grid that holds the pages, less than 2**32 of them")
+    order.pages, order.rows, order.columns = numbers[0], numbers[1], numbers[2]
+    for i in range(4):
+        order.keys[i] = numbers[3 + i]
     return 0
 
 

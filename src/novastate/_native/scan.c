@@ -11,10 +11,10 @@
  *           fill: where many writes fall on each page, 64 pages at once: if the bits of x are 1 with probability q, those of
  *           (x | r) are with 1/2 + q/2, those of (x & r) with q/2, r random. So 32 random words, one a binary digit of the chance,
  *           make 64 pages; what is left of a group is compared page by page.
- *           Which page a rank is, is a keyed order: xor, odd multiplication and shift are one-to-one on k bits, and what
- *           falls behind the last page goes round again.
+ *           Which page a rank is, is a keyed order: a Feistel network on the rows and columns of a grid is one-to-one, and the few
+ *           that fall behind the last page go round again.
  *
- * Domain: any number of pages below 2**40; costs below 2**53. Cost: scan and merge, a few words a ns; draw, 4 to 8 ns a write;
+ * Domain: any number of pages below 2**40, in an order below 2**32; costs below 2**53. Cost: scan and merge, a few words a ns; draw, 5 to 12 ns a write;
  * fill, 1 to 3 ns a page. Source of the generator: Steele, Lea, Flood, Fast splittable pseudorandom number generators (OOPSLA'14).
  */
 #include "scan.h"
@@ -135,13 +135,22 @@ NS_BODY static int64_t merge_body(ns_memory *m, uint64_t *written) {
 
 /* --- the writes */
 
+/* (x + something that y decides) modulo n, for x < n. */
+static inline uint64_t shifted(uint64_t x, uint64_t y, uint64_t key, uint64_t n) {
+    x += (((y + key) * GOLDEN >> 32) * n) >> 32;
+    return x >= n ? x - n : x;
+}
+
 static inline uint64_t scatter(uint64_t x, ns_order o) {
-    if (o.mask) do {
-            x ^= o.key;
-            x = (x ^ (x >> o.shift)) * o.a & o.mask;
-            x = (x ^ (x >> o.shift)) * o.b & o.mask;
-            x ^= x >> o.shift;
-        } while (x >= o.pages);
+    if (!o.rows) return x;
+    uint64_t row = (uint32_t)x / (uint32_t)o.columns, column = x - row * o.columns;
+    do {
+        for (int i = 0; i < 4; i += 2) {
+            row = shifted(row, column, o.keys[i], o.rows);
+            column = shifted(column, row, o.keys[i + 1], o.columns);
+        }
+        x = row * o.columns + column;
+    } while (x >= o.pages);
     return x;
 }
 
@@ -192,7 +201,7 @@ NS_BODY static void fill_body(uint64_t *written, int64_t first, uint64_t key, ui
                 counter += n;
             }
             left -= n;
-            if (order.mask) {
+            if (order.rows) {
                 for (; hit; hit &= hit - 1)
                     set(written, (uint64_t)first + scatter(rank + (uint64_t)__builtin_ctzll(hit), order));
             } else if (hit) {

@@ -23,9 +23,9 @@ typedef struct {
     int64_t slots; /* a power of two */
 } ns_cache;
 
-/* A keyed order of 0 .. pages - 1. A mask of 0 leaves them as they are. */
+/* A keyed order of 0 .. pages - 1, on a grid of `rows` x `columns` that is hardly larger; no rows leave them as they are. */
 typedef struct {
-    uint64_t pages, mask, shift, key, a, b;
+    uint64_t pages, rows, columns, keys[4];
 } ns_order;
 
 /* One row of a table of writes: a number of start .. last falls on the pages low, low + 1, ... */

@@ -64,22 +64,28 @@ def _high_product(x: Words, y: Words) -> Words:
 
 
 def scatter(ranks: Words, order: Words) -> Words:
-    """The page of each rank: *order* is the number of pages, a mask of 2**k - 1, a shift, a key, two odd factors."""
-    pages, mask, shift, key, a, b = order
-    if not mask:
+    """The page of each rank: *order* is the number of pages, rows and columns of a grid that holds them, and four keys."""
+    pages, rows, columns, *keys = order
+    if not rows:
         return ranks
     found = np.empty_like(ranks)
     todo = np.arange(len(ranks))
-    x = ranks
-    while len(x):
-        x = x ^ key
-        x = ((x ^ (x >> shift)) * a) & mask
-        x = ((x ^ (x >> shift)) * b) & mask
-        x = x ^ (x >> shift)
+    row, column = ranks // columns, ranks % columns
+    while len(todo):
+        for key, other in (keys[:2], keys[2:]):
+            row = _shifted(row, column, key, rows)
+            column = _shifted(column, row, other, columns)
+        x = row * columns + column
         inside = x < pages
         found[todo[inside]] = x[inside]
-        todo, x = todo[~inside], x[~inside]
+        todo, row, column = todo[~inside], row[~inside], column[~inside]
     return found
+
+
+def _shifted(x: Words, y: Words, key: np.uint64, n: np.uint64) -> Words:
+    """(x + something that y decides) modulo n, for x < n."""
+    half = np.uint64(32)
+    return (x + ((((y + key) * np.uint64(_GOLDEN)) >> half) * n >> half)) % n
 
 
 # --- bits

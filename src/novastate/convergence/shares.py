@@ -64,7 +64,7 @@ def shares_of(part: Part) -> Shares:
     lows, sizes, weights, starts = lows[drawn], sizes[drawn], weights[drawn], starts[drawn]
     last = np.append(starts[1:] - np.uint64(1), np.uint64((1 << 64) - 1))
     steps = ((last - starts) >> np.uint64(11)).astype(np.float64) + 1
-    bits = min(17, max(1, len(starts).bit_length()))
+    bits = min(17, max(10, len(starts).bit_length()))
     first_numbers = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
     return Shares(
         groups=np.ascontiguousarray(np.column_stack((starts, last, lows.astype(np.uint64)))),

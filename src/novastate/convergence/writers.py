@@ -95,10 +95,10 @@ class _AtRandom:
         self._shares = shares_of(part)
         self._rarer = -self._shares.each
         self._carry = 0.0
-        bits = max(1, (part.pages - 1).bit_length())
-        mask = 0 if part.pattern == "uniform" else (1 << bits) - 1
-        key, a, b = (scan.random_at(scatter.key, i) for i in range(3))
-        self._order = np.array([part.pages, mask, max(1, bits // 2), key & mask, a | 1, b | 1], dtype=np.uint64)
+        rows = math.isqrt(part.pages - 1) + 1 if part.pattern != "uniform" else 0
+        columns = -(-part.pages // rows) if rows else 0
+        keys = [scan.random_at(scatter.key, i) for i in range(4)]
+        self._order = np.array([part.pages, rows, columns, *keys], dtype=np.uint64)
 
     def write(self, written: Words, seconds: float) -> None:
         writes, shares, randoms = self._rate * seconds, self._shares, self._randoms
