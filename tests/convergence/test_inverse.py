@@ -151,7 +151,8 @@ def test_an_idle_guest_needs_the_least_there_is():
 def test_what_no_line_carries_needs_none():
     wild = Guest(PAGES * 4096, 0, 4096, DirtyCurve((DirtyClass(60000, 1e8),), PAGES))
     assert required_bandwidth(wild, Limits(0.03), resolution=1.0) is None
-    assert required_throttle(wild, Link(64 * MIB), Limits(0.03)) is None
+    small = Guest(2000 * 4096, 0, 4096, DirtyCurve((DirtyClass(1500, 1e8),), 2000))
+    assert required_throttle(small, Link(64 * MIB), Limits(0.001)) is None
     assert required_bandwidth(guest(), Limits(0.3, timeout=0.5), resolution=0.2) is None
 
 
