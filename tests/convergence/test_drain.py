@@ -20,6 +20,7 @@ from novastate.convergence import (
     Limits,
     Rules,
     SharedLink,
+    drain_schedule,
     plan_drain,
 )
 from novastate.errors import ConvergenceError
@@ -122,9 +123,11 @@ def test_a_plan_gives_nothing_out_twice_and_forgets_no_guest(cluster, budget, ra
     guests, every, links = cluster
     plan = plan_drain(guests, every, links, budget=budget)
     check(plan)
-    one_by_one = plan_drain(guests, [attrs.evolve(host, outgoing=1) for host in every], links, budget=budget)
-    if names(plan) and sorted(names(plan)) == sorted(names(one_by_one)) and len({one.host for one in guests}) == 1:
-        assert plan.makespan <= one_by_one.makespan * (1 + 1e-9)
+    if len({link.capacity for link in links}) == 1 and not budget.throttle:
+        # All ways are alike, so one by one takes the sum, whoever goes where.
+        problem, capacity = plan.problem(), links[0].capacity
+        alone = sum(problem.ways(problem.index[name], capacity)[0].seconds for name in names(plan))
+        assert plan.makespan <= alone * (1 + 1e-9)
     for part in (guests, every, links):
         random.shuffle(part)
     again = plan_drain(guests, every, links, budget=budget)
@@ -237,12 +240,45 @@ def test_no_room_is_a_reason():
 
 
 def test_best_fit_is_tried_where_even_loads_leave_someone_over():
-    # Even loads put one small guest on each host, and the large one has no room any more.
-    guests = drained(guest(mib=1024), guest(mib=1024), guest(mib=1024), guest(mib=1024))
-    every = [DrainHost("a", outgoing=None), DrainHost("b0", 3072 * MIB), DrainHost("b1", 1024 * MIB)]
+    # The largest to the host with most room, the next to the other: and the third has none.
+    guests = drained(guest(mib=3072), guest(mib=2048), guest(mib=2048))
+    every = [DrainHost("a", outgoing=None), DrainHost("b0", 4096 * MIB), DrainHost("b1", 3072 * MIB)]
     plan = plan_drain(guests, every, nics())
     check(plan)
-    assert len(plan.steps) == 4
+    assert {step.name: step.destination for step in plan.steps} == {"g0": "b1", "g1": "b0", "g2": "b0"}
+
+
+def test_a_link_is_crossed_where_one_end_is_behind_it():
+    every = [DrainHost(name, 1 << 40) for name in ("a", "b", "c")]
+    links = [SharedLink("card of b", LINE, ["b"]), SharedLink("rack", LINE, ["a", "b"]), SharedLink("trunk", LINE)]
+    problem = plan_drain([], every, links).problem()
+    # Each link has two directions: out of the hosts behind it, and into them; a trunk has one.
+    assert problem.path(*problem.ends("a", "b")) == (1, 4)
+    assert problem.path(*problem.ends("b", "a")) == (0, 4)
+    assert problem.path(*problem.ends("a", "c")) == (2, 4)
+    assert problem.path(*problem.ends("c", "b")) == (1, 3, 4)
+
+
+def test_other_orders_and_late_destinations_are_no_worse_and_sometimes_better(monkeypatch):
+    kinds = [QUIET, guest(mib=1024), BUSY, guest(mib=256), ALONE, QUIET, guest(mib=768), BUSY]
+    every = [
+        DrainHost("a", outgoing=2),
+        DrainHost("c", outgoing=1),
+        *(DrainHost(f"b{at}", 1 << 33, incoming=1) for at in range(3)),
+    ]
+    links = nics("a", "c", "b0", "b1", "b2", capacity=2 * LINE)
+    ends = []
+    for few in (drain_schedule._FEW, 0):
+        monkeypatch.setattr(drain_schedule, "_FEW", few)
+        plans = [
+            plan_drain(
+                [DrainGuest(f"g{at}", one, "ac"[at % (2 + turn) != 0]) for at, one in enumerate(kinds)], every, links
+            )
+            for turn in range(2)
+        ]
+        ends.append([plan.makespan for plan in plans])
+    assert all(more <= less for more, less in zip(*ends, strict=True))
+    assert ends[0] < ends[1]
 
 
 def test_what_may_start_follows_the_plan_and_not_the_clock():

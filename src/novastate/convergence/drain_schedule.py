@@ -16,7 +16,7 @@ Rules:
    for which no room is found by this might be given some by another packing.
 5. The result is the schedule that is over soonest, of these the one that sends least. One after the other is among those tried.
 
-Cost: n guests, h hosts, at most 14 shares: 14·n forecasts, then at most 50 schedules of n·(WINDOW + h·log h) steps each.
+Cost: n guests, h hosts, at most 14 shares: 14·n forecasts, then at most 60 schedules of n·(WINDOW + h·log h) steps each.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def _best(
         found.append((end, sum(move.way.forecast.transferred or 0.0 for move in moves), len(found), moves))
         return end
 
-    tried(_share(problem, 1), _ORDERS[0], placed, 1)
+    for order in _ORDERS:
+        tried(_share(problem, 1), order, placed, 1)
+        tried(_share(problem, 1), order, None, 1)
     widths = [rung.shares for rung in problem.ladder(max(problem.capacities, default=1.0))]
     picks = [make(problem, width) for make in (_share, _thrifty) for width in widths] + [_least_area(problem)]
     ends = [tried(pick, _ORDERS[0], placed) for pick in picks]
