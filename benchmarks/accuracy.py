@@ -16,7 +16,7 @@ import argparse
 import itertools
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import NormalDist
 
@@ -40,6 +40,7 @@ VIEWS = {
 #: How far the write rates are scaled to tell whether a guest is near the boundary.
 NEAR = 0.1
 Row = Comparison
+_NO_PARTS: Mapping[str, set[str]] = {}
 
 
 def counted_zero_pages(recording: Recording) -> float:
@@ -126,7 +127,7 @@ SUM_HEAD = [
 ]
 
 
-def sums(result: Evaluation, parts: dict[str, set[str]]) -> list[str]:
+def sums(result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS) -> list[str]:
     lines = [
         "Errors are median / p90 / max; *decided* counts the wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %",
         "",
@@ -140,11 +141,11 @@ def sums(result: Evaluation, parts: dict[str, set[str]]) -> list[str]:
     return lines
 
 
-def beside(result: Evaluation, parts: dict[str, set[str]]) -> list[str]:
-    """The baselines on the same rows: total errors where each has a number, and verdicts."""
-    names = parts["plain, away"] | parts["plain, near"]
+def beside(result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS) -> list[str]:
+    """The baselines on the same rows, plain pre-copy where *parts* tell: total errors where each has a number, and verdicts."""
+    names = parts.get("plain, away", set()) | parts.get("plain, near", set())
     rows = [row for row in result.rows if row.name in names] or list(result.rows)
-    lines = ["| model, plain pre-copy | total %, median / p90 / max | of | verdicts wrong |", "|---|--:|--:|--:|"]
+    lines = ["| model | total %, median / p90 / max | of | verdicts wrong |", "|---|--:|--:|--:|"]
     models: dict[str, Callable[[Row], float | None]] = {"novastate": lambda row: row.forecast.total}
     for name, model in BASELINES.items():
         models[name] = lambda row, model=model: started(model(row.forecast), row)

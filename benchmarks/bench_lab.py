@@ -22,7 +22,7 @@ import attrs
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
-from accuracy import percent, summary  # noqa: E402
+from accuracy import beside, percent, sums, verdicts  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.needs import no_lab  # noqa: E402
 from lab.watch import ready  # noqa: E402
@@ -180,9 +180,9 @@ def row(guest: Draw, found: Comparison) -> str:
     cells = [
         guest.text, "completed" if actual.completed else "aborted", verdict, number(expected.probability, ".2f"),
         number(expected.total, ".2f"), "" if low is None else f"{low:.1f} to {high:.1f}", number(actual.total, ".2f"),
-        percent(found.total_error), percent(found.bytes_error), number(expected.downtime, ".0f", 1000),
+        percent(found.total_error, signed=True), percent(found.bytes_error, signed=True), number(expected.downtime, ".0f", 1000),
         number(actual.downtime, ".0f", 1000), {True: "yes", False: "no", None: ""}[found.covered],
-        number(found.textbook, ".1f") or "never", percent(found.textbook_error),
+        number(found.textbook, ".1f") or "never", percent(found.textbook_error, signed=True),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
@@ -218,7 +218,8 @@ def run(guests: int, seed: int) -> str:
         lab.down()
     result = Evaluation("host", tuple(found))
     lines = [f"Seed {seed}, {guests} guests; `never`: the textbook's ratio is 1 or more.\n", *lines]
-    lines += summary("all", result) if found else []
+    if found:
+        lines += ["", *sums(result), "", *beside(result), "", *verdicts(result)]
     if etas:
         lines.append(f"\nETA while it ran, off by (share of the whole, {len(etas)} looks): median {100 * statistics.median(etas):.1f} %, "
                      f"p90 {100 * sorted(etas)[int(0.9 * (len(etas) - 1))]:.1f} %.")  # fmt: skip
