@@ -1,8 +1,8 @@
 """Writing as a write law says: each writer sets the bits of the pages that are written in a time.
 
-Rules: a writer is deterministic by its seed; what is left of a write is carried over. Pages with less than one write each in
-the time are drawn write by write. Of pages with more, each is written with the probability 1 - exp(-writes), which is the
-same and costs no more than the pages. The ranks of a zipf law, and the hot pages of a hot-and-cold one, are scattered over its pages.
+Rules: a writer is deterministic by its seed; what is left of a write is carried over. Pages with few writes each in the
+time are drawn write by write. Of pages with more, each is written with the probability 1 - exp(-writes), which is the same
+and costs no more than the pages. The ranks of a zipf law, and the hot pages of a hot-and-cold one, are scattered over its pages.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
 
 _ALL = (1 << 64) - 1
+#: Writes a page from which it is cheaper to draw the pages than the writes: 64 at a time, or each where it was scattered to.
+_OFTEN, _OFTEN_SCATTERED = 0.125, 0.5
 
 
 class Randoms:
@@ -95,6 +97,7 @@ class _AtRandom:
         self._shares = shares_of(part)
         self._rarer = -self._shares.each
         self._carry = 0.0
+        self._often = _OFTEN if part.pattern == "uniform" else _OFTEN_SCATTERED
         rows = math.isqrt(part.pages - 1) + 1 if part.pattern != "uniform" else 0
         columns = -(-part.pages // rows) if rows else 0
         keys = [scan.random_at(scatter.key, i) for i in range(4)]
@@ -104,7 +107,7 @@ class _AtRandom:
         writes, shares, randoms = self._rate * seconds, self._shares, self._randoms
         if writes <= 0:
             return
-        often = int(np.searchsorted(self._rarer, -1 / writes))
+        often = int(np.searchsorted(self._rarer, -self._often / writes))
         if often:
             rows = np.empty((often, 3), dtype=np.uint64)
             rows[:, 0], rows[:, 1] = shares.groups[:often, 2], shares.sizes[:often]
