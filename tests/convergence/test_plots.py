@@ -156,15 +156,18 @@ def test_a_picture_that_cannot_be_written_names_the_file(tmp_path):
 
 
 def test_without_matplotlib_one_error_names_the_extra_and_a_notebook_shows_the_table(monkeypatch):
-    from novastate.convergence import html
+    from novastate.convergence import figures, html
 
     with_picture = forecast_html(CASES["converges"])
     assert with_picture.count("<svg") == with_picture.count("</svg>") == 1
     assert CASES["converges"]._repr_html_() == with_picture
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setattr(html, "installed", lambda: False)
+    monkeypatch.setattr(figures, "installed", lambda: False)
     with pytest.raises(ConvergenceError, match=r"novastate\[plot\]"):
         plot_forecast(CASES["converges"])
+    with pytest.raises(ConvergenceError, match=r"novastate\[plot\]"):
+        figures.check("out.svg")
     bare = forecast_html(CASES["converges"])
     assert "<svg" not in bare
     assert "<th>verdict</th><td>converges</td>" in bare

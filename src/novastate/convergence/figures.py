@@ -40,9 +40,7 @@ def figure(width: float, height: float) -> Generator[Figure]:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
     except ImportError as error:
-        raise ConvergenceError(
-            "plot", "matplotlib", "is not installed; it comes with: pip install 'novastate[plot]'"
-        ) from error
+        raise _missing() from error
     with _style():
         yield Figure(figsize=(width, height), layout="constrained")
 
@@ -54,7 +52,9 @@ def as_svg(drawn: Figure) -> str:
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Raises `ConvergenceError` where the suffix of *path* is none of `SUFFIXES`."""
+    """Raises `ConvergenceError` where no picture can be drawn to *path*: matplotlib is not installed, or the suffix none of `SUFFIXES`."""
+    if not installed():
+        raise _missing()
     if Path(path).suffix not in SUFFIXES:
         raise ConvergenceError("plot", os.fspath(path), "has a suffix that is no kind of picture", SUFFIXES)
 
@@ -71,6 +71,10 @@ def save(drawn: Figure, path: str | os.PathLike[str]) -> None:
         where.write_bytes(picture)
     except OSError as error:
         raise ConvergenceError("plot", os.fspath(path), f"cannot be written: {error.strerror}") from error
+
+
+def _missing() -> ConvergenceError:
+    return ConvergenceError("plot", "no matplotlib", "needs the extra plot (pip install 'novastate[plot]')")
 
 
 def _written(drawn: Figure, kind: str) -> bytes:
