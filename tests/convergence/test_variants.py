@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from novastate.convergence import DirtyClass, DirtyCurve, Guest
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, bounds
 from novastate.convergence.variants import varied
 
 
@@ -24,6 +24,11 @@ def test_rates_vary_by_the_spread_and_by_no_less_than_three_percent():
         who = Guest(2**28, 0, 4096, DirtyCurve((DirtyClass(1000, 500),), 2**16, spread))
         assert varied(who, 2.0).curve.rate(0) == pytest.approx(500 * math.exp(2 * math.hypot(0.03, spread)))
         assert varied(who, 0.0) == who
+
+
+def test_no_rate_varies_beyond_what_a_rate_may_be():
+    who = Guest(2**28, 0, 4096, DirtyCurve((DirtyClass(1000, bounds.FASTEST),), 2**16, bounds.WIDEST))
+    assert varied(who, 2.0).curve.rate(0) == bounds.FASTEST
 
 
 def test_where_there_are_others_it_is_one_of_them_by_rank():

@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.guest import Guest
 
@@ -35,4 +36,5 @@ def _curve(curve: DirtyCurve, deviation: float) -> DirtyCurve:
         ranked = sorted(curve.others, key=lambda row: row.pages(_WINDOW))
         return ranked[min(int(_NORMAL.cdf(deviation) * len(ranked)), len(ranked) - 1)]
     factor = math.exp(deviation * math.hypot(_LEAST_SPREAD, curve.spread))
-    return attrs.evolve(curve, classes=tuple(attrs.evolve(row, rate=row.rate * factor) for row in curve.classes))
+    rows = (attrs.evolve(row, rate=min(row.rate * factor, bounds.FASTEST)) for row in curve.classes)
+    return attrs.evolve(curve, classes=tuple(rows))
