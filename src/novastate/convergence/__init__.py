@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from novastate.convergence.simulation import SimulationResult, SimulationSetup
     from novastate.convergence.simulator import PreCopySimulation, simulate
     from novastate.convergence.stalls import Stall
+    from novastate.convergence.timed import PhasedLaw, TraceLaw
     from novastate.convergence.traces import footprint, page_set
     from novastate.convergence.watch import Watch, outlook
 
@@ -71,6 +72,7 @@ __all__ = [
     "Link",
     "NovaPolicy",
     "Outlook",
+    "PhasedLaw",
     "Policy",
     "PostCopy",
     "PreCopySimulation",
@@ -84,6 +86,7 @@ __all__ = [
     "SimulationSetup",
     "Situation",
     "Stall",
+    "TraceLaw",
     "Verdict",
     "Watch",
     "WriteLaw",
@@ -134,6 +137,7 @@ _HOMES = {
     "rules": ("Rules",),
     "simulation": ("SimulationResult", "SimulationSetup"),
     "simulator": ("PreCopySimulation", "simulate"),
+    "timed": ("PhasedLaw", "TraceLaw"),
     "stalls": ("Stall",),
     "watch": ("Watch", "outlook"),
 }
