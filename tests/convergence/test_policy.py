@@ -1,15 +1,17 @@
-"""NovaPolicy does what Nova's monitor does, poll by poll."""
+"""NovaPolicy does what Nova's monitor does, poll by poll; ForecastPolicy keeps a budget."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novastate.convergence.policy import NovaPolicy, Situation, data_gb
+from novastate.convergence.policy import ForecastPolicy, NovaPolicy, Situation, data_gb
+from novastate.convergence.stalls import Stall
 from novastate.errors import ConvergenceError
 
 DEFAULT_2_GIB = [(0, 50), (150, 95), (300, 140), (450, 185), (600, 230), (750, 275), (900, 320), (1050, 365),
@@ -98,3 +100,127 @@ def test_a_policy_needs_no_numpy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+# --- ForecastPolicy
+
+
+@attrs.frozen
+class Ahead:
+    eta: float | None
+    downtime: float | None
+    probability: float = 1.0
+    throttle: float = 0.0
+
+
+@attrs.frozen
+class Seen:
+    """A situation of which it is known what will come: under limits from *needs* on it ends."""
+
+    elapsed: float = 20.0
+    post_copy: bool = False
+    data_gb: float = 2.0
+    current_downtime: int | None = 100
+    eta: float | None = None
+    downtime: float | None = None
+    probability: float = 0.0
+    throttle: float = 0.0
+    stalled: Stall | None = None
+    steady: float = 60.0
+    rounds: int = 5
+    needs: float | None = None
+    pause: float = 0.05
+
+    def under(self, downtime):
+        if self.needs is None or downtime < self.needs:
+            return Ahead(None, None, 0.0)
+        return Ahead(2.0, self.pause)
+
+
+GOOD = Seen(eta=5.0, downtime=0.03, probability=0.99)
+
+
+def test_what_ends_within_the_budget_is_left_alone():
+    advice = ForecastPolicy(longest_pause=0.05, latest_end=30).decide(GOOD)
+    assert (advice.action, advice.downtime_ms) == ("none", None)
+
+
+@pytest.mark.parametrize("needs", [0.101, 0.12, 0.3, 0.95, 7.0])
+def test_the_limit_is_raised_to_what_is_needed_and_hardly_more(needs):
+    advice = ForecastPolicy().decide(Seen(needs=needs))
+    assert advice.action == "none"
+    assert needs <= advice.downtime_ms / 1000 <= 1.15 * needs + 0.001
+    assert f"with a limit of {advice.downtime_ms} ms" in advice.reason
+
+
+@given(st.integers(1, 10_000), st.floats(0.0005, 100))
+def test_the_limit_is_never_lowered(now, needs):
+    advice = ForecastPolicy().decide(Seen(current_downtime=now, needs=needs))
+    assert advice.downtime_ms is None or advice.downtime_ms > now
+
+
+def test_a_limit_whose_pause_is_too_long_is_not_set():
+    assert ForecastPolicy(longest_pause=0.3).decide(Seen(needs=0.2, pause=0.29)).action == "abort"
+    assert ForecastPolicy(longest_pause=0.3).decide(Seen(needs=0.2, pause=0.2)).downtime_ms is not None
+
+
+@pytest.mark.parametrize(
+    ("budget", "action"),
+    [
+        ({}, "abort"),
+        ({"otherwise": "wait"}, "none"),
+        ({"otherwise": "pause"}, "force_complete"),
+        ({"post_copy": True}, "force_complete"),
+        ({"post_copy": True, "otherwise": "wait"}, "force_complete"),
+    ],
+)
+def test_what_never_converges_is_ended_as_the_operator_chose(budget, action):
+    advice = ForecastPolicy(**budget).decide(Seen())
+    assert advice.action == action
+    assert advice.reason.startswith("it does not converge, and no limit")
+
+
+@pytest.mark.parametrize("seen", [Seen(steady=4.9), Seen(rounds=0), Seen(rounds=1), Seen(stalled=Stall.NO_BYTES)])
+def test_nothing_is_ended_for_one_look_one_round_or_a_silent_link(seen):
+    assert ForecastPolicy().decide(seen).action == "none"
+
+
+@pytest.mark.parametrize(("otherwise", "action"), [("abort", "abort"), ("wait", "abort"), ("pause", "force_complete")])
+@pytest.mark.parametrize("seen", [Situation(elapsed=31), GOOD, Seen(stalled=Stall.NO_BYTES)])
+def test_at_the_latest_end_it_is_over(seen, otherwise, action):
+    late = attrs.evolve(seen, elapsed=30.1)
+    budget = ForecastPolicy(latest_end=15, per_gib=True, otherwise=otherwise)
+    assert budget.decide(late).action == action
+    assert budget.decide(attrs.evolve(late, post_copy=True)).action == "none"
+    assert budget.end(3) == 45
+
+
+def test_what_would_end_too_late_is_helped_and_else_given_up_early():
+    late = attrs.evolve(GOOD, eta=15.0)
+    budget = ForecastPolicy(latest_end=30)
+    assert budget.decide(late).action == "abort"
+    assert budget.decide(attrs.evolve(late, needs=0.2)).downtime_ms is not None
+    assert "later than its latest end" in budget.decide(late).reason
+
+
+def test_a_guest_that_may_not_be_throttled_is_not_waited_for():
+    throttled = attrs.evolve(GOOD, throttle=0.6)
+    assert ForecastPolicy(throttle=True).decide(throttled).action == "none"
+    advice = ForecastPolicy(throttle=False).decide(throttled)
+    assert advice.action == "abort"
+    assert "only by throttling the guest (60%)" in advice.reason
+
+
+def test_of_a_situation_of_which_nothing_is_foreseen_only_the_time_counts():
+    assert ForecastPolicy(latest_end=10).decide(Situation(elapsed=9)).action == "none"
+    assert ForecastPolicy(latest_end=10).decide(Situation(elapsed=11)).action == "abort"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("longest_pause", 0), ("longest_pause", float("nan")), ("latest_end", -1), ("throttle", 1), ("post_copy", None),
+     ("otherwise", "pray"), ("patience", -1), ("per_gib", 0)],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_is_refused_by_name(field, value):
+    with pytest.raises(ConvergenceError, match=field):
+        ForecastPolicy(**{field: value})

@@ -70,6 +70,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "machine": ("machine",),
     "adopt": ("adopt",),
     "forecast": ("forecast", "evaluate"),
+    "replay": ("replay",),
     "doctor": ("doctor",),
     "demo": ("demo",),
 }

@@ -13,6 +13,7 @@ from itertools import pairwise
 import attrs
 
 from novastate.convergence.ahead import Outlook
+from novastate.convergence.guest import Guest
 from novastate.convergence.policy import Advice, Policy
 from novastate.convergence.recordings import Recording, Source
 from novastate.convergence.watch import Watch
@@ -52,10 +53,11 @@ class Look:
 
 @attrs.frozen
 class Replay:
-    """What would have been said at each look, and what the policy would have done first: (elapsed s, its advice)."""
+    """What would have been said at each look; *guest*: as it was known at the end, by what was counted; *total*: s that it took."""
 
     name: str
     outlooks: tuple[Outlook, ...] = attrs.field(repr=False)
+    guest: Guest = attrs.field(repr=False)
     total: float | None
 
     @property
@@ -148,4 +150,4 @@ def replay_recording(
     watch = Watch(recording.guest(source), recording.link, recording.limits, recording.rules, policy=policy)
     outlooks = tuple(watch.observe(row) for row in (looks(recording) if seen is None else seen))
     outcome = recording.outcome
-    return Replay(recording.name, outlooks, None if outcome is None else outcome.total)
+    return Replay(recording.name, outlooks, watch.learnt, None if outcome is None else outcome.total)

@@ -71,12 +71,16 @@ class Tracker:
         #: When the last sync was, s; None where it was before the first look.
         self._synced: float | None = None
         self._period = _Period()
+        #: The laws of the last sample, worked out once for all limits that are tried.
+        self._laws_at: float | None = None
+        self._laws_found: list[tuple[DirtyCurve, float, float]] = []
 
     # --- what is learnt
 
     def learn(self, now: Sample, limit: float) -> None:
         """One more sample, under a downtime limit of *limit* s."""
         last, self._last = self._last, now
+        self._laws_at = None
         if now.iteration and (last is None or not last.iteration):
             self._begin(now, 0.0 if last is None else last.elapsed)
             return
@@ -198,10 +202,13 @@ class Tracker:
         """The write law as it is known, and as many others as there are; of each how busy the guest is, and its weight."""
         if not running:
             return [(DirtyCurve((), guest.curve.page_count), guest.busy, 1.0)]
+        if self._laws_at == at:
+            return self._laws_found
         found: list[tuple[DirtyCurve, float, float]] = []
         for curve in (guest.curve, *guest.curve.others[:: max(1, len(guest.curve.others) // _OTHERS)]):
             busy = self.counts.busy(curve, at, guest.least_busy or guest.busy, guest.busy)
             found.append((self.counts.corrected(curve, at, busy), busy, self.counts.evidence(curve, at, busy)))
+        self._laws_at, self._laws_found = at, found
         return found
 
     def _state(self, sample: Sample, scenario: array[float], guest: Guest) -> State:

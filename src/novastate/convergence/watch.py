@@ -106,6 +106,14 @@ class Watch:
         )
         return attrs.evolve(found, advice=self.policy.decide(found))
 
+    @property
+    def learnt(self) -> Guest:
+        """The guest as what was counted leaves it: its write law, and how busy it is."""
+        at = 0.0 if self._last is None else self._last.elapsed
+        counts, guest = self._tracker.counts, self.guest
+        busy = counts.busy(guest.curve, at, guest.least_busy or guest.busy, guest.busy)
+        return attrs.evolve(guest, curve=counts.corrected(guest.curve, at, busy), busy=busy)
+
     def _ahead(self, sample: Sample, limit: float, stalled: Stall | None, *, running: bool) -> Outlook:
         tracker, timeout = self._tracker, self.limits.timeout
         before = tracker.before(sample)
