@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "tables",  # _ext/tables.py: pages from the tables themselves, written before the build reads its sources
     "transcripts",  # _ext/transcripts.py: the commands of the tutorial, run
+    "figures",  # _ext/figures.py: the pictures of a forecast, drawn
 ]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
