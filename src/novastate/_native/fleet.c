@@ -6,7 +6,7 @@
  *
  * How: rows go through their first pass W at a time into a block (first_pass); from there they take free lanes (take); a
  * step is a sync of the lanes that are due, then, of all, a run of slots and a turn (step). A lane's numbers depend on
- * its own row only, whoever its neighbours are. Written once, in fleet_body.h, in words that fleet_lanes.h defines for
+ * its own row only, whoever its neighbours are. Written once, in fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for
  * each instruction set.
  *
  * Cost: a step of 8 lanes some 500 vector operations at 3 classes; a guest takes two to eight. State is some 150 kB of
@@ -67,20 +67,23 @@ static inline double pow2_scalar(double whole) {
 #define LANES 0
 #define TARGET
 #include "fleet_lanes.h"
-#include "fleet_body.h"
+#include "fleet_first.h"
+#include "fleet_rounds.h"
 #undef LANES
 #undef TARGET
 #if NS_X86
 #define LANES 4
 #define TARGET NS_AVX2
 #include "fleet_lanes.h"
-#include "fleet_body.h"
+#include "fleet_first.h"
+#include "fleet_rounds.h"
 #undef LANES
 #undef TARGET
 #define LANES 8
 #define TARGET NS_AVX512
 #include "fleet_lanes.h"
-#include "fleet_body.h"
+#include "fleet_first.h"
+#include "fleet_rounds.h"
 #undef LANES
 #undef TARGET
 #endif

@@ -1,4 +1,4 @@
-/* The words in which fleet_body.h is written, once for each instruction set: W lanes of double precision.
+/* The words in which fleet_first.h and fleet_rounds.h are written, once for each instruction set: W lanes of double precision.
  *
  * LANES names the instruction set (0: one lane of plain C, 4: AVX2, 8: AVX-512). Every word rounds as the plain C
  * does, so all variants give the same bits; of equal numbers min and max take either.
