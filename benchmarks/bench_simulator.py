@@ -57,7 +57,9 @@ def laws(rate: float) -> dict[str, Law]:
 
 def speed(law: Law, pages: int = PAGES, limit: float = 1.25e9) -> tuple[float, int]:
     """Simulated seconds a second, and the bitmap syncs; construction is part of it."""
-    setup = SimulationSetup.of(Link(limit=limit, line_rate=1.25e9), Limits(downtime=0.3), Rules.qemu("10.0"))
+    # A destination that takes pages as fast as the line brings them.
+    rules = Rules.qemu("10.0", first_touch=3.3e-6)
+    setup = SimulationSetup.of(Link(limit=limit, line_rate=1.25e9), Limits(downtime=0.3), rules)
     began = time.perf_counter()
     sim = PreCopySimulation(pages, law, setup, zero_pages=pages // 5, seed=1)
     sim.advance(SECONDS)
