@@ -97,7 +97,7 @@ class Tracker:
     def _begin(self, now: Sample, before: float) -> None:
         """The first look at the hypervisor: in the first round it began as long ago as what it has sent takes."""
         quota = self.rules.quota(self.link.limit)
-        if quota and 0 < now.memory_bps:
+        if quota and now.memory_bps > 0:
             self.pace.add(1.0, min(1.0, now.memory_bps * _SLOT / quota))
         if now.iteration == 1:
             took = self._takes(now.memory_processed, now.constant, 1) + 0.5 * _SLOT
