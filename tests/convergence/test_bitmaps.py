@@ -27,11 +27,11 @@ def rows_of(written, page_count):
 @settings(max_examples=40, deadline=None)
 @given(written=st.lists(st.sets(st.integers(0, 199)), min_size=1, max_size=20))
 def test_footprints_are_those_of_sets(limit, written):
-    before, module.SPARSE = module.SPARSE, limit
+    before, module.SPARSE, module.FEWEST = (module.SPARSE, module.FEWEST), limit, 0
     try:
         found = bitmap_footprints(rows_of(written, 200), 0.1, 200)
     finally:
-        module.SPARSE = before
+        module.SPARSE, module.FEWEST = before
     assert [row.tau for row in found] == pytest.approx([0.1 * 2**level for level in range(len(written).bit_length())])
     for level, row in enumerate(found):
         k = 1 << level

@@ -2,7 +2,7 @@
 """The compiled kernels of `novastate._native.bitmaps`; see bitmaps.c for the method."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 
 include "dispatch.pxi"
 
@@ -13,6 +13,7 @@ cdef extern from "bitmaps.h" nogil:
     uint64_t ns_bitmaps_merge(uint64_t *out, const uint64_t *bits, size_t words)
     uint64_t ns_bitmaps_count(const uint64_t *bits, size_t words)
     int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums)
+    uint32_t *ns_bitmaps_table(size_t pages)
     void ns_bitmaps_scan(const uint64_t *bits, size_t words, size_t at, uint32_t *last, uint64_t *gaps, uint64_t *firsts)
     void ns_bitmaps_lasts(const uint32_t *last, size_t pages, size_t rows, uint64_t *lasts)
 
@@ -60,7 +61,7 @@ def gaps(const uint64_t[:, ::1] bitmaps not None, uint64_t[::1] gaps not None, u
         raise ValueError("bitmaps: must be fewer than 2**32 - 1")
     if not rows or not words:
         return
-    cdef uint32_t *last = <uint32_t *> calloc(words, 64 * sizeof(uint32_t))
+    cdef uint32_t *last = ns_bitmaps_table(words * 64)
     if last is NULL:
         raise MemoryError
     with nogil:

@@ -19,6 +19,9 @@ uint64_t ns_bitmaps_count(const uint64_t *bits, size_t words);
  * Returns 0, or -1 without memory. 1 <= levels <= NS_BITMAPS_LEVELS. */
 int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums);
 
+/* A table of `pages` zeros, in huge pages where the system has them; NULL without memory. For free(). */
+uint32_t *ns_bitmaps_table(size_t pages);
+
 /* Scans the bits of bitmap number `at` (0, 1 ...; below 2^32 - 1): last[p] becomes at + 1; gaps[at - previous] counts
  * the bits that were set in an earlier bitmap, firsts[at] the others. last is zero before bitmap 0. */
 void ns_bitmaps_scan(const uint64_t *bits, size_t words, size_t at, uint32_t *last, uint64_t *gaps, uint64_t *firsts);

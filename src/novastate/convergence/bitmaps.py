@@ -2,7 +2,7 @@
 
 Rule: bitmap i has the pages that were written since bitmap i - 1, so the pages of a window of k intervals are the union of k
 bitmaps. Where all bitmaps are at hand, the mean is over all windows, by one of two kernels (`_native/bitmaps.c`): unions
-word by word, or, where fewer than 0.15 % of the bits are set, a histogram of the gaps between a page's bitmaps. Where they come
+word by word, or, where few bits are set (one of 2000), a histogram of the gaps between a page's bitmaps. Where they come
 one by one, `BitmapWindows` keeps one union for each power of two: it takes the windows that do not overlap.
 """
 
@@ -20,8 +20,9 @@ from novastate.errors import ConvergenceError
 
 __all__ = ["BitmapWindows", "bitmap_footprints"]
 
-#: The share of set bits below which scanning them is faster than going through all words.
-SPARSE = 0.0015
+#: The share of set bits below which scanning them is faster than going through all words, and the bitmaps it takes: a table of
+#: all pages is made first.
+SPARSE, FEWEST = 0.0005, 64
 _Words = npt.NDArray[np.uint64]
 
 
@@ -98,7 +99,8 @@ def bitmap_footprints(bitmaps: object, interval: float, page_count: int | None =
         separate.add(row)
     counts = separate.footprints()[: kernel.LEVELS]
     set_bits = sum(counts[0].counts)
-    means = (_sparse if set_bits < SPARSE * rows.size * 64 else _dense)(rows, len(counts))
+    sparse = set_bits < SPARSE * rows.size * 64 and len(rows) >= FEWEST
+    means = (_sparse if sparse else _dense)(rows, len(counts))
     return [Footprint(row.tau, mean, row.counts) for row, mean in zip(counts, means, strict=True)]
 
 
