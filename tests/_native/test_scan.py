@@ -180,7 +180,7 @@ class TestEveryVariantIsTheTwin:
 def an_order(pages, *, shuffled):
     rows = math.isqrt(pages - 1) + 1 if shuffled else 0
     columns = -(-pages // rows) if rows else 0
-    return np.array([pages, rows, columns, 0x5A5A5A5A, 2**63 + 7, 0x9E3779B1, 1], dtype=np.uint64)
+    return np.array([pages, rows, columns, 0x5A5A5A5A, 2**63 + 7], dtype=np.uint64)
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 5, 64, 1000, 4097])

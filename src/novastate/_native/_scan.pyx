@@ -23,7 +23,7 @@ cdef extern from "scan.h" nogil:
         int64_t slots
     ctypedef struct ns_order:
         uint64_t pages, rows, columns
-        uint64_t keys[4]
+        uint64_t keys[2]
     ctypedef struct ns_group:
         uint64_t start, last, low
     int64_t ns_scan(ns_memory *, int64_t, int64_t, ns_budget, int64_t *)
@@ -53,14 +53,14 @@ cdef int budget_of(int64_t[:, ::1] costs, int64_t room, int64_t patience, ns_bud
 
 cdef int order_of(const uint64_t[::1] numbers, ns_order *order) except -1:
     cdef int i
-    if numbers.shape[0] != 7 or numbers[0] < 1:
-        raise ValueError("order: must be seven numbers, of at least one page")
+    if numbers.shape[0] != 5 or numbers[0] < 1:
+        raise ValueError("order: must be five numbers, of at least one page")
     # One-to-one, and no rank is behind the last page for ever.
     if numbers[1] and (numbers[0] >> 32 or not 0 < numbers[2] <= numbers[0] or numbers[1] > numbers[0]
                        or numbers[1] * numbers[2] < numbers[0]):
         raise ValueError("order: must have a grid that holds the pages, less than 2**32 of them")
     order.pages, order.rows, order.columns = numbers[0], numbers[1], numbers[2]
-    for i in range(4):
+    for i in range(2):
         order.keys[i] = numbers[3 + i]
     return 0
 

@@ -145,10 +145,8 @@ static inline uint64_t scatter(uint64_t x, ns_order o) {
     if (!o.rows) return x;
     uint64_t row = (uint32_t)x / (uint32_t)o.columns, column = x - row * o.columns;
     do {
-        for (int i = 0; i < 4; i += 2) {
-            row = shifted(row, column, o.keys[i], o.rows);
-            column = shifted(column, row, o.keys[i + 1], o.columns);
-        }
+        row = shifted(row, column, o.keys[0], o.rows);
+        column = shifted(column, row, o.keys[1], o.columns);
         x = row * o.columns + column;
     } while (x >= o.pages);
     return x;

@@ -25,7 +25,7 @@ typedef struct {
 
 /* A keyed order of 0 .. pages - 1, on a grid of `rows` x `columns` that is hardly larger; no rows leave them as they are. */
 typedef struct {
-    uint64_t pages, rows, columns, keys[4];
+    uint64_t pages, rows, columns, keys[2];
 } ns_order;
 
 /* One row of a table of writes: a number of start .. last falls on the pages low, low + 1, ... */

@@ -64,17 +64,16 @@ def _high_product(x: Words, y: Words) -> Words:
 
 
 def scatter(ranks: Words, order: Words) -> Words:
-    """The page of each rank: *order* is the number of pages, rows and columns of a grid that holds them, and four keys."""
-    pages, rows, columns, *keys = order
+    """The page of each rank: *order* is the number of pages, rows and columns of a grid that holds them, and two keys."""
+    pages, rows, columns, key, other = order
     if not rows:
         return ranks
     found = np.empty_like(ranks)
     todo = np.arange(len(ranks))
     row, column = ranks // columns, ranks % columns
     while len(todo):
-        for key, other in (keys[:2], keys[2:]):
-            row = _shifted(row, column, key, rows)
-            column = _shifted(column, row, other, columns)
+        row = _shifted(row, column, key, rows)
+        column = _shifted(column, row, other, columns)
         x = row * columns + column
         inside = x < pages
         found[todo[inside]] = x[inside]

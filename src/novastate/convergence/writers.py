@@ -100,7 +100,7 @@ class _AtRandom:
         self._often = _OFTEN if part.pattern == "uniform" else _OFTEN_SCATTERED
         rows = math.isqrt(part.pages - 1) + 1 if part.pattern != "uniform" else 0
         columns = -(-part.pages // rows) if rows else 0
-        keys = [scan.random_at(scatter.key, i) for i in range(4)]
+        keys = [scan.random_at(scatter.key, i) for i in range(2)]
         self._order = np.array([part.pages, rows, columns, *keys], dtype=np.uint64)
 
     def write(self, written: Words, seconds: float) -> None:
