@@ -435,8 +435,9 @@ def simulate(
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
 
     The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds. Pages are 4096 bytes.
-    Raises ConvergenceError for numbers that cannot be, and rules that are not simulated.
+    Raises ConvergenceError for numbers that cannot be.
 
+    >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)
     >>> result = simulate(pages=98304, law=WriteLaw.uniform(16384, 4096), link=link, zero_pages=32074, seed=1)
     >>> result.verdict.value, 4.6 < result.total < 5.1, result.downtime < 0.05
