@@ -41,10 +41,10 @@ test-nova: setup nova-venv
 fuzz: setup fuzzer
 	$(BIN)/python tests/suites.py --require fuzz
 
-# Ten minutes of it, and five thousand examples of each property of the objects, which may take hours.
+# Ten minutes of it, and five thousand examples of each property of objects, machines and estimator, which may take hours.
 nightly: setup fuzzer
 	FUZZ_SECONDS=600 $(BIN)/python tests/suites.py --require fuzz
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n auto --dist loadfile tests/objects tests/machines tests/store tests/scheduling
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n auto --dist loadfile tests/objects tests/machines tests/store tests/scheduling tests/_native tests/convergence
 
 bench: setup
 	$(PIP) install --group bench
