@@ -151,6 +151,12 @@ def test_dirty_rates_alone_give_the_curve():
         assert curve.pages(tau) == pytest.approx(law.written(tau), rel=0.1, abs=100)
 
 
+def test_the_curve_remembers_what_was_seen():
+    seen = Observation(memory=64 * MIB, rates=(DirtyRate(1.0, 8.0 * MIB, 16384), DirtyRate(0.25, 20.0 * MIB, 16384)))
+    assert seen.curve().observations == seen.points()
+    assert seen.guest().curve.observations == seen.points()
+
+
 def test_both_instruments_are_better_than_one():
     law = WriteLaw.uniform(8192, 5000.0)
     memory = Memory(40960, range(20000, 28192), uniform(8192, 5000.0))

@@ -245,6 +245,7 @@ class Observation:
             total,
             spread=min(1.0, max(0.03, found.spread)),
             others=tuple(DirtyCurve(classes, total) for classes in found.draws),
+            observations=points,
         ).with_classes(*BACKGROUND)
 
     def _rated(self, row: DirtyRate) -> tuple[float, float, float]:
