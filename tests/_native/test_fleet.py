@@ -102,8 +102,6 @@ def test_every_number_is_a_number_and_every_row_has_a_verdict(isa):
 
 
 def test_it_forecasts_what_the_recursion_for_one_guest_does():
-    # That one takes a run of slots by the threshold of the slot before, so where that was another it may look a slot
-    # late; and it counts turns, so the fleet is one that it gets through.
     columns, size, rate, ordered, rule = draw(1500 if NATIVE else 60, 5)
     memory = np.minimum(columns[0], 2.0**35)
     limit = np.where(columns[6] > 0, np.maximum(columns[6], 3e7), 0.0)

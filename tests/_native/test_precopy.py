@@ -312,3 +312,68 @@ def test_whole_rounds_stop_by_budget_by_number_or_by_deadline(kernel):
     assert out[0] == precopy.CONVERGED
     assert 60 <= out[1] <= 60.5
     assert out[2] == pytest.approx(0.21, rel=0.01)
+
+
+POINT = array("d", [1.0, 1.0, 1.0, 0.0])
+
+
+@st.composite
+def migrations(draw):
+    """Some thousand slots at most: a scenario and its write law."""
+    pages = draw(st.sampled_from([3000, 98434, 2**20]))
+    zero = draw(numbers(0, 0.9)) * pages
+    quota = draw(st.sampled_from([0.0, 0.0, 1.0])) and math.ceil(draw(numbers(2.5e6, 3e8)) / 131328) * 131328 + 18.0
+    first = draw(numbers(4e-6, 3e-5))
+    throttling = draw(st.sampled_from([0.0, 0.0, 1.0]))
+    scenario = small(
+        pages=pages, zero=zero, tail=draw(numbers(0, 0.3)) * pages, tail_zero=draw(st.sampled_from([0.0, 215.0])),
+        wire_again=4104.0, quota=quota, first=first, again=draw(numbers(1.7e-6, 1e-5)), blank=draw(numbers(2e-7, 2e-6)),
+        downtime=draw(numbers(0.02, 1.0)), throttling=throttling, initial=0.2, increment=0.1,
+        resync=draw(st.sampled_from([0.0, 5.0])), chunks=draw(st.sampled_from([1.0, 8.0])),
+        switchover=draw(st.sampled_from([0.0, 0.0, 131072.0])),
+    )  # fmt: skip
+    speed = (quota or 0.1 / first * 4104) * 10 / 4104
+    law = array("d")
+    for _ in range(draw(st.integers(0, 3))):
+        size = draw(numbers(0.01, 0.3)) * pages
+        law.extend((size, speed * 10 ** draw(numbers(-3, -0.2)), draw(st.sampled_from([0.0, 0.0, 0.0, 1.0]))))
+    return array("d", scenario.values()), law
+
+
+@settings(max_examples=250, deadline=None)
+@given(migrations())
+def test_a_run_of_slots_in_one_step_is_the_run_slot_by_slot(migration):
+    scenario, law = migration
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precopy_py, "JUMPS", False)
+        patch.setattr(precopy_py, "TURNS", 200_000)
+        count, slowly, rows = run(precopy_py, scenario, law, POINT)
+    jumped, at_once, at_once_rows = run(precopy_py, scenario, law, POINT)
+    assert (at_once[0], at_once[4], jumped) == (slowly[0], slowly[4], count)
+    assert list(at_once) == pytest.approx(list(slowly), rel=1e-6, abs=1e-6)
+    assert list(at_once_rows) == pytest.approx(list(rows), rel=1e-6, abs=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenarios(), laws())
+def test_the_bound_on_turns_ends_nothing(scenario, law):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precopy_py, "TURNS", 100_000)
+        longer = run(precopy_py, scenario, law, POINT)
+    assert run(precopy_py, scenario, law, POINT) == longer
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+@pytest.mark.parametrize("throttling", [0, 1])
+@pytest.mark.parametrize("pages", [500 * 10**9 // 4096, 2**40])
+def test_a_first_pass_of_days_has_an_end(kernel, pages, throttling):
+    quota = 2 * 131328 + 18  # 2.5 MB/s
+    for zero, tail, slow in ((0.5, 0.25, 0.5), (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)):
+        scenario = small(
+            pages=pages, zero=zero * pages, tail=tail * pages, quota=quota, throttling=throttling, resync=5
+        )
+        out, _ = member(scenario, array("d", [300, 3, 0]), kernel)
+        assert out[0] == precopy.CONVERGED
+        assert out[4] >= 2
+        lasts = (slow * pages * 4104 + (1 - slow) * pages * 9) / quota * 0.1
+        assert out[1] == pytest.approx(lasts, rel=0.001)

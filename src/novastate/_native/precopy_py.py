@@ -141,9 +141,11 @@ START_FIELDS = (
     "widest",  # most pages that were dirty at once
 )
 
-#: No run takes more turns, or goes through more syncs, than this.
+#: No run takes more turns, or goes through more syncs, than this. Between two syncs it takes a few turns for each kind of page.
 TURNS = 20_000
 SYNCS = 2_000
+#: Whether runs of equal slots are one step; without, every slot is gone through, which changes nothing but the time.
+JUMPS = True
 #: The write law has at most so many classes.
 MAX_CLASSES = 32
 
@@ -238,13 +240,16 @@ def _one(
     switch = False  # to post-copy, as the next slot begins
     end = NEVER
     pending = 0.0
+    ticks = throttling > 0.0 and resync > 0.0
     tick = resync  # when it is next looked whether a round lasts too long
     ticked = 0  # the syncs that there had been at the last look
     capped = False  # the writes are limited
+    slot_ms = math.floor(slot * 1000.0 + 0.5)
+    jumping = JUMPS
     for _ in range(TURNS):
         pending = front + zero + tail + tail_zero + ring.dirty
         overdue = False
-        if throttling > 0.0 and resync > 0.0 and now >= tick:
+        if ticks and now >= tick - 1e-9:
             overdue = syncs > 1 and syncs == ticked
             ticked = syncs + 1 if overdue else syncs
             tick = tick + resync
@@ -271,7 +276,7 @@ def _one(
             synced = now
             pending = front + zero + tail + tail_zero + ring.dirty
             period_dirty = period_dirty + fresh
-            if now > period_start + 1.0:
+            if now > period_start + 1.000000001:
                 if throttling > 0.0 and period_dirty * page > (sent - period_sent) * trigger:
                     high = high + 1
                     if high >= 2:
@@ -324,36 +329,41 @@ def _one(
                         mark_at = syncs + 1
             if hits >= 3 or syncs - syncs_first >= SYNCS:
                 break
-        # A run of equal full slots is taken in one step.
-        if now == slot_start and slot_sent == 0.0 and theta > 0.0 and not switch:
-            room = pending - theta / page
-            jump = 0.0
-            per = 0.0
-            size = wire
-            if front > 0.0:
-                per = slot / first
-                if quota > 0.0:
-                    per = min(per, quota / wire)
-                jump = math.floor(min(room, front) / per) - 1.0
-                if throttling > 0.0 and resync > 0.0:
-                    jump = min(jump, math.floor((tick - now) / slot))
-                if jump > 0.0:
-                    front = front - jump * per
-            elif zero + tail + tail_zero <= 0.0:
-                per = slot / again
-                size = cost
-                if quota > 0.0:
-                    per = min(per, quota / cost)
-                jump = math.floor(room / per) - 1.0
-                if throttling > 0.0 and resync > 0.0:
-                    jump = min(jump, math.floor((tick - now) / slot))
-                if jump > 0.0:
-                    ring.send(jump * per)
-                    resent = resent + jump * per
-            if jump > 0.0:
-                sent = sent + jump * (per * size)
+        # A run of equal full slots is taken in one step: as long as no look at what is pending finds less than the threshold
+        # that such slots give. A higher one, from slots before, holds until one slot has passed.
+        if now == slot_start and slot_sent == 0.0 and not switch and jumping:
+            if front > 0.0 or (zero <= 0.0 and tail > 0.0):
+                part, size, per = front if front > 0.0 else tail, wire, slot / first
+            elif zero + tail_zero > 0.0:
+                part, size, per = zero if zero > 0.0 else tail_zero, wire_zero, slot / blank
+            else:
+                part, size, per = ring.dirty, cost, slot / again
+            if quota > 0.0:
+                per = min(per, quota / size)
+            full = (switchover if switchover > 0.0 else per * size / slot_ms) * (downtime * 1000.0) * theta_factor
+            jump = math.floor(min(pending - full / page, part) / per)
+            if ticks and syncs > 1:
+                jump = min(jump, math.ceil((tick - 1e-9 - now) / slot) - 1.0)
+            if jump > 0.0 and theta <= full * 1.000000001:
+                n = jump * per
+                if front > 0.0:
+                    front = max(0.0, front - n)
+                elif zero > 0.0:
+                    zero = max(0.0, zero - n)
+                elif tail > 0.0:
+                    tail = max(0.0, tail - n)
+                elif tail_zero > 0.0:
+                    tail_zero = max(0.0, tail_zero - n)
+                else:
+                    ring.send(n)
+                    resent = resent + n
+                sent = sent + n * size
                 now = now + jump * slot
                 slot_start = now
+                theta = full
+                if ticks and tick <= now:
+                    # In the first pass nothing comes of it.
+                    tick = tick + resync * math.floor((now - tick) / resync)
         # One turn: until the quota or the time is used up, or all is sent.
         budget = max(0.0, quota - slot_sent) if quota > 0.0 else 1e300
         left = turn
@@ -394,10 +404,13 @@ def _one(
             spent = math.floor((now - slot_start) * 1000.0 + 0.5)
             theta = (switchover if switchover > 0.0 else slot_sent / spent) * (downtime * 1000.0) * theta_factor
             slot_start = now
+            still = slot_sent <= 0.0 and theta <= 0.0 and syncs == syncs_first
             slot_sent = 0.0
             if switch:
                 end = POSTCOPY
                 break
+            if still and front + zero + tail + tail_zero + ring.dirty <= 0.0 and not (ticks and syncs > 1):
+                break  # all is sent, and there will never be a threshold
     dirty = ring.dirty
     untouched = front + tail
     zeros = zero + tail_zero

@@ -76,7 +76,7 @@ class Ring:
         if ahead > 0.0 and not self.width and self.behind > 0.0:
             # The first round is cut short: what it has not reached is dirty, and first in the ring.
             self.width.append(ahead)
-            self.dens.append([1.0] * self.k)
+            self.dens.append([0.0 if ordered else 1.0 for ordered in self.ordered])
             self.mass.append(0.0)
             self.behind = self.behind - ahead
         new = -1  # the segment of what was passed since the last sync
