@@ -108,7 +108,7 @@ def test_least_throttle_is_what_a_scan_finds(who, mib, limit):
         assert found.value == 0
         assert not found.forecast.rules.auto_converge
         return
-    values = [percent / 100 for percent in range(99, 0, -1)]
+    values = [percent / 100 for percent in range(99, 19, -1)]  # from the first step on
     same(found, scan(values, lambda most: forecast(who, link, limit, Rules.qemu(auto_converge=True, most=most))))
 
 
@@ -138,7 +138,7 @@ def test_likely_needs_more_than_just_so():
 def test_likely_needs_more_throttle_than_just_so():
     link, rules = Link(20 * MIB), Rules.qemu(increment=0.05)
     least, more = (required_throttle(guest(), link, rules=rules, probability=p) for p in (None, 0.9))
-    assert 0 < least.value <= more.value
+    assert 0.2 <= least.value <= more.value  # QEMU takes the first step whole
     assert more.probability >= 0.9
 
 

@@ -174,6 +174,9 @@ def test_the_steps_of_the_throttle_may_change():
     sim.advance(40)
     assert sorted({row.throttle for row in sim.rounds})[:3] == [0, 50, 55]
     assert sim.highest <= 0.6
+    with pytest.raises(ConvergenceError, match="most"):
+        sim.set_throttling(most=0.4)
+    assert sim.setup.throttle_max == 0.6
 
 
 @pytest.mark.parametrize("command", ["set_bandwidth", "set_speed", "set_downtime"])

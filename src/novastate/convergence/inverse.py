@@ -11,7 +11,8 @@ told (`Requirement.lucky`) but are not the answer. Where the very top fails, the
 
 Grids: bandwidth from the line rate down to 1 MiB/s, the least limit libvirt can set (virDomainMigrateSetMaxSpeed); the
 downtime limit from 2000 s down to 1 ms in whole ms (``MAX_MIGRATE_DOWNTIME`` and the unit of ``downtime-limit`` in QEMU's
-migration/options.c); the throttle in whole percent from 99 down (``max-cpu-throttle``), and none.
+migration/options.c); the throttle in whole percent from 99 down to the first step (``max-cpu-throttle``, which
+migrate_params_check there wants no less than ``cpu-throttle-initial``), and none.
 
 Cost: one forecast a step; from the line rate down to a hundredth of it 460 at the default resolution of 1 %.
 """
@@ -125,8 +126,9 @@ def required_throttle(
 ) -> Requirement | None:
     """The least share of vCPU time, in whole percent, that auto-converge must be allowed to withhold (``max-cpu-throttle``); None: none.
 
-    0 where it converges without, and then no throttle is tried. Auto-converge goes there by its own steps (`Rules.initial`,
-    `Rules.increment`), which takes time: within a timeout a higher cap does not help where the steps come too late.
+    0 where it converges without, and then no throttle is tried. Otherwise at least `Rules.initial`, the first step, which QEMU
+    takes whole. Auto-converge goes on by steps of `Rules.increment`, which takes time: within a timeout a higher cap does not
+    help where the steps come too late.
     *probability* as for `required_bandwidth`, with the same errors.
     """
 
@@ -138,7 +140,8 @@ def required_throttle(
     without = _least((0.0,), at, probability, 0.01)
     if rules.family != "qemu":  # no other throttles
         return without
-    return without or _least((percent / 100 for percent in range(99, 0, -1)), at, probability, 0.01)
+    first = math.ceil(100 * rules.initial - 1e-9)
+    return without or _least((percent / 100 for percent in range(99, first - 1, -1)), at, probability, 0.01)
 
 
 def throttling(rules: Rules) -> Rules:

@@ -52,7 +52,7 @@ class Rules:
     The host's constants: *begin*, what the management layer takes before the
     hypervisor starts, and *begin_error*, one standard deviation of that; *device*, the pause besides the pages;
     *first_touch*, *rewrite* and *blank*, the time of a page that the destination touches first, has already, or gets as zero.
-    Raises `ConvergenceError` for a field out of bounds: `most` is at most 0.99, `multifd` 255, sizes 2**52, times a year.
+    Raises `ConvergenceError` for a field out of bounds: `most` is `initial` to 0.99, `multifd` at most 255, sizes 2**52, times a year.
     """
 
     name: str
@@ -89,6 +89,8 @@ class Rules:
         """Checks every field."""
         for field in ("initial", "increment", "most", "trigger"):
             bounds.number(field, getattr(self, field), 0, 0.99 if field == "most" else 1.0, above=True)
+        if self.most < self.initial:  # migration/options.c migrate_params_check
+            raise ConvergenceError("most", self.most, f"must be at least initial, {self.initial:g}")
         for field in (
             "begin",
             "begin_error",

@@ -136,12 +136,15 @@ class PreCopySimulation:
         for name, value in (("initial", initial), ("increment", increment), ("most", most)):
             if value is not None:
                 bounds.number(name, value, 0, 0.99, above=True)
-        self.setup = evolve(
+        setup = evolve(
             setup,
             throttle_initial=setup.throttle_initial if initial is None else initial,
             throttle_increment=setup.throttle_increment if increment is None else increment,
             throttle_max=setup.throttle_max if most is None else most,
         )
+        if setup.throttle_max < setup.throttle_initial:
+            raise ConvergenceError("most", setup.throttle_max, f"must be at least initial, {setup.throttle_initial:g}")
+        self.setup = setup
 
     def set_speed(self, factor: float) -> None:
         """The link runs at *factor* times what was set up, from the next turn on, in post-copy at once; 0 is a stall."""
