@@ -377,3 +377,28 @@ def test_a_first_pass_of_days_has_an_end(kernel, pages, throttling):
         assert out[4] >= 2
         lasts = (slow * pages * 4104 + (1 - slow) * pages * 9) / quota * 0.1
         assert out[1] == pytest.approx(lasts, rel=0.001)
+
+
+@settings(max_examples=120, deadline=None)
+@given(migrations())
+def test_what_is_said_to_go_round_for_ever_does(migration):
+    scenario, law = migration
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precopy_py, "BOUNDS", False)
+        _, without, _ = run(precopy_py, scenario, law, POINT)
+    _, out, _ = run(precopy_py, scenario, law, POINT)
+    assert out[0] == without[0]
+    assert out[0] == precopy.NEVER or out == without
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+@pytest.mark.parametrize("throttling", [0, 1])
+@pytest.mark.parametrize("resync", [0, 5])
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_one_that_goes_round_for_ever_is_known_soon(kernel, throttling, resync, chunks):
+    scenario = small(
+        pages=300_000, throttling=throttling, initial=0.2, increment=0.1, resync=resync, busy=0.01, chunks=chunks
+    )
+    out, _ = member(scenario, array("d", [60_000, 2e6, 0, 90_000, 30_000, 0]), kernel)
+    assert out[0] == precopy.NEVER
+    assert out[4] <= (200 if throttling else 20)

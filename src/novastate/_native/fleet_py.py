@@ -343,8 +343,9 @@ def _row(
                         high = high + 1.0
                         if high >= 2.0:
                             high = 0.0
+                            if throttle < r["most"]:
+                                mark_at, check_at = syncs + 8.0, syncs + 2.0
                             throttle = min(r["most"], throttle + r["increment"] if throttle > 0.0 else r["initial"])
-                            mark_at, check_at = syncs + 8.0, syncs + 2.0
                     period_at, period_sent, period_dirty = now, sent, 0.0
                 settled = r["most"] <= throttle
             converged = pending < theta

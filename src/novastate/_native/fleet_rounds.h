@@ -187,9 +187,10 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             M more = m_and(much, le(set1(2.0), g->high));
             g->high = sel(more, none, g->high);
             V step = vmin(g->f[MOST], sel(lt(none, g->throttle), g->throttle + g->f[INCREMENT], g->f[INITIAL]));
+            M rises = m_and(more, lt(g->throttle, g->f[MOST]));
             g->throttle = sel(more, step, g->throttle);
-            g->mark_at = sel(more, g->syncs + set1(8.0), g->mark_at);
-            g->check_at = sel(more, g->syncs + set1(2.0), g->check_at);
+            g->mark_at = sel(rises, g->syncs + set1(8.0), g->mark_at);
+            g->check_at = sel(rises, g->syncs + set1(2.0), g->check_at);
             g->period_at = sel(period, now, g->period_at);
             g->period_sent = sel(period, g->f[SENT], g->period_sent);
             g->period_dirty = sel(period, none, g->period_dirty);

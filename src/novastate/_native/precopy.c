@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+enum { STRETCH = 32 };
 enum { SEGMENTS = NS_PRECOPY_SEGMENTS, CLASSES = NS_PRECOPY_MAX_CLASSES };
 
 static inline double least(double a, double b) { return b < a ? b : a; } /* Python's min(a, b) */
@@ -173,6 +174,49 @@ static void ring_send(ring *r, double n) {
     ring_sum(r);
 }
 
+/* Whether it goes round for ever: see outgrows() in ring_py.py. */
+static int outgrows(const ns_precopy_scenario *s, const ring *r, double theta_factor, double factor, double pending,
+                    double span) {
+    double per = s->slot / s->again;
+    if (s->quota > 0.0) per = least(per, s->quota / s->wire);
+    const double ms = floor(s->slot * 1000.0 + 0.5);
+    const double full = (s->switchover > 0.0 ? s->switchover : per * s->wire / ms) * (s->downtime * 1000.0) * theta_factor
+                        / s->page;
+    const double x = sqrt(pending * full);
+    if (!(full < x && x < pending)) return 0;
+    const int paced = per < full && per * s->again <= s->turn && s->quota > 0.0 && per * s->wire >= s->quota * 0.9999999;
+    const double each = paced ? s->slot / per : s->again;
+    for (int end = 0; end < 2; end++) {
+        double unsent = end ? greatest(0.0, full - per) : paced ? full : 1.005 * full;
+        double passes = greatest(0.0, x - unsent) * each;
+        if (passes > span) return 0;
+        double once = 0.0, twice = 0.0;
+        int simple = r->chunks <= 1.0;
+        for (size_t i = 0; i < r->k; i++) {
+            double n = r->size[i];
+            if (n <= 0.0) continue;
+            double written = r->rate[i] * factor * passes;
+            if (r->ordered[i]) {
+                once = once + least(written, n);
+                simple = 0;
+                continue;
+            }
+            double hit = 1.0 - exp(-written / n), late = hit;
+            if (r->chunks > 1.0 && hit > 0.0) {
+                double step = -expm1(-written / n / r->chunks);
+                double armed = 1.0 - (1.0 - step) * hit / (r->chunks * step);
+                late = least(hit, greatest(0.0, armed));
+            }
+            once = once + n * late;
+            twice = twice + n * (1.0 - (1.0 - late) * (1.0 - hit));
+        }
+        double leaves = once;
+        if (simple && once > 0.0) leaves = leaves + unsent * ((twice - once) / once);
+        if (!(leaves >= x + 1.0)) return 0;
+    }
+    return 1;
+}
+
 enum { CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
 
 static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
@@ -204,6 +248,8 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     double throttle = b.throttle, theta = b.theta * theta_factor;
     const int syncs_first = (int)least(b.syncs, 1e9);
     int high = (int)least(b.high, 1.0), syncs = syncs_first, mark_at = syncs + 7;
+    int check_at = syncs + 3, gap = 4, stretch_at = 0;
+    double low = 1e300, low_before = 0.0;
     int hits = 0, to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
     const int ticks = s->throttling > 0.0 && s->resync > 0.0;
     const double slot_ms = floor(slot * 1000.0 + 0.5);
@@ -244,7 +290,11 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     high = high + 1;
                     if (high >= 2) {
                         high = 0;
-                        mark_at = syncs + 8;
+                        if (!(throttle >= s->most || capped)) {
+                            mark_at = syncs + 8;
+                            check_at = syncs + 2;
+                            stretch_at = 0;
+                        }
                         if (s->limited > 0.0) {
                             capped = 1;
                         } else if (throttle > 0.0) {
@@ -294,6 +344,27 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 } else if (syncs > mark_at) {
                     if (fabs(pending - marked) < 0.25 && fabs(span - marked_span) < 1e-6) hits = hits + 1;
                     if (syncs >= 2 * mark_at) mark_at = syncs + 1;
+                }
+                if (syncs >= check_at) {
+                    check_at = syncs + gap;
+                    gap = gap + gap;
+                    const int plain = !ticks && s->cache <= 0.0 && s->postcopy <= 0.0 && front + zero + tail + tail_zero <= 0.0;
+                    if (plain && outgrows(s, &r, theta_factor, factor, pending, span)) break;
+                }
+                if (s->throttling > 0.0) {
+                    if (stretch_at == 0) {
+                        stretch_at = syncs + STRETCH;
+                        low = 1e300;
+                        low_before = 0.0;
+                    }
+                    low = least(low, pending);
+                    if (syncs >= stretch_at) {
+                        if (low_before > 0.0 && low >= 0.999 * low_before && low * page > 1.05 * theta && s->postcopy <= 0.0)
+                            break;
+                        low_before = low;
+                        low = 1e300;
+                        stretch_at = syncs + STRETCH;
+                    }
                 }
             }
             if (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS) break;

@@ -28,6 +28,11 @@ guest writes min(1, awake / busy) as fast; the sync waits for its sleep. Under a
 `resync` seconds is synced all the same (looked at every `resync` seconds, not in the first pass). With `limited`
 the same trigger slows all writes by one factor instead.
 
+It goes round for ever where, with nothing left to change, it comes back to where it was; where every round would be followed by
+one that leaves more (`ring_py.outgrows`, tried at syncs 4, 8, 16, ...); and under the highest throttle where what is pending,
+the least of `STRETCH` syncs, is no thousandth less than that of as many before: it would take more than `SYNCS` to
+fall to the threshold.
+
 A run may begin in the middle (`START_FIELDS`): the unsent pages of each class then lie evenly over what is still to be visited.
 `family` 1 is another loop altogether: `rounds_py`.
 
@@ -48,7 +53,7 @@ import math
 from array import array
 
 from novastate._native import rounds_py
-from novastate._native.ring_py import Ring
+from novastate._native.ring_py import Ring, outgrows
 
 __all__ = [
     "CLASS_FIELDS",
@@ -144,6 +149,11 @@ START_FIELDS = (
 #: No run takes more turns, or goes through more syncs, than this. Between two syncs it takes a few turns for each kind of page.
 TURNS = 20_000
 SYNCS = 2_000
+#: What is pending is compared with what was pending so many syncs before.
+STRETCH = 32
+NONE_YET = 1e300
+#: Whether a guest that goes round for ever is known by more than its rounds being all alike.
+BOUNDS = True
 #: Whether runs of equal slots are one step; without, every slot is gone through, which changes nothing but the time.
 JUMPS = True
 #: The write law has at most so many classes.
@@ -237,6 +247,9 @@ def _one(
     syncs = syncs_first = int(min(syncs_before, 1e9))
     mark_at = syncs + 7
     hits = 0
+    check_at, gap = syncs + 3, 4
+    low, low_before = NONE_YET, 0.0  # the fewest pages pending in this stretch of syncs, and in the one before
+    stretch_at = 0
     switch = False  # to post-copy, as the next slot begins
     end = NEVER
     pending = 0.0
@@ -245,7 +258,7 @@ def _one(
     ticked = 0  # the syncs that there had been at the last look
     capped = False  # the writes are limited
     slot_ms = math.floor(slot * 1000.0 + 0.5)
-    jumping = JUMPS
+    jumping, bounding = JUMPS, BOUNDS
     for _ in range(TURNS):
         pending = front + zero + tail + tail_zero + ring.dirty
         overdue = False
@@ -281,7 +294,10 @@ def _one(
                     high = high + 1
                     if high >= 2:
                         high = 0
-                        mark_at = syncs + 8
+                        if not (throttle >= most or capped):
+                            mark_at = syncs + 8
+                            check_at = syncs + 2
+                            stretch_at = 0
                         if limited > 0.0:
                             capped = True
                         elif throttle > 0.0:
@@ -327,6 +343,28 @@ def _one(
                         hits = hits + 1
                     if syncs >= 2 * mark_at:
                         mark_at = syncs + 1
+                if bounding and syncs >= check_at:
+                    check_at = syncs + gap
+                    gap = gap + gap
+                    plain = not ticks and cache <= 0.0 and postcopy <= 0.0 and front + zero + tail + tail_zero <= 0.0
+                    if plain and outgrows(s, ring, theta_factor, factor, pending, span):
+                        break
+                # ... so does one under the highest throttle whose least is, far from the threshold, no longer any less.
+                if bounding and throttling > 0.0:
+                    if stretch_at == 0:
+                        stretch_at = syncs + STRETCH
+                        low, low_before = NONE_YET, 0.0
+                    low = min(low, pending)
+                    if syncs >= stretch_at:
+                        if (
+                            low_before > 0.0
+                            and low >= 0.999 * low_before
+                            and low * page > 1.05 * theta
+                            and postcopy <= 0.0
+                        ):
+                            break
+                        low, low_before = NONE_YET, low
+                        stretch_at = syncs + STRETCH
             if hits >= 3 or syncs - syncs_first >= SYNCS:
                 break
         # A run of equal full slots is taken in one step: as long as no look at what is pending finds less than the threshold
@@ -341,7 +379,7 @@ def _one(
             if quota > 0.0:
                 per = min(per, quota / size)
             full = (switchover if switchover > 0.0 else per * size / slot_ms) * (downtime * 1000.0) * theta_factor
-            jump = math.floor(min(pending - full / page, part) / per)
+            jump = math.floor(min(pending - full / page, part) / per) * 1.0
             if ticks and syncs > 1:
                 jump = min(jump, math.ceil((tick - 1e-9 - now) / slot) - 1.0)
             if jump > 0.0 and theta <= full * 1.000000001:
