@@ -18,9 +18,9 @@ def isa(request):
     bitmaps.force_isa(before)
 
 
-#: Around a vector, a strip of 256 words and a tile of 64 bitmaps.
+#: Around a vector, a strip of 256 words and a block of eight bitmaps.
 WORDS = [0, 1, 2, 3, 7, 8, 9, 63, 255, 256, 257, 300]
-ROWS = [0, 1, 2, 3, 4, 5, 16, 63, 64, 65, 129, 260]
+ROWS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 63, 64, 65, 129, 260]
 
 
 def made(rows: int, words: int, seed: int, sparse: int) -> bitmaps.Words:

@@ -5,11 +5,14 @@
  *
  * merge, count: one pass; bound by memory: 2 MiB (a guest of 64 GiB) in 20 to 45 us.
  *
- * sums (dense): for k = 1, 2, 4 ... the union of 2k is the union of the k last and that of the k before them, which a ring
- * of k unions remembers: one OR a level and bitmap, no matter how long the window is. Every second ring suffices, where two
- * levels are made from four unions of one. The bitmaps are cut into strips of 2 KiB, so that a strip of some bitmaps, and the
- * rings of a column, stay in the caches. K * words / VW * levels * (OR, AND-NOT, population count, add): 8 levels of 2 MiB
- * take 120 us where all of it is in the caches.
+ * sums (dense): for k = 2^m the bitmaps are cut into groups of k. A window that ends in a group has a page unless it begins after the
+ * page's last place in the group before, `last` (0 ... k - 1), and ends before its first place in this one, which `first` others
+ * follow: min(k, last + first + 1) of the group's k windows have it. The numbers of all pages of a vector are kept by binary
+ * digits, a vector each, and added like that: m steps for k bitmaps, where k unions would be 2 k. Two groups are joined to one
+ * of the next level by m selections. A page is new in a group where that sum is below k, or the group before has none of it.
+ * Before the first bitmap, and for W after the last, all pages count as written: windows that are not whole then have all pages,
+ * which is subtracted. The bitmaps are cut into strips of 2 KiB, whose state stays in the caches (200 KiB for 8 levels). A bitmap of 2 MiB
+ * takes about three plain passes over it for 8 levels, and little more for 16.
  *
  * scan (sparse): for each set bit the number of the bitmap where the page was last set; a histogram of the gaps has all of
  * W: a window of k misses a page in a gap g (between two bitmaps that have it) at max(0, g - k) places, before its first
@@ -17,7 +20,7 @@
  * some bits ahead: faster than `sums` where fewer than one bit of 2000 is set, and exact for all k.
  *
  * Domain: any number of words and bitmaps, also none. The sums fit 64 bits: bits times bitmaps < 2^64.
- * Sources: binary unions are those of sparse tables (Bender and Farach-Colton 2000); the gap formula is HOTL's (Xiang, Ding et
+ * Sources: the gap formula is HOTL's (Xiang, Ding et
  * al., ASPLOS'13) with bitmaps as time; population count with AVX2: Mula, Kurz, Lemire 2018.
  */
 #if defined(__linux__)
@@ -29,23 +32,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Words of a strip; its bitmaps at a time; how many rows ahead memory is asked for them. One more row a column, and one more
- * vector a ring, keep columns and rings off each other's places in the caches. A tile has 130 KiB. */
-enum { STRIP = 256, TILE_ROWS = 64, COLUMN_ROWS = TILE_ROWS + 1, AHEAD = 2, PAD = 1 };
+/* Words of a strip. */
+enum { STRIP = 256, WIDEST = 8 };
 
-/* What is to be copied into a tile: `width` words of each of `rows` rows, `row` the next of them; `at` vectors are
- * done. */
 typedef struct {
-    const uint64_t *row;
-    uint64_t *tile;
-    size_t words, width, rows, at;
-} feeder;
+    const uint64_t *bits;
+    size_t rows, words;
+} bitmap_rows;
 
-/* Vectors of the state of one column: see `column`. */
-static size_t state_size(int levels) {
-    size_t size = 4;
-    for (int j = 2; j < levels; j += 2) size += ((size_t)1 << j) * (j + 2 < levels ? 4 : 1) + PAD;
-    return size;
+/* Word `at` of a bitmap; beyond the last there are those of `pad`. */
+static const uint64_t *row_at(const bitmap_rows *b, size_t row, size_t at, const uint64_t *pad) {
+    return row < b->rows ? b->bits + row * b->words + at : pad;
+}
+
+/* Where the 3 m + 2 vectors of level m begin in the state of a column: see `block`. */
+NS_BODY static size_t level_at(int m) {
+    return (size_t)(m * (3 * m + 1) / 2);
+}
+
+NS_BODY static size_t state_size(int levels) {
+    return level_at(levels);
 }
 
 #define NS_F(name) name##_scalar
@@ -55,8 +61,12 @@ static size_t state_size(int levels) {
 #define LOAD(p) (*(p))
 #define STORE(p, a) (*(p) = (a))
 #define ZERO() 0
+#define ONES() UINT64_MAX
+#define ADD(a, b) ((a) + (b))
+#define AND(a, b) ((a) & (b))
+#define XOR3(a, b, c) ((a) ^ (b) ^ (c))
+#define MAJORITY(a, b, c) (((a) & (b)) | (((a) ^ (b)) & (c)))
 #define OR(a, b) ((a) | (b))
-#define OR3(a, b, c) ((a) | (b) | (c))
 #define MINUS(a, b) ((a) & ~(b))
 #define ANY(a) ((a) != 0)
 #define TALLY(sum, a) ((sum) + (uint64_t)__builtin_popcountll(a))
@@ -86,8 +96,12 @@ NS_AVX2 NS_BODY static uint64_t total_avx2(__m256i a) {
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define STORE(p, a) _mm256_storeu_si256((__m256i *)(p), a)
 #define ZERO() _mm256_setzero_si256()
+#define ONES() _mm256_set1_epi64x(-1)
+#define ADD(a, b) _mm256_add_epi64(a, b)
+#define AND(a, b) _mm256_and_si256(a, b)
+#define XOR3(a, b, c) _mm256_xor_si256(_mm256_xor_si256(a, b), c)
+#define MAJORITY(a, b, c) OR(AND(a, b), AND(_mm256_xor_si256(a, b), c))
 #define OR(a, b) _mm256_or_si256(a, b)
-#define OR3(a, b, c) OR(OR(a, b), c)
 #define MINUS(a, b) _mm256_andnot_si256(b, a)
 #define ANY(a) (!_mm256_testz_si256(a, a))
 #define TALLY(sum, a) tally_avx2(sum, a)
@@ -101,8 +115,12 @@ NS_AVX2 NS_BODY static uint64_t total_avx2(__m256i a) {
 #define LOAD(p) _mm512_loadu_si512(p)
 #define STORE(p, a) _mm512_storeu_si512(p, a)
 #define ZERO() _mm512_setzero_si512()
+#define ONES() _mm512_set1_epi64(-1)
+#define ADD(a, b) _mm512_add_epi64(a, b)
+#define AND(a, b) _mm512_and_si512(a, b)
+#define XOR3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
+#define MAJORITY(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xe8)
 #define OR(a, b) _mm512_or_si512(a, b)
-#define OR3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xfe)
 #define MINUS(a, b) _mm512_andnot_si512(b, a)
 #define ANY(a) (_mm512_test_epi64_mask(a, a) != 0)
 #define TALLY(sum, a) _mm512_add_epi64(sum, _mm512_popcnt_epi64(a))
@@ -118,8 +136,12 @@ NS_AVX2 NS_BODY static uint64_t total_avx2(__m256i a) {
 #define LOAD(p) vld1q_u64(p)
 #define STORE(p, a) vst1q_u64(p, a)
 #define ZERO() vdupq_n_u64(0)
+#define ONES() vdupq_n_u64(UINT64_MAX)
+#define ADD(a, b) vaddq_u64(a, b)
+#define AND(a, b) vandq_u64(a, b)
+#define XOR3(a, b, c) veorq_u64(veorq_u64(a, b), c)
+#define MAJORITY(a, b, c) OR(AND(a, b), AND(veorq_u64(a, b), c))
 #define OR(a, b) vorrq_u64(a, b)
-#define OR3(a, b, c) OR(OR(a, b), c)
 #define MINUS(a, b) vbicq_u64(a, b)
 #define ANY(a) ((vgetq_lane_u64(a, 0) | vgetq_lane_u64(a, 1)) != 0)
 #define TALLY(sum, a) vpadalq_u32(sum, vpaddlq_u16(vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u64(a)))))
@@ -139,56 +161,26 @@ uint64_t ns_bitmaps_count(const uint64_t *bits, size_t words) {
     return variants[ns_isa()](bits, words);
 }
 
-typedef void fill_fn(feeder *);
-typedef void strip_fn(const uint64_t *, size_t, size_t, size_t, uint64_t *, int, int, uint64_t *, feeder *);
-
-/* All of one tile, whose first bitmap is number `start`. A level counts from its first whole window on, so the rows are
- * gone through in runs that lie all before such a start, or all after it. */
-static void tile_sums(const uint64_t *tile, size_t rows, size_t start, uint64_t *state, int levels, int fresh, uint64_t *sums,
-                      strip_fn *strip, feeder *next) {
-    for (size_t at = 0, end; at < rows; at = end) {
-        end = rows;
-        for (int j = 0; j < levels; j++) {
-            const size_t whole = ((size_t)1 << j) - !fresh;
-            if (whole > start + at && whole < start + end) end = whole - start;
-        }
-        uint64_t found[NS_BITMAPS_LEVELS] = {0};
-        strip(tile, at, end - at, start + at, state, levels, fresh, found, next);
-        for (int j = 0; j < levels; j++)
-            if (start + at >= ((size_t)1 << j) - !fresh) sums[j] += found[j];
-    }
-}
-
-/* Strip by strip, and within a strip tile by tile, while the tile that comes next is copied beside. */
-static void all_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums, uint64_t *memory) {
-    static fill_fn *const fills[NS_ISAS] = NS_VARIANTS(fill_scalar, fill_neon, fill_avx2, fill_avx512);
-    static strip_fn *const strips[NS_ISAS] = NS_VARIANTS(strip_scalar, strip_neon, strip_avx2, strip_avx512);
-    const int isa = ns_isa();
-    uint64_t *const tiles[2] = {memory, memory + STRIP * COLUMN_ROWS}, *const state = memory + 2 * STRIP * COLUMN_ROWS;
-    const size_t blocks = (rows + TILE_ROWS - 1) / TILE_ROWS, jobs = (words + STRIP - 1) / STRIP * blocks;
-    feeder next = {0};
-    for (size_t job = 0; job <= jobs; job++) {
-        const feeder now = next;
-        const size_t at = job / blocks * STRIP, start = job % blocks * TILE_ROWS;
-        if (job < jobs)
-            next = (feeder){.row = bitmaps + start * words + at, .tile = tiles[job & 1], .words = words,
-                            .width = words - at < STRIP ? words - at : STRIP,
-                            .rows = rows - start < TILE_ROWS ? rows - start : TILE_ROWS};
-        if (job) {
-            const size_t began = (job - 1) % blocks * TILE_ROWS;
-            if (!began) memset(state, 0, STRIP * state_size(levels) * sizeof *state);
-            tile_sums(now.tile, now.rows, began, state, levels, fresh, sums, strips[isa], &next);
-        }
-        fills[isa](&next);
-    }
-}
-
 int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums) {
-    memset(sums, 0, (size_t)levels * sizeof *sums);
-    uint64_t *memory = aligned_alloc(64, (2 * STRIP * COLUMN_ROWS + STRIP * state_size(levels)) * sizeof *memory);
+    static void (*const variants[NS_ISAS])(const bitmap_rows *, size_t, size_t, int, int, uint64_t *, uint64_t *) =
+        NS_VARIANTS(sums_scalar, sums_neon, sums_avx2, sums_avx512);
+    const bitmap_rows b = {bitmaps, rows, words};
+    uint64_t totals[NS_BITMAPS_LEVELS] = {0};
+    int used = 4; /* levels that a block of eight bitmaps has in any case, and those with a window in the record */
+    while (used < levels && rows >> used) used++;
+    uint64_t *memory = aligned_alloc(64, STRIP * (state_size(used) + 1) * sizeof *memory);
     if (!memory) return -1;
-    all_sums(bitmaps, rows, words, levels, fresh, sums, memory);
+    memset(memory, fresh ? 0 : 0xff, STRIP * sizeof *memory);
+    const size_t vectors = words / WIDEST * WIDEST;
+    variants[ns_isa()](&b, 0, vectors, used, fresh, memory, totals);
+    sums_scalar(&b, vectors, words - vectors, used, fresh, memory, totals);
     free(memory);
+    for (int j = 0; j < levels; j++) {
+        /* Windows that are not whole have all pages: see above. */
+        const size_t size = (size_t)1 << j, whole = size < 8 ? 8 : size, ends = (rows + whole - 1) / whole * whole;
+        const uint64_t extra = fresh ? 0 : ends - (rows >= size ? rows - size + 1 : 0);
+        sums[j] = j < used && rows >= size ? totals[j] - extra * words * 64 : 0;
+    }
     return 0;
 }
 

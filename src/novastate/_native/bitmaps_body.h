@@ -1,6 +1,6 @@
 /* The bodies of the bitmap kernels, included by bitmaps.c once for each width of vectors, with these defined:
  *   NS_F(name) the variant's name of a function, NS_T its target attribute,
- *   V a vector of VW words; LOAD, STORE, ZERO, OR(a, b), OR3(a, b, c), MINUS(a, b) = a & ~b, ANY(a),
+ *   V a vector of VW words; LOAD, STORE, ZERO, ONES, ADD (of 64-bit lanes), OR, AND, MINUS(a, b) = a & ~b, XOR3, MAJORITY(a, b, c), ANY(a),
  *   TALLY(sum, a): `sum`, whose 64-bit lanes count, and the bits of `a`; TOTAL(sum) all its lanes. */
 
 NS_T static uint64_t NS_F(merge)(uint64_t *out, const uint64_t *bits, size_t words) {
@@ -33,82 +33,124 @@ NS_T static uint64_t NS_F(count)(const uint64_t *bits, size_t words) {
     return total;
 }
 
-/* Copies one more vector of the tile that comes next, and asks for a later one: memory works while bits are counted.
- * It goes through the rows as they lie; in the tile the rows of a column of VW words lie one after the other. */
-NS_T NS_BODY static void NS_F(feed)(feeder *next) {
-    const size_t row = next->at / (STRIP / VW), c = next->at % (STRIP / VW);
-    if (row >= next->rows) return;
-    const uint64_t *from = next->row + c * VW;
-    uint64_t padded[VW] = {0};
-    if (row + AHEAD < next->rows) __builtin_prefetch(from + AHEAD * next->words, 0, 2);
-    if ((c + 1) * VW > next->width)
-        from = c * VW < next->width ? memcpy(padded, from, (next->width - c * VW) * sizeof *from) : padded;
-    STORE(next->tile + (c * COLUMN_ROWS + row) * VW, LOAD(from));
-    next->at++;
-    if (c == STRIP / VW - 1) next->row += next->words;
+/* A group of 2^m bitmaps, bit by bit: at level m `last` has m binary digits of the number (0 ...) of the last bitmap that has the
+ * page, then whether there is one; `first` those of how many bitmaps follow the first that has it. Where none has it, both are 0. */
+typedef struct {
+    V last[NS_BITMAPS_LEVELS], first[NS_BITMAPS_LEVELS];
+} NS_F(group);
+
+/* Two groups of level m, the older first, are one of the next level. */
+NS_T NS_BODY static void NS_F(joined)(NS_F(group) *both, const NS_F(group) *old, const NS_F(group) *young, const int m) {
+    for (int i = 0; i < m; i++) {
+        both->last[i] = OR(young->last[i], MINUS(old->last[i], young->last[m]));
+        both->first[i] = OR(old->first[i], MINUS(young->first[i], old->last[m]));
+    }
+    both->last[m] = young->last[m];
+    both->first[m] = old->last[m];
+    both->last[m + 1] = OR(old->last[m], young->last[m]);
 }
 
-NS_T static void NS_F(fill)(feeder *next) {
-    while (next->at / (STRIP / VW) < next->rows) NS_F(feed)(next);
+/* Counts the windows that end in a group; `before` is `last` of the group before it. Of 2^m windows last + first + 1 have the page,
+ * but not more than all: the carry of the sum. A page is new where the group has it and there was a window without it. */
+NS_T NS_BODY static V NS_F(ending)(V sum, const V *before, const NS_F(group) *now, const int m, const int fresh) {
+    V carry = now->last[m], digit[NS_BITMAPS_LEVELS];
+    for (int i = 0; i < m; i++) {
+        digit[i] = XOR3(before[i], now->first[i], carry);
+        carry = MAJORITY(before[i], now->first[i], carry);
+    }
+    if (fresh) return TALLY(sum, MINUS(now->last[m], AND(carry, before[m])));
+    V found = TALLY(ZERO(), carry);
+    for (int i = m - 1; i >= 0; i--) found = TALLY(ADD(found, found), MINUS(digit[i], carry));
+    return ADD(sum, found);
 }
 
-/* One column of a tile, `rows` of its bitmaps, the first being number `start`. The state of a column is the four bitmaps
- * before, then for j = 2, 4, 6 ... a ring of unions of 2^j bitmaps: four times 2^j of them, or 2^j for the last. */
-NS_T NS_BODY static void NS_F(column)(
-    const uint64_t *column, size_t rows, size_t start, uint64_t *state, V *sums, const int levels, const int fresh, feeder *next) {
-    V sum[NS_BITMAPS_LEVELS];
-    V d1 = LOAD(state), d2 = LOAD(state + VW), d3 = LOAD(state + 2 * VW), d4 = LOAD(state + 3 * VW);
-    for (int j = 0; j < levels; j++) sum[j] = sums[j];
-    feeder own = *next;
-    for (size_t r = 0; r < rows; r++) {
-        NS_F(feed)(&own);
-        const V now = LOAD(column + r * VW);
-        /* The unions end with this bitmap or, where fresh, with the one before it. */
-        V joint = now, b1 = d1, b2 = d2, b3 = d3;
-        if (fresh) joint = d1, b1 = d2, b2 = d3, b3 = d4;
-        uint64_t *ring = state + 4 * VW;
-#define NS_TALLY(j) if ((j) < levels) sum[j] = TALLY(sum[j], fresh ? MINUS(now, joint) : joint)
-        NS_TALLY(0);
-        joint = OR(joint, b1);
-        NS_TALLY(1);
-        joint = OR3(joint, b2, b3);
-#pragma GCC unroll 8
-        for (int j = 2; j < levels; j += 2) {
-            const size_t size = (size_t)1 << j, mask = (j + 2 < levels ? 4 * size : size) - 1;
-            const V here = joint;
-            NS_TALLY(j);
-            joint = OR(joint, LOAD(ring + ((start + r - size) & mask) * VW));
-            NS_TALLY(j + 1);
-            if (j + 2 < levels)
-                joint = OR3(joint, LOAD(ring + ((start + r - 2 * size) & mask) * VW),
-                            LOAD(ring + ((start + r - 3 * size) & mask) * VW));
-            STORE(ring + ((start + r) & mask) * VW, here);
-            ring += (mask + 1 + PAD) * VW;
+/* The same for n groups that follow each other. */
+NS_T NS_BODY static V NS_F(endings)(V sum, const V *before, const NS_F(group) *now, const int n, const int m, const int fresh) {
+    for (int i = 0; i < n; i++) sum = NS_F(ending)(sum, i ? now[i - 1].last : before, now + i, m, fresh);
+    return sum;
+}
+
+typedef struct {
+    V pad, *sums;
+    size_t index;
+    int end, levels;
+} NS_F(block);
+
+/* Makes a group of the next level of `now`, which is level m, and of the other half, and counts there; 0 where the half is still to
+ * come. The state of a column is, for each level, `last` of the group before, then the first half of the group of the next. */
+NS_T NS_BODY static int NS_F(climb)(const NS_F(block) *b, NS_F(group) *now, V *state, const int m, const int fresh) {
+    V *half = state + level_at(m) + m + 1, *before = state + level_at(m + 1);
+    NS_F(group) other, both;
+    if (m + 1 >= b->levels) return 0;
+    if (b->index >> (m - 3) & 1) {
+        for (int i = 0; i <= m; i++) other.last[i] = half[i];
+        for (int i = 0; i < m; i++) other.first[i] = half[m + 1 + i];
+        NS_F(joined)(&both, &other, now, m);
+    } else if (b->end) {
+        for (int i = 0; i <= m; i++) other.last[i] = other.first[i] = b->pad;
+        NS_F(joined)(&both, now, &other, m);
+    } else {
+        for (int i = 0; i <= m; i++) half[i] = now->last[i];
+        for (int i = 0; i < m; i++) half[m + 1 + i] = now->first[i];
+        return 0;
+    }
+    b->sums[m + 1] = NS_F(ending)(b->sums[m + 1], before, &both, m + 1, fresh);
+    for (int i = 0; i <= m + 1; i++) before[i] = now->last[i] = both.last[i];
+    for (int i = 0; i <= m; i++) now->first[i] = both.first[i];
+    return 1;
+}
+
+/* A block of a strip: eight bitmaps. */
+NS_T NS_BODY static void NS_F(eight)(const NS_F(block) *b, const uint64_t *const *row, size_t columns, V *state,
+                                     const int fresh) {
+    V sum[4] = {b->sums[0], b->sums[1], b->sums[2], b->sums[3]};
+    for (size_t c = 0; c < columns; c++, state += state_size(b->levels)) {
+        NS_F(group) one[8], two[4], four[2], now, rest;
+        for (int r = 0; r < 8; r++) one[r].last[0] = LOAD(row[r] + c * VW);
+        for (int r = 0; r < 4; r++) NS_F(joined)(two + r, one + 2 * r, one + 2 * r + 1, 0);
+        for (int r = 0; r < 2; r++) NS_F(joined)(four + r, two + 2 * r, two + 2 * r + 1, 1);
+        NS_F(joined)(&now, four, four + 1, 2);
+        /* The last group of a level is the younger half of that of the next. */
+        V *kept = state + level_at(3), before[4][4];
+        for (int i = 0; i <= 3; i++) before[3][i] = kept[i];
+        for (int m = 3; m-- > 0; before[m][m] = before[m + 1][m])
+            for (int i = 0; i < m; i++) before[m][i] = AND(before[m + 1][i], before[m + 1][m]);
+        for (int i = 0; i <= 3; i++) kept[i] = now.last[i];
+        sum[0] = NS_F(endings)(sum[0], before[0], one, 8, 0, fresh);
+        sum[1] = NS_F(endings)(sum[1], before[1], two, 4, 1, fresh);
+        sum[2] = NS_F(endings)(sum[2], before[2], four, 2, 2, fresh);
+        sum[3] = NS_F(endings)(sum[3], before[3], &now, 1, 3, fresh);
+        /* The compiler knows the numbers of most levels: that is faster. */
+        if (NS_F(climb)(b, &now, state, 3, fresh) && NS_F(climb)(b, &now, state, 4, fresh) && NS_F(climb)(b, &now, state, 5, fresh) &&
+            NS_F(climb)(b, &now, state, 6, fresh)) {
+            for (int i = 0; i <= 7; i++) rest.last[i] = now.last[i];
+            for (int i = 0; i < 7; i++) rest.first[i] = now.first[i];
+            for (int m = 7; NS_F(climb)(b, &rest, state, m, fresh);) m++;
         }
-#undef NS_TALLY
-        d4 = d3, d3 = d2, d2 = d1, d1 = now;
     }
-    *next = own;
-    STORE(state, d1);
-    STORE(state + VW, d2);
-    STORE(state + 2 * VW, d3);
-    STORE(state + 3 * VW, d4);
-    for (int j = 0; j < levels; j++) sums[j] = sum[j];
+    for (int m = 0; m < 4; m++) b->sums[m] = sum[m];
 }
 
-/* All columns of a tile from row `at`; adds to totals[j]. */
-NS_T static void NS_F(strip)(const uint64_t *tile, size_t at, size_t rows, size_t start, uint64_t *state, int levels,
-                             int fresh, uint64_t *totals, feeder *next) {
+/* Adds to totals[j] what is found in `words` words, whole vectors, of each bitmap; `memory` is that of all of them: a strip of what
+ * follows the last bitmap, then the state. */
+NS_T static void NS_F(sums)(const bitmap_rows *b, size_t from, size_t words, int levels, int fresh, uint64_t *memory, uint64_t *totals) {
     V sums[NS_BITMAPS_LEVELS];
-    for (int j = 0; j < levels; j++) sums[j] = ZERO();
-    for (size_t c = 0; c < STRIP / VW; c++) {
-        const uint64_t *column = tile + (c * COLUMN_ROWS + at) * VW;
-        uint64_t *own = state + c * state_size(levels) * VW;
-        if (levels == 8 && fresh) NS_F(column)(column, rows, start, own, sums, 8, 1, next);
-        else if (levels == 8) NS_F(column)(column, rows, start, own, sums, 8, 0, next);
-        else NS_F(column)(column, rows, start, own, sums, levels, fresh, next);
+    for (int m = 0; m < levels; m++) sums[m] = ZERO();
+    for (size_t at = from; at < from + words; at += STRIP) {
+        const size_t left = from + words - at, columns = (left < STRIP ? left : STRIP) / VW;
+        V *state = (V *)(memory + STRIP);
+        const V pad = LOAD(memory);
+        for (size_t i = 0; i < columns * state_size(levels); i++) state[i] = ONES();
+        for (size_t start = 0; start < b->rows; start += 8) {
+            const uint64_t *row[8];
+            const int end = start + 8 >= b->rows;
+            for (size_t r = 0; r < 8; r++) row[r] = row_at(b, start + r, at, memory);
+            const NS_F(block) block = {.pad = pad, .sums = sums, .index = start / 8, .end = end, .levels = levels};
+            if (fresh) NS_F(eight)(&block, row, columns, state, 1);
+            else NS_F(eight)(&block, row, columns, state, 0);
+        }
     }
-    for (int j = 0; j < levels; j++) totals[j] += TOTAL(sums[j]);
+    for (int m = 0; m < levels; m++) totals[m] += TOTAL(sums[m]);
 }
 
 #undef NS_F
@@ -118,8 +160,12 @@ NS_T static void NS_F(strip)(const uint64_t *tile, size_t at, size_t rows, size_
 #undef LOAD
 #undef STORE
 #undef ZERO
+#undef ONES
 #undef OR
-#undef OR3
+#undef ADD
+#undef AND
+#undef XOR3
+#undef MAJORITY
 #undef MINUS
 #undef ANY
 #undef TALLY
