@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate.convergence import DirtyClass, DirtyCurve
@@ -103,6 +103,7 @@ def test_where_nothing_was_seen_to_be_written_a_little_may_be():
     assert 0 < max(reached) < 500
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(1e-6, 3e7), st.floats(0, 1e12), st.floats(1e-3, 1e12)),
@@ -119,3 +120,26 @@ def test_whatever_was_seen_the_curves_are_curves_of_the_guest(seen, pages, more,
     assert math.isfinite(found.spread)
     for classes in (found.classes, *found.draws):
         DirtyCurve(classes, pages)  # refuses what no guest has
+
+
+def test_nearly_all_of_the_memory_in_one_short_window_is_a_curve_that_goes_through_it():
+    found = DirtyCurve.from_dirty_rates([(0.05, 127 * 2**20 / 0.05)], 128 * 2**20)
+    # One window may be of a guest that is unsteady; most draws say it is not.
+    assert 0.8 * 32512 < found.pages(0.05) < 32512
+    assert found.spread < 0.5
+    assert sum(row.pages(0.05) > 0.9 * 32512 for row in found.others) > 12
+
+
+@pytest.mark.parametrize("interval", [0.01, 0.001])
+def test_pages_that_change_within_milliseconds_are_seen(interval):
+    changes = np.random.default_rng(1).random((40, 500)) < -math.expm1(-1)
+    found = DirtyCurve.from_samples(np.cumsum(changes, axis=0), interval, 100_000)
+    assert found.pages(interval) == pytest.approx(63212, rel=0.08)
+    assert found.pages(10 * interval) == pytest.approx(100_000, rel=0.05)
+
+
+def test_where_more_is_seen_than_the_memory_holds_the_nearest_shapes_are_the_likeliest():
+    """Nine tenths in 20 ms and then all the rest: no classes do that, but those that are as fast come near."""
+    found = posterior(((0.02, 900.0, 1.0), (0.04, 1000.0, 1.0)), 1000)
+    assert DirtyCurve(found.classes, 1000).pages(0.04) > 900
+    assert sum(DirtyCurve(draw, 1000).pages(0.04) > 900 for draw in found.draws) > 16

@@ -7,8 +7,10 @@ unsteady; how large that share is, the points say themselves: those of one windo
 that no curve goes through, are of a guest with phases.
 
 So what was not looked at is uncertain by itself: windows shorter than the shortest that was measured, and longer than the longest.
+A shape that would need more pages than the guest has is taken with all of them, and is as likely as it then comes near.
 
-Domain: any number of points, tau from 1 us to a year. Cost: some 1500 shapes times 6 steadinesses times the points: about 3 ms.
+Domain: any number of points, tau from 1 us to a year.
+Cost: 800 shapes (3000 for windows of a microsecond) times 6 steadinesses times the points: 3 to 15 ms.
 Sources: Bayesian model averaging (Hoeting et al. 1999); zipf with exponent s has sizes falling with the rate to the power 1/s.
 """
 
@@ -30,8 +32,11 @@ __all__ = ["DRAWS", "WINDOWS", "Posterior", "Unseen", "posterior"]
 _Floats = npt.NDArray[np.float64]
 #: How many curves stand for all that fit.
 DRAWS = 24
-#: Rates of the classes, times a second; every second one in shapes of more than one class.
-_RATES: _Floats = np.geomspace(0.02, 40.0, 25)
+#: Rates of the classes, times a second: the slowest, how many, and the factor between two; every second one in shapes of more
+#: than one class. Where 40 a second is not enough they go on: to `_FASTER` in the shortest window that was measured, and to
+#: `_BEYOND` times the rate at which all of the memory must be written for what was seen.
+_SLOWEST, _RATES, _STEP = 0.02, 25, 2000 ** (1 / 24)
+_FASTER, _BEYOND = 6.0, 8.0
 #: Of two classes, the share of the pages that the slower one has; of a range of rates, the powers.
 _SHARES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 _POWERS = (0.0, 0.6, 1.0, 1.5)
@@ -81,40 +86,70 @@ class Unseen:
 _ALL_SEEN = Unseen()
 
 
-@lru_cache(maxsize=1)
-def _shapes() -> tuple[_Floats, _Floats, _Floats]:
-    """Shares of the pages by rate (a row a shape), the prior of each; and the turns of the writers in order."""
+@attrs.frozen(eq=False)
+class _Shapes:
+    """*rows*: shares of the pages by the *rates* (a row a shape); *turns* of the writers in order; *prior* of each, in that order."""
+
+    rates: _Floats
+    rows: _Floats
+    turns: _Floats
+    prior: _Floats
+
+    def values(self, taus: _Floats) -> _Floats:
+        """Every shape at every window."""
+        mixed: _Floats = self.rows @ -np.expm1(-np.outer(self.rates, taus))
+        return np.vstack([mixed, np.minimum(taus / self.turns[:, None], 1.0)])
+
+    def classes(self, shape: int, pages: float, page_count: float) -> tuple[DirtyClass, ...]:
+        """The shape number *shape* of *pages* pages."""
+        if pages < 1e-6:
+            return ()
+        if shape >= len(self.rows):
+            turn = float(self.turns[shape - len(self.rows)])
+            return (DirtyClass(min(pages, page_count), pages / turn, sequential=True),)
+        return tuple(
+            DirtyClass(float(pages * share), float(pages * share * rate))
+            for share, rate in zip(self.rows[shape], self.rates, strict=True)
+            if share * pages > 1e-6
+        )
+
+
+def _shapes_for(taus: _Floats, pages: _Floats, page_count: float) -> _Shapes:
+    """The shapes among which those are that come through *pages* written in *taus*."""
+    needed = -np.log1p(-np.minimum(pages / page_count, 1.0 - math.exp(-_FASTER))) / taus
+    fastest = max(_FASTER / float(taus.min()), _BEYOND * float(needed.max()))
+    more = math.log(fastest / (_SLOWEST * _STEP ** (_RATES - 1)), _STEP)
+    return _shapes(_RATES + 2 * max(0, math.ceil(more / 2)))
+
+
+@lru_cache(maxsize=4)
+def _shapes(many: int) -> _Shapes:
+    """The shapes of *many* rates."""
+    rates: _Floats = _SLOWEST * _STEP ** np.arange(many)
     rows: list[_Floats] = []
     kinds: list[int] = []
-    coarse = range(0, len(_RATES), 2)
-    for at in range(len(_RATES)):
-        rows.append(np.eye(len(_RATES))[at])
+    coarse = range(0, many, 2)
+    for at in range(many):
+        rows.append(np.eye(many)[at])
         kinds.append(0)
     for slow in coarse:
-        for fast in range(slow + 2, len(_RATES), 2):
+        for fast in range(slow + 2, many, 2):
             for share in _SHARES:
-                row = np.zeros(len(_RATES))
+                row = np.zeros(many)
                 row[[slow, fast]] = share, 1.0 - share
                 rows.append(row)
                 kinds.append(1)
             for power in _POWERS if fast - slow >= 6 else ():
-                row = np.zeros(len(_RATES))
+                row = np.zeros(many)
                 between = slice(slow, fast + 1, 2)
-                row[between] = _RATES[between] ** -power
+                row[between] = rates[between] ** -power
                 rows.append(row / row.sum())
                 kinds.append(2)
     turns: _Floats = np.geomspace(*_TURNS)
     kinds += [3] * len(turns)
     counts = np.bincount(kinds)
     prior = np.array([_PRIORS[kind] / counts[kind] for kind in kinds])
-    return np.array(rows), prior, turns
-
-
-def _values(taus: _Floats) -> _Floats:
-    """Every shape at every window."""
-    rows, _, turns = _shapes()
-    mixed: _Floats = rows @ -np.expm1(-np.outer(_RATES, taus))
-    return np.vstack([mixed, np.minimum(taus / turns[:, None], 1.0)])
+    return _Shapes(rates, np.array(rows), turns, prior)
 
 
 def posterior(
@@ -125,8 +160,8 @@ def posterior(
     *unseen* is in the draws, not in `classes`.
     """
     taus, pages, errors = (np.array([row[k] for row in points]) for k in range(3))
-    values = _values(taus)
-    prior = _shapes()[1]
+    shapes = _shapes_for(taus, pages, page_count)
+    values = shapes.values(taus)
     logs: list[_Floats] = []
     sizes: list[_Floats] = []
     sigmas: list[_Floats] = []
@@ -136,45 +171,50 @@ def posterior(
         for _ in range(3):
             variance = errors**2 + (unsteady * size[:, None] * values) ** 2
             size = (values * pages / variance).sum(axis=1) / (values**2 / variance).sum(axis=1)
-        sigma = 1.0 / np.sqrt((values**2 / variance).sum(axis=1))
+        size = np.minimum(size, page_count)
+        sigma = np.minimum(1.0 / np.sqrt((values**2 / variance).sum(axis=1)), page_count)
         misfit = ((size[:, None] * values - pages) ** 2 / variance + np.log(variance)).sum(axis=1)
-        weight = np.log(prior * often * sigma / np.maximum(size, sigma)) - misfit / 2
-        logs.append(np.where(size > page_count, -math.inf, weight))
+        logs.append(np.log(shapes.prior * often * sigma / np.maximum(size, sigma)) - misfit / 2)
         sizes.append(size)
         sigmas.append(sigma)
     found, size, sigma = np.array(logs), np.array(sizes), np.array(sigmas)
-    if not np.isfinite(found).any():
-        found, size = np.zeros_like(found), np.minimum(size, page_count)
     weights = np.exp(found - found.max())
     weights /= weights.sum()
-    return _summed(weights, size, sigma, page_count, unseen)
+    # What was measured in windows shorter than those that are compared is in the curve, too.
+    brief: _Floats = np.unique(taus[taus < 0.9 * WINDOWS[0]])
+    return _summed(shapes, weights, size, sigma, page_count, unseen, brief)
 
 
-def _summed(weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen) -> Posterior:
-    at = _values(WINDOWS)
+def _summed(
+    shapes: _Shapes, weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen, brief: _Floats
+) -> Posterior:
+    windows: _Floats = np.concatenate([brief, WINDOWS])
+    at = shapes.values(windows)
     every: _Floats = size[:, :, None] * at
     mean: _Floats = (weights[:, :, None] * every).sum(axis=(0, 1))
     if mean[-1] < 1e-6:
         mean = np.zeros_like(mean)
     own: _Floats = sigma[:, :, None] * at
     off = (weights[:, :, None] * ((every - mean) ** 2 + own**2)).sum(axis=(0, 1))
-    spread = float(np.sqrt(np.mean(off / np.maximum(mean, 1.0) ** 2)))
-    ordered = len(_shapes()[2])
+    spread = float(np.sqrt(np.mean((off / np.maximum(mean, 1.0) ** 2)[len(brief) :])))
+    ordered = len(shapes.turns)
     if weights[:, -ordered:].sum() > 0.5:
         best = np.unravel_index(int(np.argmax(weights)), weights.shape)
-        classes = _classes(int(best[1]), float(size[best]), page_count)
+        classes = shapes.classes(int(best[1]), float(size[best]), page_count)
     else:
-        classes = fit(WINDOWS, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
+        classes = fit(windows, mean, 0.01 * np.maximum(mean, 1.0), int(page_count))
     return Posterior(
-        classes, _draws(weights, size, sigma, page_count, unseen), math.hypot(spread, unseen.more * unseen.more_scale)
+        classes,
+        _draws(shapes, weights, size, sigma, page_count, unseen),
+        math.hypot(spread, unseen.more * unseen.more_scale),
     )
 
 
 def _draws(
-    weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen
+    shapes: _Shapes, weights: _Floats, size: _Floats, sigma: _Floats, page_count: float, unseen: Unseen
 ) -> tuple[tuple[DirtyClass, ...], ...]:
     """Curves in the order of what is written in a short window; the size of each as its own error and unsteadiness let it be."""
-    deciding = size * _values(np.array([_DECIDING]))[:, 0]
+    deciding = size * shapes.values(np.array([_DECIDING]))[:, 0]
     order = np.argsort(deciding, axis=None)
     reached = np.cumsum(weights.ravel()[order])
     normal = NormalDist().inv_cdf
@@ -186,19 +226,5 @@ def _draws(
         factor = unseen.factor(((k * 11) % DRAWS + 0.5) / DRAWS)
         most = float(size[steadiness, shape])
         error = math.hypot(float(sigma[steadiness, shape]), _UNSTEADY[steadiness][0] * most)
-        found.append(_classes(shape, min(max(most + deviation * error, 0.0) * factor, page_count), page_count))
+        found.append(shapes.classes(shape, min(max(most + deviation * error, 0.0) * factor, page_count), page_count))
     return tuple(found)
-
-
-def _classes(shape: int, pages: float, page_count: float) -> tuple[DirtyClass, ...]:
-    rows, _, turns = _shapes()
-    if pages < 1e-6:
-        return ()
-    if shape >= len(rows):
-        turn = float(turns[shape - len(rows)])
-        return (DirtyClass(min(pages, page_count), pages / turn, sequential=True),)
-    return tuple(
-        DirtyClass(float(pages * share), float(pages * share * rate))
-        for share, rate in zip(rows[shape], _RATES, strict=True)
-        if share * pages > 1e-6
-    )
