@@ -123,13 +123,15 @@ def test_a_pause_lasts_as_long_as_what_the_first_pass_left_takes():
     [
         (Rules.qemu(auto_converge=True), {"throttle"}),
         (Rules.qemu(post_copy=True), {"post_copy", "more_bandwidth", "raise_downtime"}),
-        (Rules.qemu(multifd=4), {"post_copy"}),
+        (Rules.qemu("10.0", multifd=4), {"post_copy"}),
+        (Rules.qemu("10.0", dirty_limit=1e9, accelerator="kvm-dirty-ring"), {"throttle"}),
         (Rules.cloud_hypervisor(), {"throttle", "post_copy"}),
     ],
 )
 def test_what_would_change_nothing_is_no_choice(rules, gone):
     assert not gone & set(actions(compare(BUSY, LINK, Limits(0.05, 20), rules)))
     assert "more_bandwidth" not in compare(BUSY, Link(None), Limits(0.001))
+    assert "post_copy" in compare(BUSY, LINK, Limits(0.05, 20), Rules.qemu("10.1", multifd=4))
 
 
 def test_the_devices_are_not_counted_against_the_limit_of_the_pause():

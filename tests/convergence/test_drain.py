@@ -209,6 +209,20 @@ def test_a_pause_is_no_longer_than_the_budget():
     assert DrainBudget(downtime=0.3).actions(Limits(0.3), Rules.qemu()) == {}
 
 
+def test_only_actions_that_the_version_takes_are_tried():
+    every = DrainBudget(throttle=True, post_copy=True)
+    for version, sync in (("9.1", 0.0), ("9.2", 5.0)):
+        found = every.actions(Limits(0.3), Rules.qemu(version))
+        assert found["throttle"][1] == Rules.qemu(version, auto_converge=True)
+        assert found["throttle"][1].background_sync == sync
+        assert found["post-copy"][1] == Rules.qemu(version, post_copy=True)
+    assert set(every.actions(Limits(0.3), Rules.qemu("10.0", multifd=2))) == {"throttle"}
+    assert set(every.actions(Limits(0.3), Rules.qemu("10.1", multifd=2))) == {"throttle", "post-copy"}
+    limited = Rules.qemu(dirty_limit=MIB, accelerator="kvm-dirty-ring")
+    assert set(every.actions(Limits(0.3), limited)) == {"post-copy"}
+    assert every.actions(Limits(0.3), Rules.cloud_hypervisor()) == {}
+
+
 def test_the_unmovable_come_with_a_reason_and_what_would_do():
     plan = plan_drain(drained(QUIET, HOPELESS), hosts(), nics())
     assert names(plan) == ["g0"]

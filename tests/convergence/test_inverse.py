@@ -162,6 +162,9 @@ def test_auto_converge_is_turned_on_as_the_version_does_it():
             rules = Rules.qemu(version, **more)
             assert throttling(rules) == Rules.qemu(version, auto_converge=True, **more)
             assert throttling(throttling(rules)) == throttling(rules)
+    limited = Rules.qemu(dirty_limit=1e9, accelerator="kvm-dirty-ring")
+    assert throttling(limited) is throttling(Rules.cloud_hypervisor()) is None
+    assert required_throttle(guest(99.0), Link(MIB), Limits(0.05), limited) is None
     assert throttling(Rules("of my own")) == Rules("of my own", auto_converge=True)
 
 

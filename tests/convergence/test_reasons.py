@@ -40,8 +40,8 @@ CASES = {
     "never, throttled": (WILD, LINK, Limits(0.03, 800), AUTO, r"^The guest writes as fast as the link sends at 99 % throttle: each round leaves about 3\d\d MiB, "),
     "never, even without a limit": (WILD, Link(None), Limits(0.01), Rules.qemu(), r"^The guest writes as fast as the link sends: .*; it needs a pause limit of"),
     "not even one pass, and nothing helps": (
-        attrs.evolve(WILD, memory=80 * 2.0**30), Link(MIB, 2e6), Limits(0.01), Rules.qemu(),
-        (r"^Not even the first pass ends: 81920 MiB are too much for a limit of 1 MiB/s;"
+        attrs.evolve(WILD, memory=2.0**50), Link(1.0, 1.0), Limits(0.01), Rules.qemu(),
+        (r"^Not even the first pass ends: 1073741824 MiB are too much for a limit of 1 MiB/s;"
         r" neither more bandwidth nor a longer pause helps, but post-copy may\.$"),
     ),
     "times out": (
@@ -105,3 +105,19 @@ def test_a_forecast_asks_for_its_reason_only_when_asked(monkeypatch):
     result = forecast(BUSY, LINK, Limits(0.05))
     assert (result.probability, asked) == (result.probability, [])
     assert (result.reason, result.reason, asked) == ("so.", "so.", [result])
+
+
+@pytest.mark.parametrize(
+    ("rules", "throttled", "switched"),
+    [
+        (Rules.qemu("10.0"), True, True),
+        (Rules.qemu("10.0", multifd=2), True, False),
+        (Rules.qemu("10.1", multifd=2), True, True),
+        (Rules.qemu("10.0", dirty_limit=1e12, accelerator="kvm-dirty-ring"), False, True),
+        (Rules.cloud_hypervisor(), False, False),
+    ],
+)
+def test_no_help_is_named_that_the_hypervisor_refuses(rules, throttled, switched):
+    assert ("auto-converge" in forecast(BUSY, LINK, Limits(0.05, 800), rules).reason) is throttled
+    huge = attrs.evolve(WILD, memory=80 * 2.0**30)
+    assert ("post-copy may" in forecast(huge, Link(MIB, 2e6), Limits(0.01), rules).reason) is switched

@@ -65,6 +65,43 @@ def test_multifd_and_post_copy_go_together_from_10_1_on():
     assert Rules.qemu("10.1", multifd=2, post_copy=True).post_copy
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "had", [{}, {"multifd": 2}, {"dirty_limit": 1e6}, {"xbzrle_cache": 1e8}, {"background_sync": 7.0}]
+)
+@pytest.mark.parametrize(
+    "more",
+    [{"auto_converge": True}, {"post_copy": True}, {"multifd": 2}, {"speed": 1.0}, {"switchover_bandwidth": 1e9}],
+)
+def test_an_option_more_is_what_the_version_makes_of_it(version, had, more):
+    def make(**options):
+        try:
+            return Rules.qemu(version, accelerator="kvm-dirty-ring", **options)
+        except ConvergenceError:
+            return None
+
+    before, after = make(**had), make(**{**had, **more})
+    if before is None:
+        return
+    if after is None:
+        with pytest.raises(ConvergenceError):
+            before.with_options(**more)
+    else:
+        assert before.with_options(**more) == after
+
+
+def test_an_option_more_of_rules_of_ones_own_or_of_cloud_hypervisor():
+    assert Rules("own", multifd=2).with_options(post_copy=True) == Rules("own", multifd=2, post_copy=True)
+    with pytest.raises(ConvergenceError, match="multifd"):
+        Rules("own", multifd=2).with_options(xbzrle_cache=1e8)
+    with pytest.raises(ConvergenceError, match="dirty_limit"):
+        Rules.qemu().with_options(dirty_limit=1e6)  # not with kvm's bitmaps
+    cloud = Rules.cloud_hypervisor()
+    assert cloud.with_options(device=0.1) == Rules.cloud_hypervisor(device=0.1)
+    with pytest.raises(ConvergenceError, match="post_copy"):
+        cloud.with_options(post_copy=True)
+
+
 @pytest.mark.parametrize("version", ["6.2", "10", "ten", "", None, "10.0.0.x"])
 def test_what_is_no_version_of_qemu_is_refused(version):
     with pytest.raises(ConvergenceError, match="version"):

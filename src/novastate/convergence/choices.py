@@ -7,8 +7,8 @@ fifths of the guest's time counts as a pause, for hardly less is lost. Where no 
 two; else to abort.
 
 Sources: `virsh migrate-setmaxdowntime`, `migrate-setspeed`, `migrate-postcopy`, `suspend` and `domjobabort` do these; QEMU
-migration/options.c: post-copy does not go with multifd (until 10.1), so there it is left out. Cloud Hypervisor has neither
-throttle nor post-copy.
+migration/options.c: before 10.1 post-copy does not go with multifd, and never auto-converge with a dirty limit; what the version
+refuses is left out. Cloud Hypervisor has neither throttle nor post-copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import attrs
 from novastate.convergence import bounds
 from novastate.convergence.course import Course, Start, course_of, paused, post_copied
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.inverse import least_above, throttling
+from novastate.convergence.inverse import least_above, switching, throttling
 from novastate.convergence.resume import State
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
@@ -177,13 +177,14 @@ def _rows(
         if longer is not None:
             pause, course = longer
             yield _row("raise_downtime", course, f"if the line slows down just then, a pause of {_time(pause)}", pause)
-    if not rules.auto_converge and rules.family == "qemu":
-        course = course_of(guest, link, limits, throttling(rules), start)
+    throttled = throttling(rules)
+    if throttled is not None and not rules.auto_converge:
+        course = course_of(guest, link, limits, throttled, start)
         slowest = (
             f"the guest slows down by up to {course.throttle:.0%}" if course.throttle else "none: it will not set in"
         )
         yield _row("throttle", course, slowest)
-    if not rules.post_copy and not rules.multifd and rules.family == "qemu":
+    if not rules.post_copy and switching(rules) is not None:
         course = post_copied(guest, link, limits, rules, start)
         yield _row("post_copy", course, "if the line or a host fails before its end, the guest is lost")
     yield _row("pause", paused(guest, link, limits, rules, start), "the guest does not answer while it is copied")

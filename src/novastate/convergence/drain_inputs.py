@@ -12,6 +12,7 @@ import attrs
 
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits
+from novastate.convergence.inverse import switching, throttling
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
 
@@ -92,7 +93,7 @@ class DrainBudget:
         bounds.flag("post_copy", self.post_copy)
 
     def actions(self, limits: Limits, rules: Rules) -> dict[str, tuple[Limits, Rules]]:
-        """What is tried, in this order: a name, and limits and rules instead of the ordinary ones."""
+        """What is tried, in this order: a name, and limits and rules instead of the ordinary ones; nothing that the version refuses."""
         found: dict[str, tuple[Limits, Rules]] = {}
         pause = 2 * limits.downtime
         while self.downtime is not None and limits.downtime < self.downtime and pause > 0:
@@ -101,10 +102,9 @@ class DrainBudget:
             if pause == self.downtime:
                 break
             pause *= 2
-        if rules.family != "qemu":
-            return found
-        if self.throttle and not rules.auto_converge:
-            found["throttle"] = (limits, attrs.evolve(rules, auto_converge=True))
-        if self.post_copy and not rules.post_copy:
-            found["post-copy"] = (limits, attrs.evolve(rules, post_copy=True))
+        throttled, switched = throttling(rules), switching(rules)
+        if self.throttle and throttled is not None and not rules.auto_converge:
+            found["throttle"] = (limits, throttled)
+        if self.post_copy and switched is not None and not rules.post_copy:
+            found["post-copy"] = (limits, switched)
         return found

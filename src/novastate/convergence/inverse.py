@@ -30,7 +30,15 @@ from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
 
-__all__ = ["Requirement", "least_above", "required_bandwidth", "required_downtime", "required_throttle", "throttling"]
+__all__ = [
+    "Requirement",
+    "least_above",
+    "required_bandwidth",
+    "required_downtime",
+    "required_throttle",
+    "switching",
+    "throttling",
+]
 
 _MIB = 1 << 20
 _LONGEST_PAUSE = 2000.0
@@ -131,28 +139,34 @@ def required_throttle(
     help where the steps come too late.
     *probability* as for `required_bandwidth`, with the same errors.
     """
+    throttled = throttling(rules)
 
     def at(share: float) -> Forecast:
-        if not share:
-            return forecast(guest, link, limits, attrs.evolve(rules, auto_converge=False))
-        return forecast(guest, link, limits, attrs.evolve(throttling(rules), most=share))
+        return forecast(guest, link, limits, attrs.evolve(throttled or rules, most=share))
 
-    without = _least((0.0,), at, probability, 0.01)
-    if rules.family != "qemu":  # no other throttles
+    unthrottled = attrs.evolve(rules, auto_converge=False)
+    without = _least((0.0,), lambda _: forecast(guest, link, limits, unthrottled), probability, 0.01)
+    if without is not None or throttled is None:
         return without
     first = math.ceil(100 * rules.initial - 1e-9)
-    return without or _least((percent / 100 for percent in range(99, first - 1, -1)), at, probability, 0.01)
+    return _least((percent / 100 for percent in range(99, first - 1, -1)), at, probability, 0.01)
 
 
-def throttling(rules: Rules) -> Rules:
-    """*rules* with auto-converge, as their version of QEMU does it."""
-    if rules.auto_converge:
-        return rules
+def throttling(rules: Rules) -> Rules | None:
+    """*rules* with auto-converge, as their version does it; None where the hypervisor has none, or refuses it beside the other rules."""
+    return rules if rules.auto_converge else _taken(rules, auto_converge=True)
+
+
+def switching(rules: Rules) -> Rules | None:
+    """*rules* with post-copy; None where the hypervisor has none, or refuses it beside the other rules."""
+    return rules if rules.post_copy else _taken(rules, post_copy=True)
+
+
+def _taken(rules: Rules, **options: bool) -> Rules | None:
     try:
-        background = Rules.named(rules.name, auto_converge=True).background_sync
-    except ConvergenceError:  # a name of one's own
-        background = 0.0
-    return attrs.evolve(rules, auto_converge=True, background_sync=rules.background_sync or background)
+        return rules.with_options(**options)
+    except ConvergenceError:
+        return None
 
 
 def least_above(at: Callable[[float], bool], start: float, most: float, unit: float) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.inverse import least_above, throttling
+from novastate.convergence.inverse import least_above, switching, throttling
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.variants import varied
 
@@ -78,15 +78,14 @@ def _helps(result: Forecast) -> str:
         told = help_of(result, varied(result.guest, _SURE), "") or help_of(result, result.guest, "at least ")
         found += [told] if told else []
     rules = result.rules
-    qemu = rules.family == "qemu"
-    if qemu and not rules.auto_converge and not rules.post_copy:
-        throttled = throttling(rules)
+    throttled = throttling(rules)
+    if throttled is not None and not rules.auto_converge and not rules.post_copy:
         slowed = forecast(varied(result.guest, _SURE), result.link, result.limits, throttled)
         if slowed.verdict is Verdict.CONVERGES:
             found.append(f"auto-converge (up to {slowed.throttle} % throttle)")
     if not found:
         return "neither more bandwidth nor a longer pause helps" + (
-            ", but post-copy may" if qemu and not rules.post_copy else ""
+            ", but post-copy may" if not rules.post_copy and switching(rules) is not None else ""
         )
     return f"it needs {', or '.join(found)}"
 

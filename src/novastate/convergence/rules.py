@@ -34,8 +34,14 @@ _PACKET = 128
 _GIB = 1 << 30
 #: What a full socket holds before a page that is asked for (net.ipv4.tcp_wmem's usual most).
 _SOCKET = 4 << 20
+#: How often, in s, QEMU looks whether a round is overdue (migration/cpu-throttle.c).
+_BACKGROUND_SYNC = 5.0
 _FAMILIES = ("qemu", "cloud-hypervisor")
 _ACCELERATORS = ("kvm", "kvm-dirty-ring", "tcg")
+#: What may be set of Cloud Hypervisor's rules.
+_OF_CLOUD_HYPERVISOR = frozenset({
+    "on_timeout", "begin", "begin_error", "device", "first_touch", "rewrite", "blank", "latency",
+})  # fmt: skip
 
 
 @attrs.frozen(cache_hash=True)
@@ -142,7 +148,7 @@ class Rules:
         if options.get("dirty_limit") and accelerator != "kvm-dirty-ring":
             raise ConvergenceError("dirty_limit", options["dirty_limit"], "needs the accelerator kvm-dirty-ring")
         if auto_converge and number >= versions.QEMU["background_sync"][0]:
-            options.setdefault("background_sync", 5.0)
+            options.setdefault("background_sync", _BACKGROUND_SYNC)
         options.setdefault("zero_page_in_threads", number >= versions.QEMU["zero_page_in_threads"][0])
         options.setdefault("rearm", accelerator == "kvm")
         return cls(f"qemu-{version}", **options)
@@ -159,10 +165,7 @@ class Rules:
         number = versions.number_of(version, (16, 0), "52.0", "Cloud Hypervisor")
         budget = number >= versions.CLOUD_HYPERVISOR["budget"][0]
         options: dict[str, Any] = {"on_timeout": on_timeout, "begin": 0.0, **more}
-        allowed = {"on_timeout", "begin", "begin_error", "device", "first_touch", "rewrite", "blank", "latency"}
-        for field, value in options.items():
-            if field not in allowed:
-                raise ConvergenceError(field, value, "is no rule of Cloud Hypervisor", sorted(allowed))
+        _known_of_cloud_hypervisor(options)
         versions.check({"on_timeout": on_timeout != "cancel"}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor")
         return cls(f"cloud-hypervisor-{version}", family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
 
@@ -180,6 +183,31 @@ class Rules:
         raise ConvergenceError(
             "name", name, "names no hypervisor whose rules are known", [f"{one}-VERSION" for one in _FAMILIES]
         )
+
+    def with_options(self, **options: Any) -> Rules:
+        """The same with *options* besides, as the version that `name` tells takes them: ``with_options(auto_converge=True)``.
+
+        Of a name of one's own only what no version takes is refused. Raises `ConvergenceError` as `Rules.qemu` and
+        `Rules.cloud_hypervisor` do.
+
+        >>> Rules.qemu("10.0", multifd=2).with_options(post_copy=True)
+        Traceback (most recent call last):
+        novastate.errors.ConvergenceError: multifd: does not go with post_copy before 10.1, got 2
+        """
+        if self.family != "qemu":
+            _known_of_cloud_hypervisor(options)
+            return attrs.evolve(self, **options)
+        _known(type(self), options)
+        family, _, version = self.name.rpartition("-")
+        number = versions.number_of(version, (7, 0), "10.0", "QEMU") if family == "qemu" else versions.NEWEST
+        paired = {field: getattr(self, field) for pair in versions.PAIRS for field in pair[:2]}
+        versions.check({**paired, **options}, number, versions.QEMU, "QEMU")
+        if options.get("dirty_limit") and self.rearm:
+            raise ConvergenceError("dirty_limit", options["dirty_limit"], "needs the accelerator kvm-dirty-ring")
+        known = family == "qemu" and number >= versions.QEMU["background_sync"][0]
+        if options.get("auto_converge") and known and not self.background_sync:
+            options.setdefault("background_sync", _BACKGROUND_SYNC)
+        return attrs.evolve(self, **options)
 
     def told(self) -> tuple[str, ...]:
         """The rules in words, a sentence or two each, with the file of the hypervisor that each is from."""
@@ -246,3 +274,9 @@ def _known(cls: type[Rules], options: dict[str, Any]) -> None:
     for field, value in options.items():
         if field not in known:
             raise ConvergenceError(field, value, "is no rule", sorted(known))
+
+
+def _known_of_cloud_hypervisor(options: dict[str, Any]) -> None:
+    for field, value in options.items():
+        if field not in _OF_CLOUD_HYPERVISOR:
+            raise ConvergenceError(field, value, "is no rule of Cloud Hypervisor", sorted(_OF_CLOUD_HYPERVISOR))

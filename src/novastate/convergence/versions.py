@@ -11,9 +11,11 @@ from collections.abc import Mapping
 
 from novastate.errors import ConvergenceError
 
-__all__ = ["CLOUD_HYPERVISOR", "PAIRS", "QEMU", "check", "number_of"]
+__all__ = ["CLOUD_HYPERVISOR", "NEWEST", "PAIRS", "QEMU", "check", "number_of"]
 
 _Version = tuple[int, int]
+#: Later than any: what is not known to be refused is taken.
+NEWEST: _Version = (9999, 0)
 
 #: The first version of QEMU that has an option; what it is called there, and where it is.
 QEMU: dict[str, tuple[_Version, str]] = {
