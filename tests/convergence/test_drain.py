@@ -200,6 +200,15 @@ def test_what_never_converges_is_moved_otherwise_where_the_budget_says_so(budget
         assert step.forecast.rules.post_copy
 
 
+def test_who_switches_by_the_ordinary_rules_gets_its_way_alone_too():
+    plan = plan_drain(drained(HOPELESS, HOPELESS, QUIET, QUIET), hosts(), nics(), rules=Rules.qemu(post_copy=True))
+    check(plan)
+    switched = [step for step in plan.steps if step.forecast.post_copied]
+    assert {step.name for step in switched} == {"g0", "g1"}
+    for step in switched:
+        assert [one.name for one in overlapping(plan, step)] == [step.name]
+
+
 def test_a_pause_is_no_longer_than_the_budget():
     found = DrainBudget(downtime=1.0).actions(Limits(0.3), Rules.qemu())
     assert [(name, limits.downtime) for name, (limits, _) in found.items()] == [

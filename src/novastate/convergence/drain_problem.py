@@ -186,8 +186,7 @@ class Problem:
             for name, (limits, rules) in self.actions.items():
                 if found:
                     break
-                # Post-copy lifts the limit, so it gets the way alone.
-                found = self._tried(guest, capacity, ladder[: 1 if rules.post_copy else None], name, limits, rules)
+                found = self._tried(guest, capacity, ladder, name, limits, rules)
             self._ways[key] = found
         return found
 
@@ -199,6 +198,8 @@ class Problem:
             # On a full link the pause has no more of the line than the share.
             link = Link(rung.limit, max(1.0, capacity / rung.shares))
             found = forecast(self.guests[guest], link, limits, rules)
+            if found.post_copied and rung.shares > 1:
+                continue  # post-copy lifts the limit, so it gets the way alone
             if found.total is not None and found.probability >= self.sure:
                 ways.append(Way(*rung, found.total, found, action))
         return tuple(ways)
