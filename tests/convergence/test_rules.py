@@ -54,7 +54,8 @@ def test_what_a_version_does_unasked(version):
      ({"dirty_limit": 1e6, "auto_converge": True, "accelerator": "kvm-dirty-ring"}, "dirty_limit"),
      ({"dirty_limit": 1e6}, "dirty_limit"), ({"accelerator": "xen"}, "accelerator"), ({"speed": 1.0}, "speed"),
      ({"on_timeout": "ignore"}, "on_timeout"), ({"most_rounds": 5}, "most_rounds"), ({"tailslow": 1}, "tailslow"),
-     ({"initial": 0.5, "most": 0.1}, "most"), ({"initial": 1.0}, "most"), ({"xbzrle_overflow": 1.1}, "xbzrle_overflow"), ({"background_sync": math.nan}, "background_sync")],
+     ({"initial": 0.5, "most": 0.1}, "most"), ({"initial": 1.0}, "most"), ({"post_copy_after": 0}, "post_copy_after"),
+     ({"post_copy_after": 1.5}, "post_copy_after"), ({"multifd": 2.5}, "multifd"), ({"xbzrle_overflow": 1.1}, "xbzrle_overflow"), ({"background_sync": math.nan}, "background_sync")],
 )  # fmt: skip
 def test_what_does_not_go_together_or_is_no_rule_is_refused_by_name(options, field):
     with pytest.raises(ConvergenceError, match=field):

@@ -113,8 +113,9 @@ class Rules:
         for field in ("auto_converge", "post_copy", "tailslow", "post_copy_preempt", "zero_page_in_threads", "rearm"):
             bounds.flag(field, getattr(self, field))
         bounds.number("xbzrle_overflow", self.xbzrle_overflow, 0, 1)
-        for field, most in (("post_copy_after", 2**31), ("multifd", 255), ("most_rounds", 1000)):
-            bounds.number(field, getattr(self, field), 0, most)
+        # The first sync is the one that starts the first round: no switch comes before it.
+        for field, least, most in (("post_copy_after", 1, 2**31), ("multifd", 0, 255), ("most_rounds", 0, 1000)):
+            bounds.whole(field, getattr(self, field), least, most)
         if self.switchover_bandwidth is not None:
             bounds.number("switchover_bandwidth", self.switchover_bandwidth, 0, bounds.MOST_BYTES, above=True)
         for field, known in (("family", _FAMILIES), ("on_timeout", ("cancel", "ignore"))):
