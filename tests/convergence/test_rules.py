@@ -148,11 +148,14 @@ def test_a_page_of_any_size_goes_as_pages_of_4_kib(page):
         parts = page / 4096
         assert rules.wire(page) == parts * rules.wire()
         assert rules.wire_again(page) == pytest.approx(parts * rules.wire_again())
+        assert rules.wire_zero(page) == parts * rules.wire_zero()
     law = DirtyCurve((DirtyClass(20_000 * 4096 / page, 30_000 * 4096 / page),), 2**31 // page)
     guest = Guest(2**31, 0, page, law, tail_pages=0, tail_zero=0)
     found = forecast(guest, Link(limit=64 * MIB), Limits(downtime=1.0))
     assert found.verdict is Verdict.CONVERGES
     assert found.rounds[0].sent / (64 * MIB) == pytest.approx(31, rel=0.05)  # the limit holds, whatever the page
+    blank = forecast(Guest(2**31, 2**31 // page, page, DirtyCurve((), 2**31 // page)), Link(limit=64 * MIB))
+    assert blank.transferred == pytest.approx(2**19 * 9, rel=0.01)
 
 
 def test_memory_is_armed_by_the_gib_by_kvm_only():

@@ -20,7 +20,7 @@ __all__ = ["Guest", "Limits", "Link"]
 class Guest:
     """A running guest as a migration sees it.
 
-    *memory* in bytes; *zero_pages* how many of its pages are all zero (they cost 9 bytes each);
+    *memory* in bytes; *zero_pages* how many of its pages are all zero (they cost 9 bytes for each 4 KiB);
     *page_size* in bytes, of what is counted as written and sent: 4096 also where huge pages back the memory, for KVM
     splits them while it watches, and QEMU sends target pages; *curve* what it writes.
     Where the zero pages lie matters too: most of them are

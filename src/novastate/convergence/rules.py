@@ -238,10 +238,10 @@ class Rules:
         return page_size + (10.5 if self.multifd else _HEADER) * (page_size / _TARGET_PAGE)
 
     def wire_zero(self, page_size: int = 4096) -> float:
-        """Bytes that a zero page takes on the wire."""
+        """Bytes that a zero page takes on the wire: each of its 4 KiB goes as a zero page of its own."""
         if self.family != "qemu":
             return float(page_size)
-        return 10.5 if self.multifd and self.zero_page_in_threads else float(_ZERO)
+        return (10.5 if self.multifd and self.zero_page_in_threads else _ZERO) * (page_size / _TARGET_PAGE)
 
     def wire_again(self, page_size: int = 4096) -> float:
         """Bytes of a dirty page that the XBZRLE cache holds; those of any page where there is no cache."""
