@@ -60,7 +60,7 @@ def test_a_writer_in_sequence_meets_half_of_what_it_would_reach():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(1, 20_000), st.floats(1e-3, 1e8), st.booleans()), max_size=4), st.integers(0, 5),
+    st.lists(st.tuples(st.floats(1, 20_000), st.floats(1e-3, 1e8), st.booleans()), max_size=4), st.integers(1, 5),
     st.sampled_from([4096, 2 * MIB]),
 )  # fmt: skip
 def test_every_cost_is_finite_and_no_more_faults_than_pages(classes, after, host_page):

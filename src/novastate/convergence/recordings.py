@@ -164,8 +164,9 @@ class Recording:
         ):
             if config.get(field):
                 options[rule] = self._number("config", field) * unit
-        if "post_copy_after" in options:
-            options["post_copy_after"] = int(options["post_copy_after"] or 1)
+        for rule in ("post_copy_after", "multifd"):
+            if rule in options:
+                options[rule] = int(options[rule] or 0)
         line = self._line_rate()
         if line:
             options["first_touch"] = (_PAGE + 8) / line
