@@ -74,6 +74,15 @@ def test_whole_rounds_as_the_forecast(pages, rate, version):
         assert best.transferred == pytest.approx(expected.transferred, rel=0.02)
 
 
+@pytest.mark.parametrize("rate", [60_000, 200_000])
+def test_a_timeout_that_stops_the_guest_does_not_stop_the_migration(rate):
+    rules, limits = Rules.cloud_hypervisor(on_timeout="ignore"), Limits(0.01, 8)
+    expected, runs = beside(WriteLaw.uniform(16384, rate), Link(limit=100 * MIB), limits, rules, 65536, seeds=1)
+    assert expected.total > 8
+    assert runs[0].verdict is expected.verdict is Verdict.CONVERGES
+    assert runs[0].total == pytest.approx(expected.total, rel=0.02)
+
+
 @pytest.mark.parametrize("busy", [0.5, 1.0])
 @pytest.mark.parametrize("tailslow", [False, True])
 def test_throttling_as_the_forecast(busy, tailslow):

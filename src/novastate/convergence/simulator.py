@@ -437,7 +437,8 @@ def simulate(
 ) -> SimulationResult:
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
 
-    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds. Pages are 4096 bytes.
+    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
+    only (`Rules.ignores_timeout`). Pages are 4096 bytes.
     Raises ConvergenceError for numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
@@ -451,9 +452,11 @@ def simulate(
     run = PreCopySimulation(
         pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
     )
-    status = run.advance(PATIENCE if limits.timeout is None else limits.timeout - rules.begin)
+    # At a timeout that is ignored only the guest is stopped, and the rest still has to go out.
+    endless = limits.timeout is None or rules.ignores_timeout
+    status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
     done = status is Status.COMPLETED
-    verdict = Verdict.CONVERGES if done else Verdict.NEVER if limits.timeout is None else Verdict.TIMES_OUT
+    verdict = Verdict.CONVERGES if done else Verdict.NEVER if endless else Verdict.TIMES_OUT
     end = run.finished_at if done else None
     return SimulationResult(
         verdict=verdict,
