@@ -268,6 +268,22 @@ def test_what_page_sampling_missed_is_corrected_within_the_first_rounds():
     assert seen[-1].probability < 0.1
 
 
+def test_what_is_learnt_is_not_contradicted_by_the_curves_of_before():
+    """A law that was thrice too low: the guest as it was learnt has a spread of its own, and no curves that are too low still."""
+    expected, simulation = drawn(5)
+    low = attrs.evolve(expected.guest.curve.scaled(1 / 3), spread=0.4)
+    others = tuple(low.scaled(0.5 + k / 24) for k in range(24))
+    curve = attrs.evolve(low, others=others, band=(low.scaled(0.5), low.scaled(1.5)))
+    watch = Watch(attrs.evolve(expected.guest, curve=curve), expected.link, expected.limits, expected.rules)
+    assert watch.learnt.curve == curve
+    followed(expected, simulation, watch=watch)
+    learnt = watch.learnt.curve
+    assert learnt.pages(0.5) > 2 * curve.pages(0.5)
+    assert (learnt.others, learnt.band) == ((), None)
+    assert learnt.lower.pages(0.5) < learnt.pages(0.5) < learnt.upper.pages(0.5) < 2 * learnt.pages(0.5)
+    assert 0 < learnt.spread < curve.spread
+
+
 @pytest.mark.parametrize("speed", [0.5, 0.25])
 def test_a_link_that_turns_out_slower_is_found_out_by_what_is_sent(speed):
     expected, simulation = drawn(5)

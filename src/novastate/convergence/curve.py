@@ -276,14 +276,14 @@ class DirtyCurve:
         """The curve that W lies above with 95 % probability; where windows were counted, in 95 % of them."""
         if self.band:
             return self.band[0]
-        return self._band(0.05) if self.others else self._scaled(max(0.05, 1.0 - 1.645 * self.spread))
+        return self._band(0.05) if self.others else self.scaled(max(0.05, 1.0 - 1.645 * self.spread))
 
     @cached_property
     def upper(self) -> DirtyCurve:
         """The curve that W lies below with 95 % probability; where windows were counted, in 95 % of them."""
         if self.band:
             return self.band[1]
-        return self._band(0.95) if self.others else self._scaled(1.0 + 1.645 * self.spread)
+        return self._band(0.95) if self.others else self.scaled(1.0 + 1.645 * self.spread)
 
     def with_classes(self, *more: DirtyClass) -> DirtyCurve:
         """The same guest with *more* classes of pages; each is cut to what the memory still has room for."""
@@ -314,7 +314,8 @@ class DirtyCurve:
         pages = np.maximum.accumulate(np.array(values))
         return DirtyCurve(fit(WINDOWS, pages, np.maximum(0.01 * pages, 1.0), self.page_count), self.page_count)
 
-    def _scaled(self, factor: float) -> DirtyCurve:
+    def scaled(self, factor: float) -> DirtyCurve:
+        """The same pages written *factor* times as much, as far as the memory has room; what was uncertain is dropped."""
         total = sum(row.size for row in self.classes)
         most = self.page_count / total if total else 1.0
         classes = tuple(

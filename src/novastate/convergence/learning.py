@@ -111,12 +111,12 @@ class Counts:
         del self.rows[:-_MOST_COUNTS]
 
     def corrected(self, curve: DirtyCurve, now: float, busy: float = 1.0) -> DirtyCurve:
-        """*curve* as the counts leave it at *now* s, with the spread that remains."""
+        """*curve* as the counts leave it at *now* s, with the spread that remains in place of `others` and `band` of before."""
         if not self.rows:
             return curve
         ratio, deviation = self._ratio(curve, now, busy)
         factor = math.exp(ratio)
-        found = _scaled(curve, min(factor, _SCALED))
+        found = curve.scaled(min(factor, _SCALED))
         if factor > _SCALED:
             found = self._completed(found, now, busy)
         return attrs.evolve(found, spread=min(1.0, deviation))
@@ -204,17 +204,6 @@ class Counts:
         # Neither all new nor all again: one window writes 1 - 1/e of the class.
         size = missing / -math.expm1(-1.0)
         return curve.with_classes(DirtyClass(size, size / math.exp(span / whole)))
-
-
-def _scaled(curve: DirtyCurve, factor: float) -> DirtyCurve:
-    total = sum(row.size for row in curve.classes)
-    most = curve.page_count / total if total else 1.0
-    return attrs.evolve(
-        curve,
-        classes=tuple(
-            attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in curve.classes
-        ),
-    )
 
 
 @attrs.define
