@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novastate.convergence import DirtyClass, DirtyCurve
 from novastate.convergence.laws import WriteLaw
 from novastate.convergence.writers import writer_of
 from novastate.errors import ConvergenceError
@@ -192,3 +193,19 @@ def test_a_text_that_says_too_much_or_too_little_is_refused(text, problem):
 
 def test_idle_may_be_busy():
     assert WriteLaw.parse("idle busy=0.5") == WriteLaw((), 0.5)
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 40), st.floats(0, 100), st.booleans()), min_size=1, max_size=8))
+def test_a_law_from_a_curve_fits_the_guest_and_is_right_to_half_a_page_a_class(rows):
+    classes = tuple(DirtyClass(size, rate, order) for size, rate, order in rows)
+    curve = DirtyCurve(classes, math.ceil(sum(size for size, _, _ in rows)))
+    law = WriteLaw.from_curve(curve, 0.3)
+    assert law.busy == 0.3
+    assert law.pages <= curve.page_count
+    written = sum(row.size for row in classes if row.rate > 0)
+    assert law.pages == pytest.approx(written, abs=0.5 * len(rows))
+
+
+def test_four_classes_of_eleven_pages_and_a_half_are_forty_six_pages():
+    curve = DirtyCurve(tuple(DirtyClass(11.5, 1.0) for _ in range(4)), 46)
+    assert WriteLaw.from_curve(curve).pages == 46

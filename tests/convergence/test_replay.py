@@ -10,9 +10,13 @@ import pytest
 
 from novastate.cli import main
 from novastate.convergence import (
+    DirtyClass,
+    DirtyCurve,
     FixedPolicy,
     ForecastPolicy,
+    Guest,
     Limits,
+    Link,
     NovaPolicy,
     Recording,
     Rules,
@@ -104,6 +108,17 @@ def test_where_nova_s_policy_waits_a_forecast_raises_the_limit_at_once():
 def test_a_policy_that_does_nothing_is_left_in_the_end():
     trial = tried("113-nonconv-uniform", FixedPolicy(), longest=30)
     assert (trial.status, trial.actions) == (Status.ACTIVE, ())
+
+
+def test_only_pages_that_are_simulated_are_tried():
+    guest = Guest(2**30, 0, 65536, DirtyCurve((), 2**14))
+    with pytest.raises(ConvergenceError, match="page_size"):
+        try_policy(guest, Link(limit=2**26), NovaPolicy())
+
+
+def test_a_guest_that_writes_all_of_its_pages_in_halves_is_tried():
+    guest = Guest(46 * 4096, 0, 4096, DirtyCurve(tuple(DirtyClass(11.5, 1.0) for _ in range(4)), 46), busy=0.3)
+    assert try_policy(guest, Link(limit=2**26), NovaPolicy()).completed
 
 
 def test_an_abort_ends_it_and_a_forced_completion_pauses_or_switches():

@@ -134,10 +134,18 @@ class WriteLaw:
 
     @classmethod
     def from_curve(cls, curve: DirtyCurve, busy: float = 0.0) -> WriteLaw:
-        """A law whose curve is *curve*: its classes, in whole pages."""
+        """A law whose curve is *curve*: its classes in whole pages, together no more than the guest has.
+
+        Classes of less than half a page, or never written, are left out.
+        """
         rows = [row for row in curve.classes if row.size >= 0.5 and row.rate > 0]
+        pages = [max(1, round(row.size)) for row in rows]
+        over = max(0, sum(pages) - curve.page_count)
+        for at in sorted(range(len(rows)), key=lambda at: rows[at].size - pages[at])[:over]:
+            pages[at] -= 1  # one that was rounded up, by the most
         patterns: dict[bool, Pattern] = {True: "sequential", False: "uniform"}
-        return cls((Part(patterns[row.sequential], max(1, round(row.size)), row.rate) for row in rows), busy)
+        counted = [(row, count) for row, count in zip(rows, pages, strict=True) if count]
+        return cls((Part(patterns[row.sequential], count, row.rate) for row, count in counted), busy)
 
     def with_background(self) -> WriteLaw:
         """The same with what any running system writes besides (timers, stacks, device rings): 190 pages within 4 s, 60 of them

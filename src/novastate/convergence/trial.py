@@ -13,15 +13,16 @@ import attrs
 
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.laws import Part, WriteLaw
+from novastate.convergence.laws import PAGE, WriteLaw
 from novastate.convergence.policy import Advice, ForecastPolicy, Policy, Situation, SituationLike, data_gb
 from novastate.convergence.replay import Look
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import SimulationSetup, Status
 from novastate.convergence.simulator import PreCopySimulation
 from novastate.convergence.watch import Watch
+from novastate.errors import ConvergenceError
 
-__all__ = ["Trial", "law_of", "try_policy"]
+__all__ = ["Trial", "try_policy"]
 
 #: Seconds between two polls, and after which a migration that nobody ends is left (Nova's default timeout is 1600 s at least).
 POLL, LONGEST = 0.5, 2000.0
@@ -46,15 +47,6 @@ class Trial:
         return self.status is Status.COMPLETED
 
 
-def law_of(guest: Guest) -> WriteLaw:
-    """The write law of a guest's curve: a part for each class of pages, in whole pages."""
-    parts = tuple(
-        Part("sequential" if row.sequential else "uniform", max(1, round(row.size)), row.rate)
-        for row in guest.curve.classes
-    )
-    return WriteLaw(parts, busy=guest.busy)
-
-
 def try_policy(
     guest: Guest,
     link: Link,
@@ -68,14 +60,17 @@ def try_policy(
 ) -> Trial:
     """Migrates *guest* in the simulator under *policy*, from *limits*' downtime on; a timeout there is none but the policy's.
 
-    *known*: the guest as it was known before, where that is not how it is. Raises `ConvergenceError` for rules that are not
-    simulated.
+    *known*: the guest as it was known before, where that is not how it is. Raises `ConvergenceError` for pages that are not of 4 KiB,
+    which alone are simulated.
     """
     limits, rules = limits or Limits(), rules or Rules.qemu()
+    if guest.page_size != PAGE:
+        raise ConvergenceError("page_size", guest.page_size, f"is not simulated, {PAGE} is")
     bounds.number("longest", longest, 0, bounds.LONGEST)
     setup = SimulationSetup.of(link, limits, rules, post_copy_after=0)
     zero = min(round(guest.zero_pages), guest.pages)
-    run = PreCopySimulation(guest.pages, law_of(guest), setup, zero_pages=zero, seed=seed)
+    law = WriteLaw.from_curve(guest.curve, guest.busy)
+    run = PreCopySimulation(guest.pages, law, setup, zero_pages=zero, seed=seed)
     size = data_gb(guest.memory / _MIB)
     watch: Watch | None = None
     if isinstance(policy, ForecastPolicy):
