@@ -22,7 +22,7 @@ __all__ = ["BitmapWindows", "bitmap_footprints"]
 
 #: The share of set bits below which scanning them is faster than going through all words, and the bitmaps it takes: a table of
 #: all pages is made first.
-SPARSE, FEWEST = 0.0005, 64
+SPARSE, FEWEST = 0.0002, 256
 _Words = npt.NDArray[np.uint64]
 
 
