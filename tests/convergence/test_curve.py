@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,3 +165,13 @@ def test_the_fewer_pages_were_sampled_the_less_is_known():
     assert few.spread > 1.5 * many.spread
     with pytest.raises(ConvergenceError, match="samples"):
         DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=0)
+
+
+def test_one_bitmap_is_no_law_that_is_known():
+    """A window of each length, or two: what the next one would be is all but open; many say more than few."""
+    draw = np.random.default_rng(3).random((64, 4096)) < 0.1
+    bitmaps = np.packbits(draw, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    one, two, many = (DirtyCurve.from_bitmaps(bitmaps[:count], 0.1) for count in (1, 2, 64))
+    assert (one.spread, one.upper.pages(0.1) > 2 * one.pages(0.1)) == (1.0, True)
+    assert 0.5 < two.spread <= 1.0
+    assert many.spread < 0.05

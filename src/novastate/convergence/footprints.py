@@ -1,8 +1,8 @@
 """From pages counted in many windows to a dirty curve: the mean, what it is uncertain by, and the band of the windows.
 
 Rule: the curve goes through the mean number of pages of all windows of a length; its `spread` is the error of those means (a
-deviation over the root of the windows that do not overlap), its band what nine of ten single windows lie in: a guest with
-phases has a certain mean and a wide band.
+deviation over the root of the windows that do not overlap; all of the mean where there is one), its band what nine of ten single
+windows lie in: a guest with phases has a certain mean and a wide band.
 """
 
 from __future__ import annotations
@@ -28,26 +28,46 @@ _NINETY = 1.645
 
 @attrs.frozen
 class Footprint:
-    """Windows of *tau* seconds: the *mean* number of distinct pages written, and the *counts* of windows that do not overlap."""
+    """Windows of *tau* seconds: the *mean* number of distinct pages written, and the *counts* of windows that do not overlap.
+
+    *times*: in how many windows each count was seen, where the counts rise; none: each in one, in any order.
+    """
 
     tau: float
     mean: float
     counts: Sequence[float] = ()
+    times: Sequence[int] = ()
+
+    @property
+    def windows(self) -> int:
+        """How many windows do not overlap."""
+        return sum(self.times) if self.times else len(self.counts)
 
     @property
     def error(self) -> float:
         """One standard deviation of the mean; no window or one says nothing, so it is all of the mean."""
-        if len(self.counts) < 2:
+        many = self.windows
+        if many < 2:
             return self.mean
-        return float(np.std(self.counts, ddof=1)) / math.sqrt(len(self.counts))
+        counts, times = np.array(self.counts, np.float64), np.array(self.times or 1.0, np.float64)
+        off = counts - float((counts * times).sum()) / many
+        return math.sqrt(float((off * off * times).sum()) / (many - 1) / many)
 
     def quantile(self, share: float) -> float:
         """What the share *share* of the windows lies below; on its own side of the mean."""
         pick = min if share < 0.5 else max
-        if len(self.counts) >= _ENOUGH:
-            return pick(self.mean, float(np.quantile(self.counts, share)))
-        off = _NINETY * self.error * math.sqrt(max(1, len(self.counts)))
+        if self.windows >= _ENOUGH:
+            return pick(self.mean, self._quantile(share))
+        off = _NINETY * self.error * math.sqrt(max(1, self.windows))
         return max(0.0, self.mean - off) if share < 0.5 else self.mean + off
+
+    def _quantile(self, share: float) -> float:
+        if not self.times:
+            return float(np.quantile(self.counts, share))
+        place = share * (self.windows - 1)
+        below = np.cumsum(self.times)
+        low, high = (self.counts[int(np.searchsorted(below, at, side="right"))] for at in (int(place), math.ceil(place)))
+        return low + (high - low) * (place - int(place))
 
 
 @attrs.frozen
@@ -78,7 +98,7 @@ def fitted(footprints: Sequence[Footprint], page_count: int, slope: float | None
         errors: npt.NDArray[np.float64] = np.maximum(np.maximum(0.01 * pages, 0.01), off)
         return fit(taus, pages, errors, page_count, slope, firm=True)
 
-    errors = [row.error / row.mean for row in footprints if row.mean > 0 and len(row.counts) > 1]
+    errors = [row.error / row.mean for row in footprints if row.mean > 0]
     return Fitted(
         through([row.mean for row in footprints], 0.0, slope),
         through(low, 0.3 * width),
