@@ -136,8 +136,8 @@ def _constants() -> list[_Constant]:
         rule("rewrite", "law", (0.7, 0.85, 1.0, 1.2, 1.4), _pause),
         _Constant("background, factor", "law", 1.0, (0.5, 0.75, 1.0, 1.25, 1.6), _total, _background),
         _Constant(
-            "least spread of the rates", "law", ensemble._LEAST_SPREAD, (0.02, 0.03, 0.05, 0.07, 0.1), _honest,
-            lambda value: _set(ensemble, "_LEAST_SPREAD", value),
+            "least spread of the rates", "law", ensemble.LEAST_SPREAD, (0.02, 0.03, 0.05, 0.07, 0.1), _honest,
+            lambda value: _set(ensemble, "LEAST_SPREAD", value),
         ),
         unseen("_UNSEEN_IDLES", "unseen more, less: guest idles", ((0, 0), (0.02, 0), (0.05, 0.02), (0.1, 0.05), (0.2, 0.1))),
         unseen("_UNSEEN_UNKNOWN", "the same, not known", ((0, 0), (0.02, 0), (0.06, 0.02), (0.1, 0.05), (0.2, 0.1))),

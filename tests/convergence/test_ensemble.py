@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
-from novastate.convergence.ensemble import _DESIGN, RUNS, Ensemble, _heavy
+from novastate.convergence.ensemble import DESIGN, RUNS, Ensemble, _heavy, other_of
 
 MIB = 1 << 20
 
@@ -16,17 +16,31 @@ def guest(rate=4000.0, **more):
     return Guest(memory=98434 * 4096, zero_pages=30000, page_size=4096, curve=curve, busy=0.06)
 
 
+def ensemble(told):
+    return Ensemble(
+        told._scenario,
+        told.guest.curve._rows,
+        1.0,
+        told.guest,
+        told.link,
+        told.limits,
+        told.rules,
+        told.total,
+        told.throttle,
+    )
+
+
 def test_tails_are_those_of_students_t():
     for share, value in ((0.95, 2.1318), (0.975, 2.7764), (0.99, 3.7469), (0.5, 0.0), (0.05, -2.1318)):
         assert _heavy(share) == pytest.approx(value, abs=1e-4)
 
 
 def test_each_deviation_is_laid_out_evenly():
-    assert len(_DESIGN) == RUNS
+    assert len(DESIGN) == RUNS
     for column in (0, 1, 2, 4):
-        assert len({row[column] for row in _DESIGN}) == RUNS
-    assert sum(row[0] for row in _DESIGN) == pytest.approx(0, abs=1e-9)
-    assert sum(row[2] for row in _DESIGN) == pytest.approx(0, abs=1e-9)
+        assert len({row[column] for row in DESIGN}) == RUNS
+    assert sum(row[0] for row in DESIGN) == pytest.approx(0, abs=1e-9)
+    assert sum(row[2] for row in DESIGN) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_probability_falls_smoothly_through_the_boundary():
@@ -67,6 +81,25 @@ def test_other_curves_that_are_as_likely_count():
     assert forecast(torn, Link(64 * MIB)).total == forecast(calm, Link(64 * MIB)).total
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 8, 12, 14, 21, 24, 28, 48])
+@pytest.mark.parametrize("members", [8, RUNS])
+def test_every_other_curve_has_its_turn_whatever_their_number(count, members):
+    turns = [other_of(k, members, count) for k in range(members)]
+    assert len(set(turns)) == min(count, members)
+    shares = [turns.count(one) for one in set(turns)]
+    assert max(shares) - min(shares) <= 1
+    # Of members in the order of their rates, no half has only the first or the last curves.
+    if count > 1:
+        assert min(turns[: members // 2]) < count / 2 <= max(turns[: members // 2])
+
+
+def test_seven_other_curves_are_seven():
+    calm = guest()
+    others = tuple(DirtyCurve((DirtyClass(60000, 60000.0),) if k else calm.curve.classes, 98434) for k in range(7))
+    torn = attrs.evolve(calm, curve=attrs.evolve(calm.curve, others=others))
+    assert sum(math.isinf(total) for total in ensemble(forecast(torn, Link(64 * MIB))).totals) in {20, 21}
+
+
 def test_where_nobody_knows_how_busy_a_guest_is_neither_is_what_a_throttle_does():
     rules = Rules.qemu(auto_converge=True)
     writer = attrs.evolve(guest(30000.0), busy=1.0)
@@ -77,18 +110,7 @@ def test_where_nobody_knows_how_busy_a_guest_is_neither_is_what_a_throttle_does(
 
 
 def test_totals_are_as_many_as_the_guests_and_in_order():
-    told = forecast(guest(15000.0, spread=0.3), Link(64 * MIB))
-    found = Ensemble(
-        told._scenario,
-        told.guest.curve._rows,
-        1.0,
-        told.guest,
-        told.link,
-        told.limits,
-        told.rules,
-        told.total,
-        told.throttle,
-    ).totals
+    found = ensemble(forecast(guest(15000.0, spread=0.3), Link(64 * MIB))).totals
     assert len(found) == RUNS
     assert list(found) == sorted(found)
     assert math.isinf(found[-1])

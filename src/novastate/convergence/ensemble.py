@@ -4,7 +4,7 @@ Rule: near the boundary of convergence one page more or less is a whole round mo
 alone would be dishonest. So the migration is run for `RUNS` guests that are equally likely: the probability is the share of
 them that complete in time, the interval is between their quantiles. They differ in
 
-- the write rates: as uncertain as the curve's `spread` (where it has no `others`), and no less than `_LEAST_SPREAD` (a guest's
+- the write rates: as uncertain as the curve's `spread` (where it has no `others`), and no less than `LEAST_SPREAD` (a guest's
   own background, the chance of which page is hit, counts that the recursion takes as expectations), with heavy tails (Student's
   t of 4 degrees);
 - the curve, where several are as likely (`DirtyCurve.others`): they differ most where nothing was measured;
@@ -28,19 +28,19 @@ from novastate._native import precopy as kernel
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
 
-__all__ = ["Ensemble"]
+__all__ = ["DESIGN", "FURTHEST", "LEAST_SPREAD", "RUNS", "Ensemble", "other_of"]
 
 _NO_ROUNDS = array("d")
 #: How many guests are run.
 RUNS = 24
 #: No uncertainty of the write rates is taken as less than this.
-_LEAST_SPREAD = 0.035
+LEAST_SPREAD = 0.035
 #: One standard deviation of the logarithm of the tail behind the zero pages.
 _TAIL = 0.2
 #: Every so many-th guest has a threshold lower by this factor.
 _LOWER_EVERY, _LOWER = 12, 0.99
 #: No rate is taken as more than exp of this times what is known.
-_FURTHEST = 40.0
+FURTHEST = 40.0
 #: The probability is never said to be nearer to 0 or 1.
 _NEVER_SURE = 0.02
 #: Above this it mostly completes, and the interval is of what it takes then; a verdict is decided above the second.
@@ -75,8 +75,14 @@ def _design() -> tuple[tuple[float, float, float, float, float], ...]:
     )
 
 
-_DESIGN = _design()
+#: The guests that are run, in the order of their write rates.
+DESIGN = _design()
 _BUSY = kernel.SCENARIO_FIELDS.index("busy")
+
+
+def other_of(k: int, members: int, count: int) -> int:
+    """Which of *count* other curves guest number *k* of *members* (8 or `RUNS`) has: each as often, and none for its rates; -1: none."""
+    return (7 * k) % members * count // members if count else -1
 
 
 @attrs.frozen(eq=False)
@@ -100,14 +106,14 @@ class Ensemble:
     def totals(self) -> tuple[float, ...]:
         """When each guest's migration ends, s from the request (infinite: never), in ascending order."""
         curve = self.guest.curve
-        spread = _LEAST_SPREAD if curve.others else math.hypot(_LEAST_SPREAD, curve.spread)
+        spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         groups: dict[tuple[int, float], array[float]] = {}
-        for k, (rate, tail, zero, theta, busy) in enumerate(_DESIGN):
-            factor = self.speed * math.exp(min(_FURTHEST, rate * spread))
+        for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
+            factor = self.speed * math.exp(min(FURTHEST, rate * spread))
             row = (factor, theta, tail, zero * self.guest.zero_error)
             least = self.guest.least_busy
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
-            which = (7 * k) % len(curve.others) if curve.others else -1
+            which = other_of(k, RUNS, len(curve.others))
             groups.setdefault((which, needs), array("d")).extend(row)
         found: list[float] = []
         for (which, needs), members in groups.items():

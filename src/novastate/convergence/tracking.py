@@ -17,7 +17,7 @@ import attrs
 
 from novastate._native import precopy as kernel
 from novastate.convergence.curve import DirtyCurve
-from novastate.convergence.ensemble import _DESIGN, _FURTHEST, _LEAST_SPREAD
+from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.learning import Counted, Counts, Pace
 from novastate.convergence.precopy import rows_of, scenario_of, speed_of
@@ -237,25 +237,24 @@ class Tracker:
         limits = attrs.evolve(self.limits, downtime=limit)
         groups: dict[tuple[int, float], list[tuple[float, float, float, float]]] = {}
         learnt = any(row.throttle > 0.0 for row in self.counts.rows)
-        for k, (rate, tail, zero, theta, share) in enumerate(_DESIGN[:: 3 if few else 1]):
-            which = 1 + (7 * k) % (len(laws) - 1) if len(laws) > 1 else 0
+        members = DESIGN[:: 3 if few else 1]
+        for k, (rate, tail, zero, theta, share) in enumerate(members):
+            which = 1 + other_of(k, len(members), len(laws) - 1)
             curve, busy, _ = laws[which]
             least = guest.least_busy
             if least is not None and not learnt:
                 busy = least * (guest.busy / least) ** share
             spread = (
-                _LEAST_SPREAD
-                if guest.curve.others and not self.counts.rows
-                else math.hypot(_LEAST_SPREAD, curve.spread)
+                LEAST_SPREAD if guest.curve.others and not self.counts.rows else math.hypot(LEAST_SPREAD, curve.spread)
             )
-            factor = speed_of(guest) * math.exp(min(_FURTHEST, rate * spread))
+            factor = speed_of(guest) * math.exp(min(FURTHEST, rate * spread))
             groups.setdefault((which, busy), []).append((factor, theta, tail, zero * guest.zero_error))
         found: list[tuple[Run, float]] = []
         curve, busy, _ = laws[0]
         found += self._run(sample, attrs.evolve(guest, curve=curve, busy=busy), link, limits, [_POINT], 0.0)
-        for (which, needs), members in groups.items():
+        for (which, needs), alike in groups.items():
             other = attrs.evolve(guest, curve=laws[which][0], busy=needs)
-            found += self._run(sample, other, link, limits, members, laws[which][2])
+            found += self._run(sample, other, link, limits, alike, laws[which][2])
         return found
 
     def _run(
