@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate._native import NATIVE
-from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, bounds, forecast
 from novastate.convergence.fleet import VERDICTS, Fleet, forecast_many, knows
 from novastate.errors import ConvergenceError
 
@@ -80,8 +81,7 @@ def test_a_fleet_of_objects_is_the_objects_again():
     fleet = Fleet.of(guests, links, limits, rules)
     for row in range(2):
         guest, link, limit, rule = fleet.objects(row)
-        assert (guest, limit, rule) == (attrs_less(guests[row]), limits[row], rules[row])
-        assert (link.limit or 0, link.line_rate) == (links[row].limit or 0, links[row].line_rate)
+        assert (guest, link, limit, rule) == (guests[row], links[row], limits[row], rules[row])
     assert len(Fleet.of([], Link(1e8))) == 0
     with pytest.raises(ConvergenceError, match="links"):
         Fleet.of(guests, links[:1] * 3)
@@ -89,10 +89,20 @@ def test_a_fleet_of_objects_is_the_objects_again():
         fleet.objects(2)
 
 
-def attrs_less(guest):
-    """The guest whose curve spans its memory, as the fleet keeps it."""
-    curve = DirtyCurve(guest.curve.classes, guest.pages)
-    return Guest(guest.memory, guest.zero_pages, guest.page_size, curve, guest.tail_pages, guest.tail_zero, guest.busy)
+def test_a_row_of_a_fleet_of_objects_is_as_unsure_as_the_object():
+    curve = DirtyCurve.from_dirty_rates([(1.0, 30.0), (5.0, 12.0)], 2**30)
+    guests = [
+        Guest(2**30, 5e4, 4096, DirtyCurve(curve.classes, curve.page_count, 0.4), zero_error=2e4),
+        Guest(2**30, 5e4, 4096, curve, least_busy=0.2),
+    ]
+    rules = Rules.qemu("10.0", auto_converge=True)
+    fleet = Fleet.of(guests, Link(6e7), Limits(0.05, 60.0), rules)
+    result = forecast_many(fleet, Inline(), chunk=1)
+    for row, guest in enumerate(guests):
+        one = forecast(guest, Link(6e7), Limits(0.05, 60.0), rules)
+        assert (result[row].probability, result[row].total_interval) == (one.probability, one.total_interval)
+    assert fleet.part(1, 2).objects(0) == fleet.objects(1) == fleet.objects(-1)
+    assert pickle.loads(pickle.dumps(fleet)).objects(0)[0] == guests[0]
 
 
 class Inline(Executor):
@@ -215,6 +225,7 @@ def test_bad_input_is_refused_by_column_and_row(name, value):
         ({"rule": [0] * 4 + [1] + [0] * 15}, r"rule\[4\]"),
         ({"rule": 0.5}, "rule"),
         ({"rules": ()}, "rules"),
+        ({"timeout": [math.inf] * 3 + [bounds.LONGEST * 2] + [1.0] * 16}, r"timeout\[3\]"),
         ({"sequential": 3}, "sequential"),
     ],
 )

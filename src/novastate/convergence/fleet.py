@@ -81,7 +81,8 @@ class Fleet:
     *memory*, *zero_pages*, *page_size*, *tail_zero*, *busy* as in `Guest`, *tail_pages* too (-1: as `Guest` takes it);
     *class_sizes* and *class_rates* the write law: rows of `DirtyClass` sizes (0: none) and rates, of shape (rows, classes)
     or (classes,) for all; *sequential* likewise. *limit* (0: none) and *line_rate* as in `Link`; *downtime* and *timeout*
-    (inf: none) as in `Limits`; *rules* one or several, *rule* which of them.
+    (inf: none, else at most a year) as in `Limits`; *rules* one or several, *rule* which of them.
+    Columns know nothing of a guest's uncertainty (`DirtyCurve.spread`, `Guest.zero_error` ...); a fleet made by `of` keeps it.
     Raises `ConvergenceError` naming column and row, as ``limit[17]``.
     """
 
@@ -100,6 +101,8 @@ class Fleet:
     timeout: _Floats
     rules: tuple[Rules, ...]
     rule: npt.NDArray[np.int32]
+    #: What `of` was given, a column of each kind; empty where the fleet was made of columns.
+    _made: tuple[tuple[Any, ...], ...] = attrs.field(repr=False)
 
     def __init__(
         self,
@@ -136,6 +139,7 @@ class Fleet:
             timeout=_column("timeout", timeout),
             rules=(rules,) if isinstance(rules, Rules) else tuple(rules),
             rule=_whole("rule", rule),
+            made=(),
         )
 
     def __attrs_post_init__(self) -> None:
@@ -174,7 +178,7 @@ class Fleet:
         limits: Limits | Sequence[Limits] = _LIMITS,
         rules: Rules | Sequence[Rules] = _RULES,
     ) -> Fleet:
-        """The fleet of these objects: one `Link`, `Limits`, `Rules` for all guests, or one for each.
+        """The fleet of these objects: one `Link`, `Limits`, `Rules` for all guests, or one for each; it keeps them.
 
         Raises `ConvergenceError` where there are not as many as guests.
         """
@@ -190,7 +194,7 @@ class Fleet:
         for at, guest in enumerate(who):
             for i, row in enumerate(guest.curve.classes):
                 sizes[at, i], rates[at, i], ordered[at, i] = row.size, row.rate, row.sequential
-        return cls(
+        fleet = cls(
             memory=np.array([guest.memory for guest in who], float),
             zero_pages=np.array([guest.zero_pages for guest in who], float),
             class_sizes=sizes,
@@ -207,6 +211,8 @@ class Fleet:
             rules=tuple(kinds),
             rule=np.array([kinds.index(one) for one in each["rules"]], np.int32),
         )
+        object.__setattr__(fleet, "_made", (tuple(who), *(tuple(column) for column in each.values())))
+        return fleet
 
     def __len__(self) -> int:
         lengths = [len(getattr(self, name)) for name in (*_BOUNDS, "rule", "class_sizes")]
@@ -214,16 +220,24 @@ class Fleet:
 
     def part(self, start: int, stop: int) -> Fleet:
         """Rows *start* to *stop*."""
+        made = tuple(column if len(column) < 2 else column[start:stop] for column in self._made)
+        return self._columns(start, stop, made)
+
+    def _columns(self, start: int, stop: int, made: tuple[tuple[Any, ...], ...] = ()) -> Fleet:
         found = object.__new__(Fleet)
         for field in attrs.fields(Fleet):
             value = getattr(self, field.name)
-            whole = field.name == "rules" or len(value) < 2
+            whole = field.name in {"rules", "_made"} or len(value) < 2
             object.__setattr__(found, field.name, value if whole else value[start:stop])
+        object.__setattr__(found, "_made", made)
         return found
 
     def objects(self, row: int) -> tuple[Guest, Link, Limits, Rules]:
         """Guest, link, limits and rules of *row*; raises IndexError where there is none."""
         at = range(len(self))[row]
+        if self._made:
+            guest, link, limits, rules = (column[at if len(column) > 1 else 0] for column in self._made)
+            return guest, link, limits, rules
 
         def of(name: str) -> Any:
             column = getattr(self, name)
@@ -300,7 +314,8 @@ def forecast_many(
         return FleetForecast(fleet, *_run(fleet))
     ends = time.monotonic() + timeout
     waiting: list[Future[tuple[npt.NDArray[Any], ...]]] = [
-        executor.submit(_run, fleet.part(at, min(at + chunk, len(fleet)))) for at in cuts
+        executor.submit(_run, fleet._columns(at, min(at + chunk, len(fleet))))  # noqa: SLF001  (without objects: less to send)
+        for at in cuts
     ]
     try:
         parts = [one.result(max(0.0, ends - time.monotonic())) for one in waiting]
@@ -400,6 +415,9 @@ def _column(name: str, values: npt.ArrayLike) -> _Floats:
             short: npt.NDArray[np.bool_] = np.less_equal(found, low) if above else np.less(found, low)
             _refuse(name, found, short, f"must be above {low:g}" if above else f"must be {low:g} or more")
             _refuse(name, found, np.greater(found, high), f"must be at most {high:g}")
+        if name == "timeout":
+            late = np.isfinite(found) & (found > bounds.LONGEST)
+            _refuse(name, found, late, f"must be inf, or at most {bounds.LONGEST:g}")
     return found
 
 
