@@ -1,19 +1,32 @@
 /* The fleet's rounds after the first pass, in the words of fleet_lanes.h, once a variant. See fleet.c. */
 
-/* Distinct pages found written after `span` seconds, and after that again of those that a round has left unsent. */
+/* Distinct pages found written after `span` seconds, `moved` of them sent meanwhile, and after that again of those that a
+ * round has left unsent. */
 static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *pace, const V *ordered_size,
-                                     const V *ordered_rate, V chunks, V span, V *once, V *twice) {
-    V w = set1(0.0), w2 = set1(0.0);
+                                     const V *ordered_rate, V chunks, V span, V moved, V *once, V *twice) {
+    V w = set1(0.0), w2 = set1(0.0), lost[CLASSES];
+    const M parted = lt(set1(1.0), chunks);
+    const int any = bits(parted) != 0;
     for (size_t i = 0; i < f->k; i++) {
         V rest, t = set1(0.0) - pace[i] * span, hit = F(gone)(t, &rest);
-        V late = sel(lt(set1(1.0), chunks), F(armed)(t, hit, chunks), hit);
-        w = w + size[i] * late;
-        w2 = w2 + size[i] * (set1(1.0) - (set1(1.0) - late) * rest);
+        if (any) lost[i] = hit - F(armed)(t, hit, chunks);
+        w = w + size[i] * hit;
+        w2 = w2 + size[i] * (set1(1.0) - (set1(1.0) - hit) * rest);
         if (f->ordered != NULL) {
             V o = ordered_rate[i] * span;
             w = w + vmin(o, ordered_size[i]);
             w2 = w2 + vmin(o + o, ordered_size[i]);
         }
+    }
+    if (any) {
+        V fewest = set1(0.0);
+        for (size_t i = 0; i < f->k; i++) fewest = fewest + size[i] * lost[i];
+        for (size_t l = 0; l < f->k; l++) {
+            V found = lost[l] * moved;
+            for (size_t i = 0; i < f->k; i++) found = found + size[i] * vmax(set1(0.0), lost[i] - lost[l]);
+            fewest = vmin(fewest, found);
+        }
+        w = sel(parted, w - fewest, w);
     }
     *once = w;
     *twice = w2;
@@ -224,7 +237,8 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             for (int end = 0; end < 2; end++) {
                 V unsent = end ? low : g->f[FULL], once, twice;
                 passes = vmax(none, x - unsent) * each;
-                F(written)(f, g->size, g->pace, g->ordered_size, g->ordered_rate, g->f[CHUNKS], passes * factor, &once, &twice);
+                F(written)(f, g->size, g->pace, g->ordered_size, g->ordered_rate, g->f[CHUNKS], passes * factor,
+                           vmax(none, x - unsent), &once, &twice);
                 V leaves = once + g->f[UNSENT] * unsent * ((twice - once) / vmax(once, set1(1e-9)));
                 fewest = end ? vmin(fewest, leaves) : leaves;
             }

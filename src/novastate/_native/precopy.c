@@ -192,6 +192,7 @@ static int outgrows(const ns_precopy_scenario *s, const ring *r, double theta_fa
         if (passes > span) return 0;
         double once = 0.0, twice = 0.0;
         int simple = r->chunks <= 1.0;
+        double lost[CLASSES] = {0.0};
         for (size_t i = 0; i < r->k; i++) {
             double n = r->size[i];
             if (n <= 0.0) continue;
@@ -207,10 +208,21 @@ static int outgrows(const ns_precopy_scenario *s, const ring *r, double theta_fa
                 double armed = 1.0 - (1.0 - step) * hit / (r->chunks * step);
                 late = least(hit, greatest(0.0, armed));
             }
-            once = once + n * late;
-            twice = twice + n * (1.0 - (1.0 - late) * (1.0 - hit));
+            lost[i] = hit - late;
+            once = once + n * hit;
+            twice = twice + n * (1.0 - (1.0 - hit) * (1.0 - hit));
         }
         double leaves = once;
+        if (r->chunks > 1.0) {
+            double fewest = 0.0;
+            for (size_t i = 0; i < r->k; i++) fewest = fewest + r->size[i] * lost[i];
+            for (size_t l = 0; l < r->k; l++) {
+                double found = lost[l] * greatest(0.0, x - unsent);
+                for (size_t i = 0; i < r->k; i++) found = found + r->size[i] * greatest(0.0, lost[i] - lost[l]);
+                fewest = least(fewest, found);
+            }
+            leaves = leaves - fewest;
+        }
         if (simple && once > 0.0) leaves = leaves + unsent * ((twice - once) / once);
         if (!(leaves >= x + 1.0)) return 0;
     }

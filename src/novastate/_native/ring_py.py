@@ -168,7 +168,8 @@ def outgrows(s: array[float], ring: Ring, theta_factor: float, factor: float, pe
     For an x between the threshold and what is *pending*, where only dirty pages are left and nothing about the rules will
     change. A round that begins with x pages is cut at the threshold, at whichever moment of its slot, u pages unsent: it lasts
     T, the time of x - u pages. W is concave, so it leaves at least W(T) + u (W(2T) - W(T)) / W(T); W(T) where a class is
-    sequential or memory is armed in parts, of which then all is taken to be armed late.
+    sequential. Where memory is armed in parts, less what is lost of the x - u pages that are sent, and armed, meanwhile, be
+    they those by which most is lost: at most, for any level, that of each of them and what single classes lose above it.
     """
     page, wire, quota, again, downtime, switchover, slot, turn = s[4], s[5], s[9], s[11], s[13], s[14], s[16], s[17]
     per = slot / again
@@ -189,6 +190,7 @@ def outgrows(s: array[float], ring: Ring, theta_factor: float, factor: float, pe
             return False
         once = twice = 0.0
         simple = ring.chunks <= 1.0
+        lost = [0.0] * ring.k
         for i in range(ring.k):
             n = ring.size[i]
             if n <= 0.0:
@@ -204,9 +206,20 @@ def outgrows(s: array[float], ring: Ring, theta_factor: float, factor: float, pe
                 step = -math.expm1(-written / n / ring.chunks)
                 armed = 1.0 - (1.0 - step) * hit / (ring.chunks * step)
                 late = min(hit, max(0.0, armed))
-            once = once + n * late
-            twice = twice + n * (1.0 - (1.0 - late) * (1.0 - hit))
+            lost[i] = hit - late
+            once = once + n * hit
+            twice = twice + n * (1.0 - (1.0 - hit) * (1.0 - hit))
         leaves = once
+        if ring.chunks > 1.0:
+            least = 0.0
+            for i in range(ring.k):
+                least = least + ring.size[i] * lost[i]
+            for level in lost:
+                found = level * max(0.0, x - unsent)
+                for i in range(ring.k):
+                    found = found + ring.size[i] * max(0.0, lost[i] - level)
+                least = min(least, found)
+            leaves = leaves - least
         if simple and once > 0.0:
             leaves = leaves + unsent * ((twice - once) / once)
         if not leaves >= x + 1.0:
