@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate.convergence import DirtyCurve
-from novastate.convergence.traces import footprint, page_set
+from novastate.convergence.footprints import Footprint
+from novastate.convergence.traces import Trace, footprint, page_set
 from novastate.errors import ConvergenceError
 
 
@@ -50,6 +52,33 @@ def test_traces_of_no_write_and_of_one():
     assert idle.pages(1.0) == 0
     once = DirtyCurve.from_trace([0], [5.0], 1, start=0, end=10)
     assert 0.05 < once.pages(1.0) < 0.2
+
+
+def test_a_long_record_of_few_writes_takes_no_more_memory_than_a_short_one():
+    def most(end):
+        tracemalloc.start()
+        DirtyCurve.from_trace([1, 2, 3], [0.0, 1.0, 2.0], 10, end=end, resolution=1e-4)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    most(4.0)
+    assert most(20_000.0) < 2 * most(4.0) + 100_000
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40), st.integers(0, 100))
+def test_windows_are_counted_as_brute_force_counts_them(writes, more):
+    pages, slots = [page for page, _ in writes], np.cumsum([step for _, step in writes])
+    trace = Trace.made(pages, slots, 10, start=0, end=slots[-1] + more, resolution=1)
+    for w, (counts, times) in enumerate(trace.separate(range(1, trace.slots + 1)), 1):
+        first = range(0, trace.slots - w + 1, w)
+        found = [len({p for p, s in zip(pages, slots, strict=True) if at <= s < at + w}) for at in first]
+        assert np.repeat(counts, times).tolist() == sorted(found)
+        by_times, one_by_one = Footprint(1.0, 3.0, counts, times), Footprint(1.0, 3.0, found)
+        assert by_times.error == pytest.approx(one_by_one.error)
+        assert by_times.quantile(0.05) == pytest.approx(one_by_one.quantile(0.05))
+        assert by_times.quantile(0.95) == pytest.approx(one_by_one.quantile(0.95))
 
 
 def poisson(classes, seconds, seed=0):

@@ -66,7 +66,9 @@ class Footprint:
             return float(np.quantile(self.counts, share))
         place = share * (self.windows - 1)
         below = np.cumsum(self.times)
-        low, high = (self.counts[int(np.searchsorted(below, at, side="right"))] for at in (int(place), math.ceil(place)))
+        low, high = (
+            self.counts[int(np.searchsorted(below, at, side="right"))] for at in (int(place), math.ceil(place))
+        )
         return low + (high - low) * (place - int(place))
 
 

@@ -1,7 +1,8 @@
 """What a trace of writes says: exact footprints of all windows, and of one page set chosen by hash.
 
 Rule: times are cut into slots of *resolution* seconds; fp(w) is the mean, over all windows of w slots in the record, of the number
-of distinct pages written in it. One pass finds it for any number of windows (`_native/footprint.c`).
+of distinct pages written in it. One pass finds it for any number of windows (`_native/footprint.c`). Windows that
+do not overlap are counted by how many pages were written in them: time and memory grow with the writes, not with the record.
 
 Domain: pages from 0 to *page_count* - 1, at most 2**40 of them, in the order of their times, which do not fall; fewer than 2**32
 writes and slots. Where pages are few of very many, they are numbered anew first, which sorts them.
@@ -107,10 +108,10 @@ class Trace:
             found.append((distinct * places - (total - above * w)) / places)
         return found[::-1]
 
-    def separate(self, windows: Sequence[int]) -> list[list[float]]:
-        """For each of *windows*, the pages written in each of the windows of that length that do not overlap.
+    def separate(self, windows: Sequence[int]) -> list[tuple[list[float], list[int]]]:
+        """For each of *windows*, how many pages were written in those of that length that do not overlap, and how often so many.
 
-        Of a long trace, those of a page set, scaled.
+        Of a long trace, those of a page set, scaled. Takes memory by the writes, however many windows nothing is written in.
         """
         pages, slots = self.pages, self._slots()
         share = min(1.0, _BAND_WRITES / max(1, pages.size))
@@ -121,13 +122,17 @@ class Trace:
         page, slot = pages[order], slots[order]
         new = np.ones(page.size, bool)
         new[1:] = page[1:] != page[:-1]
-        found: list[list[float]] = []
+        found: list[tuple[list[float], list[int]]] = []
         for w in windows:
             at = slot // w
             first = new.copy()
             first[1:] |= at[1:] != at[:-1]
             whole = self.slots // w
-            found.append((np.bincount(at[first], minlength=whole)[:whole] / share).tolist())
+            at = at[first & (at < whole)]
+            seen = np.bincount(at) if whole <= 2 * slot.size else np.unique(at, return_counts=True)[1]
+            counts, times = np.unique(seen[seen > 0], return_counts=True)
+            idle = whole - int(times.sum())
+            found.append(([0.0] * (idle > 0) + (counts / share).tolist(), [idle] * (idle > 0) + times.tolist()))
         return found
 
     def measured(self, points: int = 40) -> list[Footprint]:
@@ -136,7 +141,7 @@ class Trace:
         shortest = min(longest, max(1, math.ceil(1e-3 / self.resolution)))
         windows = sorted({round(w) for w in np.geomspace(shortest, longest, points).tolist()})
         return [
-            Footprint(w * self.resolution, mean, counts)
+            Footprint(w * self.resolution, mean, *counts)
             for w, mean, counts in zip(windows, self.footprints(windows), self.separate(windows), strict=True)
         ]
 
