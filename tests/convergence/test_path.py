@@ -92,3 +92,11 @@ def test_a_line_lies_near_what_was_recorded(name):
     memory = line.points[0][1]
     off = sorted(abs(line.at(moment) - remains) / memory for moment, remains in rows)
     assert off[len(off) // 2] < 0.06
+
+
+def test_cloud_hypervisor_sends_zero_pages_whole_so_the_line_falls_evenly():
+    guest = Guest(2**30, 2.0**17, 4096, DirtyCurve((DirtyClass(5000, 9000.0),), 2**18))
+    for rules, jumps in ((Rules.cloud_hypervisor(), 0), (Rules.qemu(), 1)):
+        line = path_of(forecast(guest, Link(limit=64 * MIB, line_rate=1e9), Limits(0.3), rules))
+        first = [point for point in line.points if point[0] < line.syncs[0][0]]
+        assert sum(a[0] == b[0] and b[1] < a[1] for a, b in itertools.pairwise(first)) == jumps

@@ -1,7 +1,7 @@
 """What a forecast says remains unsent at each moment, as a line to draw or to compare with a recording.
 
 Rule: in a round what remains falls evenly, as its bytes go out; at the sync that ends it, it jumps by what was written
-meanwhile. In the first round the block of zero pages goes at once (nine bytes a page). After the last sync comes the pause, in which
+meanwhile. In QEMU's first round the block of zero pages goes at once (nine bytes each). After the last sync comes the pause, in which
 the rest goes out; with post-copy the rest goes out while the guest runs on the destination. Times count from the request.
 
 The band is the same line for guests as different from the one that is known as its uncertainty says
@@ -66,7 +66,7 @@ def path_of(result: Forecast) -> Path:
     rounds = result.rounds
     for at, (row, end) in enumerate(zip(rounds, _ends(result, rounds), strict=True)):
         due = max(0.0, (row.remaining - row.dirtied) * page)
-        if at == 0:
+        if at == 0 and result.rules.family == "qemu":  # no other tells zero pages from others
             points += _first(result, end, due)
         points += [(end, due), (end, row.remaining * page)]
         syncs.append(points[-1])
