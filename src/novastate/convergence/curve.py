@@ -175,7 +175,7 @@ class DirtyCurve:
             seen_pages = [min(page_count, (r + 0.5 * resolution if r else 0.0) * tau / page_size) for r in seen]
             error = max(1.0, math.hypot(chance, _ROUNDED * resolution * tau / page_size))
             every += [(tau, pages, error) for pages in seen_pages]
-        check_shape(points, noise, slack=2 * resolution / page_size)
+        check_shape(points, noise, slack=2 * resolution / page_size, name="rates")
         return cls._likely(every, page_count)
 
     @classmethod

@@ -28,14 +28,17 @@ _RATES_PER_DECADE = 30
 _STRAIGHT = 0.006
 
 
-def check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0) -> None:
-    """Raises `ConvergenceError` where points of W fall or are not concave by more than *noise* (relative) and *slack* (pages/s)."""
+def check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0, name: str = "windows") -> None:
+    """Raises `ConvergenceError` where points of W fall or are not concave by more than *noise* (relative) and *slack* (pages/s).
+
+    The error names the point as one of *name*.
+    """
     for (t0, w0), (t1, w1) in itertools.pairwise(points if math.isfinite(noise) else ()):
         if w1 * (1 + noise) + slack * t1 < w0:
-            raise ConvergenceError(f"windows[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
+            raise ConvergenceError(f"{name}[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
         if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
             raise ConvergenceError(
-                f"windows[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 * t1 / t0:g} at most"
+                f"{name}[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 * t1 / t0:g} at most"
             )
 
 
