@@ -240,6 +240,7 @@ def test_nothing_seen_of_a_running_guest_is_an_error():
     [
         ("visits.page", {"visits": (Visit(100, 0.0, (1,) * 64),)}),
         ("visits.at", {"visits": (Visit(0, float("nan"), (1,)),)}),
+        ("visits.sums", {"visits": (Visit(0, 0.0, ()),)}),
         ("rates.tau", {"rates": (DirtyRate(0.0, 1.0, 1),)}),
         ("rates.rate", {"rates": (DirtyRate(1.0, -1.0, 1),)}),
         ("rates.samples", {"rates": (DirtyRate(1.0, 1.0, 0),)}),

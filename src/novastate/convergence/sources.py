@@ -147,6 +147,8 @@ class Observation:
         for visit in self.visits:
             bounds.whole("visits.page", visit.page, 0, self.pages - len(visit.sums))
             bounds.number("visits.at", visit.at)
+            if not visit.sums:
+                raise ConvergenceError("visits.sums", visit.sums, "must be the checksums of a page or more")
         for row in self.rates:
             bounds.number("rates.tau", row.tau, bounds.SHORTEST, bounds.LONGEST)
             bounds.number("rates.rate", row.rate)
