@@ -12,7 +12,7 @@
  * of the next level by m selections. A page is new in a group where that sum is below k, or the group before has none of it.
  * Before the first bitmap, and for W after the last, all pages count as written: windows that are not whole then have all pages,
  * which is subtracted. The bitmaps are cut into strips of 2 KiB, whose state stays in the caches (200 KiB for 8 levels). A bitmap of 2 MiB
- * takes about three plain passes over it for 8 levels, and little more for 16.
+ * takes about three plain passes over it for 8 levels, and an eighth more for 12.
  *
  * scan (sparse): for each set bit the number of the bitmap where the page was last set; a histogram of the gaps has all of
  * W: a window of k misses a page in a gap g (between two bitmaps that have it) at max(0, g - k) places, before its first
