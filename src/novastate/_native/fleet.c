@@ -13,6 +13,7 @@
  * stack; no allocation, no global.
  */
 #include "fleet.h"
+#include "precopy.h"
 #include "dispatch.h"
 #include <math.h>
 #include <string.h>

@@ -32,6 +32,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from novastate._native.precopy_py import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate._native.tables_py import force_isa, isa, variants
 
 __all__ = [
@@ -463,8 +464,8 @@ def _row(
     untouched, zeros = front + tail, zero + tail_zero
     resent = dirty * again
     last = untouched * first + zeros * blank
-    pause = r["device"] * 0.25 if switched else r["device"] + (last + resent)
-    total = (now + pause + (last + 2.0 * resent if switched else 0.0)) + r["begin"]
+    pause = r["device"] * POSTCOPY_SWITCH if switched else r["device"] + (last + resent)
+    total = (now + pause + (last + POSTCOPY_ASKED * resent if switched else 0.0)) + r["begin"]
     moved = sent + (untouched * wire + zeros * _WIRE_ZERO + dirty * wire)
     pending = untouched + zeros + dirty
     percent = math.floor(throttle * 100.0 + 0.5)

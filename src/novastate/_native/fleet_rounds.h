@@ -350,8 +350,8 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             own[1][l] = rules->begin;
             own[2][l] = f->timeout.at[f->timeout.step * g->index[l]];
         }
-        V device = loadu(own[0]), pause = sel(switched, device * set1(0.25), device + (last + again));
-        V total = now + pause + sel(switched, last + set1(2.0) * again, none);
+        V device = loadu(own[0]), pause = sel(switched, device * set1(NS_POSTCOPY_SWITCH), device + (last + again));
+        V total = now + pause + sel(switched, last + set1(NS_POSTCOPY_ASKED) * again, none);
         V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + g->dirty * g->f[WIRE]);
         total = sel(never, set1(INFINITY), total + loadu(own[1]));
         pending = untouched + zeros + g->dirty;

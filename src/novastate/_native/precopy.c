@@ -484,8 +484,8 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
         total = now + pause;
         sent = sent + (untouched * wire + zeros * wire_zero + dirty * cost);
     } else if (end == POSTCOPY) {
-        pause = s->device * 0.25;
-        total = now + pause + (untouched * first + zeros * blank + dirty * (2.0 * again));
+        pause = s->device * NS_POSTCOPY_SWITCH;
+        total = now + pause + (untouched * first + zeros * blank + dirty * (NS_POSTCOPY_ASKED * again));
         sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire);
     }
     out[0] = end;

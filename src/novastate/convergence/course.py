@@ -151,7 +151,7 @@ def course_of(
     rows = [rounds[at : at + kernel.ROUND_FIELDS] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS)]
     ends = [*(row[0] for row in rows[1:]), seconds - pause]
     steps = [(0.0, state.throttle), *((when, row[4]) for when, row in zip(ends, rows, strict=False))]
-    degraded = pending * 2.0 * scenario[_AGAIN] if end == kernel.POSTCOPY else 0.0
+    degraded = pending * kernel.POSTCOPY_ASKED * scenario[_AGAIN] if end == kernel.POSTCOPY else 0.0
     return Course(total, pause, sent, probability, throttle, _mean(steps, seconds), min(degraded, seconds))
 
 
@@ -166,9 +166,9 @@ def post_copied(guest: Guest, link: Link, limits: Limits, rules: Rules, start: S
     again, first = scenario[_AGAIN], scenario[_FIRST]
     dirty = sum(state.held)
     zero = min(state.zero + state.tail_zero, state.left)
-    rest = 2.0 * dirty * again + (state.left - zero) * first + zero * scenario[_BLANK]
+    rest = kernel.POSTCOPY_ASKED * dirty * again + (state.left - zero) * first + zero * scenario[_BLANK]
     sent = (dirty + state.left - zero) * scenario[_WIRE] + zero * scenario[_WIRE_ZERO]
-    pause = 0.25 * scenario[_DEVICE]
+    pause = kernel.POSTCOPY_SWITCH * scenario[_DEVICE]
     return _certain(start.before + pause + rest, pause, sent, limits, start, degraded=rest)
 
 

@@ -27,6 +27,7 @@ import math
 
 from attrs import evolve
 
+from novastate._native import precopy as kernel
 from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.laws import PAGE
@@ -410,8 +411,9 @@ class PreCopySimulation:
         self._synced = self._now
         self.status, self.stopped_at, self.was_post_copy = Status.POSTCOPY, self._now, True
         self._final = self._map.rest()
-        self.resumed_at = self._now + self.setup.device * 0.25
-        seconds = self._final.seconds + (self._final.again + self._final.delta) * self.setup.again
+        self.resumed_at = self._now + self.setup.device * kernel.POSTCOPY_SWITCH
+        asked = (kernel.POSTCOPY_ASKED - 1) * self.setup.again
+        seconds = self._final.seconds + (self._final.again + self._final.delta) * asked
         self._post_copy_whole = seconds
         self.finished_at = self.resumed_at + seconds / max(self._speed, _SLOWEST)
 
