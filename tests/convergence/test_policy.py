@@ -224,3 +224,14 @@ def test_of_a_situation_of_which_nothing_is_foreseen_only_the_time_counts():
 def test_a_budget_that_cannot_be_is_refused_by_name(field, value):
     with pytest.raises(ConvergenceError, match=field):
         ForecastPolicy(**{field: value})
+
+
+def test_where_nothing_is_foreseen_the_limit_rises_in_nova_s_steps_to_the_longest_pause():
+    policy = ForecastPolicy(longest_pause=0.4)
+    nova = NovaPolicy(downtime=400, completion_timeout=0)
+    for elapsed, now in ((1, 40), (160, 40), (160, 76), (1e6, 40)):
+        seen = Situation(elapsed=elapsed, current_downtime=now)
+        assert policy.decide(seen).downtime_ms == nova.decide(seen).downtime_ms
+    assert policy.decide(Situation(elapsed=160, current_downtime=300)).downtime_ms is None  # never lowered
+    brief = ForecastPolicy(longest_pause=0.001).decide(Situation(elapsed=0.1))
+    assert (brief.downtime_ms, brief.action) == (1, "none")

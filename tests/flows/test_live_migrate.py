@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import pytest
@@ -13,6 +14,7 @@ from novastate.drivers import Fault
 from novastate.errors import (
     ActionNotAllowed,
     ClaimFailed,
+    ConvergenceError,
     DriverError,
     DriverTimeout,
     GuestNotFound,
@@ -757,6 +759,33 @@ def test_it_switches_to_post_copy_where_it_may():
     world, ended = foreseeing(ForecastPolicy(longest_pause=0.05, post_copy=True), post_copy=True)
     assert ended.status is MigrationStatus.COMPLETED
     assert "switches to post-copy" in world.heard("live_migration.force-complete")[0]["reason"]
+
+
+def test_without_a_forecast_it_says_so_once_and_the_limit_rises_in_steps(monkeypatch):
+    def unmeasured(*_):
+        raise ConvergenceError("rates", (), "must be there")
+        yield
+
+    monkeypatch.setattr(sys.modules["novastate.flows.live_migrate"], "expectation", unmeasured)
+    law = "uniform wss=24MiB rate=40MiB/s"
+    world, ended = foreseeing(ForecastPolicy(longest_pause=2.0, latest_end=900), law=law, downtime=30)
+    assert ended.status is MigrationStatus.COMPLETED
+    limits = [seen["downtime_ms"] for seen in world.heard("live_migration.progress")]
+    assert limits == sorted(limits)
+    assert 30 < limits[0] < limits[-1] < 2000
+    (said,) = world.heard("live_migration.unforeseen")
+    assert "no forecast" in said["reason"]
+
+
+def test_looks_that_nothing_can_be_foreseen_of_are_told_once(monkeypatch):
+    def refuse(*_, **__):
+        raise ConvergenceError("stats.constant", 1, "must not fall")
+
+    monkeypatch.setattr("novastate.convergence.watch.Watch.observe", refuse)
+    world, ended = foreseeing(ForecastPolicy(longest_pause=0.05, latest_end=60))
+    assert ended.status is MigrationStatus.CANCELLED
+    (said,) = world.heard("live_migration.unforeseen")
+    assert "stats.constant" in said["reason"]
 
 
 def test_a_budget_is_kept_for_whoever_has_to_go_on_with_it(world):

@@ -19,7 +19,13 @@ _MIB = 1 << 20
 
 #: What else a reader should know of, as it happens.
 _WORTH_A_LINE = frozenset(
-    {"live_migration.refused", "live_migration.untidy", "live_migration.abort", "live_migration.force-complete"}
+    {
+        "live_migration.refused",
+        "live_migration.unforeseen",
+        "live_migration.untidy",
+        "live_migration.abort",
+        "live_migration.force-complete",
+    }
 )
 
 #: On plain output, a line each time the progress has grown by this much, in percent.

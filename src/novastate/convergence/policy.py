@@ -18,7 +18,9 @@ Rules of `ForecastPolicy`, which keeps an operator's budget (longest pause, late
 - else the downtime limit is raised, to the least that brings it within the budget, and never lowered;
 - where no limit does, it switches to post-copy if it may, or else does what the operator chose: abort at once, wait until the latest
   end, or pause the guest. For that the outlook must have been the same for `patience` seconds, after whole rounds were counted;
-- while no bytes flow nothing is decided, but for the latest end.
+- while no bytes flow nothing is decided, but for the latest end;
+- where nothing is foreseen the limit rises in Nova's steps (the default number and delay) up to the longest pause, and the latest
+  end counts.
 
 A policy is pure: it holds no clock and remembers nothing, so one object serves all migrations. What must not flap is steady in
 the outlook (`Foreseen.steady`), or goes one way only.
@@ -136,6 +138,8 @@ class Foreseen(SituationLike, Prospect, Protocol):
 
 #: The largest number of GiB, of seconds, and of milliseconds; and of downtime steps.
 _MOST, _MOST_STEPS = 1e9, 100_000
+#: Nova's defaults: downtime steps, and seconds per GiB between them.
+_NOVA_STEPS, _NOVA_DELAY = 10, 75
 
 
 def _is_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
@@ -223,6 +227,13 @@ def _known_action(_: object, attribute: attrs.Attribute[TimeoutAction], value: T
         raise ConvergenceError(attribute.name, value, "is no action", ("abort", "force_complete"))
 
 
+def _steps(downtime: float, count: int, delay: int) -> list[tuple[int, int]]:
+    """Nova's rises up to *downtime* ms: (from this many seconds on, limit in ms)."""
+    base = downtime / count
+    offset = (downtime - base) / count
+    return [(delay * i, int(base + offset * i)) for i in range(count + 1)]
+
+
 @attrs.frozen
 class NovaPolicy:
     """Nova's rules for a live migration under way; the defaults and least values are Nova's options.
@@ -239,17 +250,15 @@ class NovaPolicy:
     """
 
     downtime: int = attrs.field(default=500, validator=bounds.valid(100, _MOST, integer=True))
-    downtime_steps: int = attrs.field(default=10, validator=bounds.valid(3, _MOST_STEPS, integer=True))
-    downtime_delay: int = attrs.field(default=75, validator=bounds.valid(3, _MOST, integer=True))
+    downtime_steps: int = attrs.field(default=_NOVA_STEPS, validator=bounds.valid(3, _MOST_STEPS, integer=True))
+    downtime_delay: int = attrs.field(default=_NOVA_DELAY, validator=bounds.valid(3, _MOST, integer=True))
     completion_timeout: int = attrs.field(default=800, validator=bounds.valid(0, _MOST, integer=True))
     timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
 
     def steps(self, data_gb: float) -> list[tuple[int, int]]:
         """The downtime steps for *data_gb* GiB: (from this many seconds on, limit in ms), rising."""
-        delay = int(self.downtime_delay * bounds.number("data_gb", data_gb, 0, _MOST))
-        base = self.downtime / self.downtime_steps
-        offset = (self.downtime - base) / self.downtime_steps
-        return [(int(delay * i), int(base + offset * i)) for i in range(self.downtime_steps + 1)]
+        size = bounds.number("data_gb", data_gb, 0, _MOST)
+        return _steps(self.downtime, self.downtime_steps, int(self.downtime_delay * size))
 
     def timeout(self, data_gb: float) -> int | None:
         """Seconds until the timeout action for *data_gb* GiB, or None where there is no timeout."""
@@ -308,7 +317,7 @@ _MOST_DOWNTIME = 2000.0
 
 @attrs.frozen
 class ForecastPolicy:
-    """Keeps an operator's budget by what is foreseen (a `Foreseen` situation; of any other it knows only the time).
+    """Keeps an operator's budget by what is foreseen (a `Foreseen` situation; in any other it goes by Nova's steps and the time).
 
     *longest_pause* s; *latest_end* s since the request (None: whenever), for each GiB that moves where *per_gib*; *throttle*,
     whether a guest may be throttled for it; *post_copy*, whether it may switch; *otherwise*: ``"abort"`` at once, ``"wait"`` until
@@ -343,7 +352,7 @@ class ForecastPolicy:
         if end is not None and outlook.elapsed > end:
             return self._end(f"not complete after {end:g} s, its latest end", wait="abort")
         if not isinstance(outlook, Foreseen):
-            return Advice(None, "none", "nothing is foreseen of it: only its latest end counts")
+            return self._unforeseen(outlook)
         if outlook.stalled is Stall.NO_BYTES:
             return Advice(None, "none", "nothing is sent: the link is waited for")
         if self._fits(outlook, outlook, self.longest_pause, 0.5):
@@ -361,6 +370,16 @@ class ForecastPolicy:
             return Advice(None, "none", f"{problem}, and no limit helps; it is watched a little longer")
         return self._end(
             f"{problem}, and no limit within {1000 * self.longest_pause:.0f} ms of pause helps", wait="none"
+        )
+
+    def _unforeseen(self, outlook: SituationLike) -> Advice:
+        size = bounds.number("data_gb", outlook.data_gb, 0, _MOST)
+        steps = _steps(1000 * self.longest_pause, _NOVA_STEPS, int(_NOVA_DELAY * size))
+        limit = max((max(1, ms) for start, ms in steps if start < outlook.elapsed), default=0)
+        if limit <= (outlook.current_downtime or 0):
+            return Advice(None, "none", "nothing is foreseen of it: the present downtime limit holds")
+        return Advice(
+            limit, "none", f"nothing is foreseen of it: after {outlook.elapsed:.0f} s the limit is {limit} ms"
         )
 
     def _end(self, why: str, wait: JobAction) -> Advice:

@@ -15,6 +15,8 @@ Rules of this file (``nova/virt/libvirt/migration.py`` and ``driver.py: _live_mi
    ``recover``: both halves of the guest are needed.
 7. While the job is not seen nothing is asked of it: what was asked for meanwhile, and what the policy says, it hears when it is
    seen again.
+8. A policy that acts on what is foreseen, where nothing is (no forecast was made, or a look says what no migration can), goes by
+   the time alone. That is told once.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, frozen
 
-from novastate.convergence.policy import Advice, Observer, Situation, SituationLike, data_gb, observer
+from novastate.convergence.policy import Advice, ForecastPolicy, Observer, Situation, SituationLike, data_gb, observer
 from novastate.drivers import JobStats, JobType, LiveMigrationParams
 from novastate.errors import ConvergenceError, DriverError, GuestNotFound, NotSupported
 from novastate.flows.effects import Call, Flow, Note, Notify, Now, Wait
@@ -101,6 +103,9 @@ def monitor(
     watch = observer(options.policy, expected, moving)
     asked: set[str] = set()
     wanted: str | None = None
+    blind = "no forecast was made" if watch is None and isinstance(options.policy, ForecastPolicy) else ""
+    if blind:
+        yield from _tell_unforeseen(migration, blind)
     saved_at, downtime = float("-inf"), options.params.downtime
     while True:
         request: str | None = yield Wait(options.poll, inbox(migration.uuid))
@@ -114,7 +119,11 @@ def monitor(
             yield Notify("live_migration.stats", {"instance": uuid, "migration": migration.uuid, "stats": stats})
             return Monitored(instance, migration, _ENDS[stats.type], stats.error)
 
-        advice = options.policy.decide(_situation(watch, stats, moving, downtime, running=FORCE_COMPLETE not in asked))
+        seen, why = _situation(watch, stats, moving, downtime, running=FORCE_COMPLETE not in asked)
+        if why and not blind:
+            blind = why
+            yield from _tell_unforeseen(migration, why)
+        advice = options.policy.decide(seen)
         wanted, reason = _wish(wanted, advice, stats.elapsed, options.deadline)
         if wanted and wanted not in asked and not stats.post_copy:
             yield Notify(f"live_migration.{wanted}", {"migration": migration.uuid, "reason": reason})
@@ -143,14 +152,21 @@ def monitor(
 
 def _situation(
     watch: Observer | None, stats: JobStats, moving: float, downtime: int, *, running: bool
-) -> SituationLike:
-    """What the policy looks at. Statistics of which nothing can be foreseen leave it the time."""
+) -> tuple[SituationLike, str]:
+    """What the policy looks at. Statistics of which nothing can be foreseen leave it the time; then also why they cannot."""
+    why = ""
     if watch is not None:
         try:
-            return watch.observe(stats, downtime=downtime / 1000, running=running or stats.post_copy)
-        except ConvergenceError:
-            pass
-    return Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime)
+            return watch.observe(stats, downtime=downtime / 1000, running=running or stats.post_copy), ""
+        except ConvergenceError as error:
+            why = str(error)
+    return Situation(elapsed=stats.elapsed, post_copy=stats.post_copy, data_gb=moving, current_downtime=downtime), why
+
+
+def _tell_unforeseen(migration: Migration, why: str) -> Flow[None]:
+    """Rule 8."""
+    reason = f"{why}: the policy goes by the time alone"
+    yield Notify("live_migration.unforeseen", {"migration": migration.uuid, "reason": reason})
 
 
 def _look(
