@@ -48,9 +48,9 @@ _OF_CLOUD_HYPERVISOR = frozenset({
 class Rules:
     """How a hypervisor migrates. Make one with `Rules.qemu` or `Rules.cloud_hypervisor`; shares are 0 to 1, times s, sizes bytes.
 
-    *auto_converge* with *initial*, *increment*, *most*, *trigger*, *tailslow*; *background_sync*: s after which a round under
-    auto-converge is synced before its end (0: never); *dirty_limit*: bytes/s that all vCPUs may write together once limited (0: no
-    limit). *post_copy* (switch once more than *post_copy_after* bitmaps were synced and the guest has not converged),
+    *auto_converge* with *initial*, *increment*, *most*, *trigger*, *tailslow*; *background_sync*: s of a timer that under auto-converge
+    syncs a round in which it has looked before (0: none); *dirty_limit*: bytes/s that all vCPUs may write together once limited
+    (0: no limit). *post_copy* (switch once more than *post_copy_after* bitmaps were synced and the guest has not converged),
     *post_copy_preempt* and *latency*, the time to the destination and back: see `fault`. *xbzrle_cache* (bytes; 0: off),
     *xbzrle_delta* (bytes a cached page takes), *xbzrle_overflow* (share of pages that do not shrink); *multifd* channels (0: off);
     *switchover_bandwidth* (bytes/s; None: as measured). *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
@@ -134,7 +134,9 @@ class Rules:
     ) -> Rules:
         """QEMU's rules in *version* (``"10.0"``, ``"8.2.1"``); *more* are the other fields of `Rules`.
 
-        *accelerator* (``kvm``, ``kvm-dirty-ring``, ``tcg``) decides how written pages are found. Raises `ConvergenceError` for
+        *accelerator* (``kvm``, ``kvm-dirty-ring``, ``tcg``) decides how written pages are found. From 9.0 on multifd's threads find
+        the zero pages, but for machine types before 9.0 (hw/core/machine.c hw_compat_8_2): for these set
+        *zero_page_in_threads* to False. Raises `ConvergenceError` for
         a version that is none, older than 7.0, or too old for an option, and for options that exclude each other.
 
         >>> Rules.qemu("10.0", auto_converge=True).name

@@ -12,7 +12,7 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 6. Auto-converge: a period of more than 1 s, looked at in a sync, counts if more than half of the bytes sent were dirtied;
    every second one that counts raises the throttle. A throttled vCPU keeps the sync waiting.
 7. After the switch to post-copy, which is made as a turn begins, the rest goes out without the limit while the guest runs there.
-8. Under auto-converge a round that outlasts `Rules.background_sync` is synced before its end; a tail-slow step is no larger than
+8. Under auto-converge a timer of `Rules.background_sync` syncs a round in which it has looked before; a tail-slow step is no larger than
    what brings the writes down to the trigger; with a dirty limit the guest writes no faster than it from then on.
 9. Memory that is armed in parts (`Rules.rearm`) is watched from when the part's first page is sent: see `PageMap`.
 10. Cloud Hypervisor sends whole rounds, and stops the guest as soon as the rest fits the pause at the last round's bandwidth.

@@ -40,8 +40,9 @@ def qemu(rules: Rules) -> tuple[str, ...]:
         )
     if rules.auto_converge and rules.background_sync:
         lines.append(
-            f"A round that lasts over {rules.background_sync:g} s is synced in between, but for the first (migration/cpu-throttle.c"
-            " cpu_throttle_dirty_sync_timer_tick)."
+            f"Every {rules.background_sync:g} s a timer syncs the bitmap where that was not done since it last looked: in a long round,"
+            f" but for the first, {rules.background_sync:g} to {2 * rules.background_sync:g} s after the last sync"
+            " (migration/cpu-throttle.c cpu_throttle_dirty_sync_timer_tick)."
         )
     if rules.dirty_limit:
         lines.append(
