@@ -336,7 +336,7 @@ def test_a_plan_is_made_again_from_where_things_stand():
     check(plan)
     assert len(plan.steps) == 4
     done, running, *left = plan.steps
-    again = plan.replan(done.end, done=[done.name], running={running.name: 7.0})
+    again = plan.replan(done=[done.name], running={running.name: 7.0})
     check(again)
     assert sorted(names(again)) == sorted(step.name for step in left)
     assert again.makespan >= 7.0
@@ -344,7 +344,9 @@ def test_a_plan_is_made_again_from_where_things_stand():
     assert sorted(placed.values()) == ["b0", "b0", "b1", "b1"]
     assert {step.name for step in again.ready([running.name])} <= set(names(again))
     # The source stays out of use, also when nobody is left on it.
-    assert plan.replan(99.0, done=names(plan)).emptied == {"a"}
+    assert plan.replan(done=names(plan)).emptied == {"a"}
+    # And no more run side by side than did before.
+    assert attrs.evolve(plan, at_once=1).replan().at_once == 1
 
 
 def test_running_migrations_hold_their_places_and_links():
@@ -382,9 +384,8 @@ def test_running_migrations_hold_their_places_and_links():
         (lambda: plan_drain([], hosts(), [], emptied=["x"]), "emptied"),
         (lambda: plan_drain(drained(QUIET), hosts(), nics()).ready(["x"]), "running"),
         (lambda: plan_drain(drained(QUIET), hosts(), nics()).ready([], ["x"]), "begun"),
-        (lambda: plan_drain(drained(QUIET), hosts(), nics()).replan(math.nan), "now"),
-        (lambda: plan_drain(drained(QUIET), hosts(), nics()).replan(0, done=["x"]), "done"),
-        (lambda: plan_drain(drained(QUIET), hosts(), nics()).replan(0, running={"g0": -1}), "running[g0]"),
+        (lambda: plan_drain(drained(QUIET), hosts(), nics()).replan(done=["x"]), "done"),
+        (lambda: plan_drain(drained(QUIET), hosts(), nics()).replan(running={"g0": -1}), "running[g0]"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_field(make, field):

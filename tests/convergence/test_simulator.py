@@ -412,3 +412,19 @@ def test_a_small_xbzrle_cache_keeps_what_it_has():
     # A quarter of the pages fit, and what was used in this round or the last is not thrown out.
     assert 0.1 < shares[0] < 0.4
     assert shares[1] > 0.8
+
+
+def test_a_setup_of_its_own_has_the_constants_of_the_rules():
+    setup, rules = SimulationSetup(), SimulationSetup.of(Link(None, 1e12), Limits(), Rules.qemu())
+    for name in (
+        "first",
+        "again",
+        "blank",
+        "device",
+        "throttle_initial",
+        "throttle_increment",
+        "throttle_max",
+        "wire",
+        "wire_zero",
+    ):
+        assert getattr(setup, name) == getattr(rules, name), name

@@ -150,13 +150,13 @@ class DrainPlan:
             found.append(step)
         return tuple(found)
 
-    def replan(self, now: float, *, done: Iterable[str] = (), running: Mapping[str, float] | None = None) -> DrainPlan:
-        """The plan for what is left at *now* (s since the plan's start), whose times count from *now*.
+    def replan(self, *, done: Iterable[str] = (), running: Mapping[str, float] | None = None) -> DrainPlan:
+        """The plan for what is left, whose times count from now.
 
         Guests in *done* are where they were to go; those in *running* are on their way for so many seconds more; all others are planned
-        again from where they are, failed ones too. Raises `ConvergenceError` for a name that is in no step.
+        again from where they are, failed ones too. `at_once` holds for `ready`; the times are as if it did not.
+        Raises `ConvergenceError` for a name that is in no step.
         """
-        bounds.number("now", now, 0, bounds.LONGEST)
         known = {step.name: step for step in (*self.running, *self.steps)}
         left = dict(running or {})
         gone = set(done)
@@ -172,7 +172,7 @@ class DrainPlan:
             memory = max(0.0, host.memory - sum(one for one, _ in came))
             vcpus = max(0.0, host.vcpus - sum(one for _, one in came))
             hosts.append(attrs.evolve(host, memory=memory, vcpus=vcpus))
-        return plan_drain(
+        plan = plan_drain(
             [guest for guest in self.guests if guest.name not in gone and guest.name not in left],
             hosts,
             self.links,
@@ -183,6 +183,7 @@ class DrainPlan:
             emptied=self.emptied,
             running=[attrs.evolve(known[name], start=0.0, end=left[name]) for name in sorted(left)],
         )
+        return attrs.evolve(plan, at_once=self.at_once)
 
     def problem(self) -> Problem:
         """What it was made for, counted through, with everything free."""

@@ -16,7 +16,7 @@ from novastate.convergence.laws import PAGE
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
 
-__all__ = ["SimulationResult", "SimulationSetup", "Statistics", "Status"]
+__all__ = ["Answer", "SimulationResult", "SimulationSetup", "Status"]
 
 
 class Status(Enum):
@@ -54,7 +54,7 @@ class SimulationSetup:
     downtime: float = 0.3
     first: float = 10.5e-6
     again: float = 1.7e-6
-    blank: float = 0.45e-6
+    blank: float = 0.25e-6
     device: float = 0.011
     auto_converge: bool = False
     throttle_initial: float = 0.20
@@ -138,7 +138,7 @@ class SimulationSetup:
 
 
 @frozen
-class Statistics:
+class Answer:
     """What QEMU would answer now: *elapsed* s, *processed*, *remaining* and *total* bytes, *bandwidth* bytes a second in the last slot,
     *dirty_rate* pages a second (refreshed by a sync more than 1 s after the previous refresh), *iteration* syncs.
     """

@@ -34,7 +34,7 @@ from novastate.convergence.laws import PAGE
 from novastate.convergence.pagemap import MOST, PageMap, Sent
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
-from novastate.convergence.simulation import SimulationResult, SimulationSetup, Statistics, Status
+from novastate.convergence.simulation import Answer, SimulationResult, SimulationSetup, Status
 from novastate.convergence.timed import Law, TraceLaw
 from novastate.convergence.writers import Randoms, limited_share, writer_of
 from novastate.errors import ConvergenceError
@@ -208,7 +208,7 @@ class PreCopySimulation:
         return math.inf if self.status.ended or self.finished_at is None else self.finished_at
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> Answer:
         """What QEMU would answer at the time last advanced to."""
         remaining = self._remaining * PAGE
         processed = self._processed
@@ -218,7 +218,7 @@ class PreCopySimulation:
             processed += int(self._final.bytes * done)
             self._bandwidth = self._final.bytes * self._speed / max(self._post_copy_whole, _SLOWEST)
         known = self._dirty_rate and self._bandwidth
-        return Statistics(
+        return Answer(
             status=self.status,
             elapsed=self._clock if not self.status.ended or self.finished_at is None else self.finished_at,
             processed=processed,
