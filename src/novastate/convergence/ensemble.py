@@ -81,8 +81,12 @@ _BUSY = kernel.SCENARIO_FIELDS.index("busy")
 
 
 def other_of(k: int, members: int, count: int) -> int:
-    """Which of *count* other curves guest number *k* of *members* (8 or `RUNS`) has: each as often, and none for its rates; -1: none."""
-    return (7 * k) % members * count // members if count else -1
+    """Which of *count* other curves guest number *k* of *members* (8 or `RUNS`) has: each as often, whatever its rates; -1: none.
+
+    Guests that are half of the design apart, which differ in all else, have the same curve or neighbours.
+    """
+    half = members // 2
+    return (2 * ((7 * k) % half) + k // half) * count // members if count else -1
 
 
 @attrs.frozen(eq=False)
