@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def beside(law, link, limits, rules, pages, *, zero_pages=0, seeds=3):
     return expected, runs
 
 
-def nearest(runs, expected):
-    return min(runs, key=lambda run: abs(run.total - expected.total))
+def median(runs, field):
+    return statistics.median(getattr(run, field) for run in runs)
 
 
 # --- beside the forecast
@@ -51,27 +52,29 @@ def test_memory_that_is_armed_in_parts_as_the_forecast(pattern, mib):
     for rearm, rule in rules.items():
         expected, runs = beside(law, Link(limit=400 * MIB), Limits(timeout=200), rule, 4 * GIB // 4096, seeds=2)
         assert all(run.verdict is Verdict.CONVERGES for run in runs)
-        totals[rearm] = nearest(runs, expected).transferred
-        assert nearest(runs, expected).total == pytest.approx(expected.total, rel=0.03)
-        assert totals[rearm] == pytest.approx(expected.transferred, rel=0.03)
+        totals[rearm] = median(runs, "transferred")
+        assert median(runs, "total") == pytest.approx(expected.total, rel=0.01)
+        assert totals[rearm] == pytest.approx(expected.transferred, rel=0.01)
     # What was written before its part was sent is sent once.
     assert totals[True] < totals[False]
 
 
-@pytest.mark.parametrize("pages", [2048, 16384])
-@pytest.mark.parametrize("rate", [10_000, 25_000, 200_000])
 @pytest.mark.parametrize("version", ["51.0", "52.0"])
-def test_whole_rounds_as_the_forecast(pages, rate, version):
+def test_whole_rounds_as_the_forecast(version):
     rules, limits = Rules.cloud_hypervisor(version), Limits(0.05, 60)
-    expected, runs = beside(WriteLaw.uniform(pages, rate), Link(limit=100 * MIB), limits, rules, 65536)
-    if 0.05 < expected.probability < 0.95:
-        return
-    assert {run.verdict is Verdict.CONVERGES for run in runs} == {expected.verdict is Verdict.CONVERGES}
-    if expected.total is not None:
-        best = nearest(runs, expected)
-        assert best.total == pytest.approx(expected.total, rel=0.02, abs=0.01)
-        assert best.downtime == pytest.approx(expected.downtime, abs=0.015)
-        assert best.transferred == pytest.approx(expected.transferred, rel=0.02)
+    judged = {True: 0, False: 0}
+    for pages, rate in itertools.product([2048, 16384], [10_000, 25_000, 200_000]):
+        expected, runs = beside(WriteLaw.uniform(pages, rate), Link(limit=100 * MIB), limits, rules, 65536)
+        converges = expected.verdict is Verdict.CONVERGES
+        if 0.05 < expected.probability < 0.95:  # so near the boundary either may be
+            continue
+        judged[converges] += 1
+        assert {run.verdict is Verdict.CONVERGES for run in runs} == {converges}
+        if converges:
+            assert median(runs, "total") == pytest.approx(expected.total, rel=0.005)
+            assert median(runs, "downtime") == pytest.approx(expected.downtime, rel=0.05)
+            assert median(runs, "transferred") == pytest.approx(expected.transferred, rel=0.005)
+    assert judged == ({True: 6, False: 0} if version == "51.0" else {True: 3, False: 2})
 
 
 @pytest.mark.parametrize("rate", [60_000, 200_000])
@@ -87,12 +90,11 @@ def test_a_timeout_that_stops_the_guest_does_not_stop_the_migration(rate):
 @pytest.mark.parametrize("tailslow", [False, True])
 def test_throttling_as_the_forecast(busy, tailslow):
     law = WriteLaw((*WriteLaw.uniform(16384, 30_000).parts,), busy).with_background()
-    rules = Rules.qemu("10.0", auto_converge=True, tailslow=tailslow, accelerator="tcg")
+    rules = Rules.qemu("10.0", auto_converge=True, increment=0.3, tailslow=tailslow, accelerator="tcg")
     expected, runs = beside(law, Link(limit=64 * MIB), Limits(timeout=120), rules, 98304)
     assert expected.probability > 0.9
-    best = nearest(runs, expected)
     assert all(run.throttle > 0 for run in runs)
-    assert best.total == pytest.approx(expected.total, rel=0.15)
+    assert median(runs, "total") == pytest.approx(expected.total, rel=0.01)
 
 
 def test_tailslow_takes_no_more_than_it_needs():
@@ -132,7 +134,7 @@ def test_a_dirty_limit_bounds_what_is_written():
     law = WriteLaw.uniform(16384, 100_000)
     expected, runs = beside(law, Link(limit=64 * MIB), Limits(timeout=120), rules, 98304)
     assert expected.verdict is Verdict.CONVERGES
-    assert nearest(runs, expected).total == pytest.approx(expected.total, rel=0.1)
+    assert median(runs, "total") == pytest.approx(expected.total, rel=0.005)
     assert all(run.throttle == 0 for run in runs)
 
 
@@ -142,9 +144,10 @@ def test_multifd_and_xbzrle_as_the_forecast(option, rate):
     law = WriteLaw.uniform(16384, rate).with_background()
     expected, runs = beside(law, Link(limit=64 * MIB), Limits(), Rules.qemu(**option), 98304, zero_pages=32_000)
     assert expected.probability > 0.9
-    best = nearest(runs, expected)
-    assert best.total == pytest.approx(expected.total, rel=0.04)
-    assert best.transferred == pytest.approx(expected.transferred, rel=0.04)
+    # The forecast's cache holds a share of the working set, whatever is in it.
+    near = 0.005 if "multifd" in option else 0.04
+    assert median(runs, "total") == pytest.approx(expected.total, rel=near)
+    assert median(runs, "transferred") == pytest.approx(expected.transferred, rel=near)
 
 
 # --- commands
