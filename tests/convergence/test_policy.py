@@ -154,7 +154,7 @@ def test_the_limit_is_raised_to_what_is_needed_and_hardly_more(needs):
 
 
 @given(st.integers(1, 10_000), st.floats(0.0005, 100))
-def test_the_limit_is_never_lowered(now, needs):
+def test_the_limit_is_not_lowered_where_it_is_too_low(now, needs):
     advice = ForecastPolicy().decide(Seen(current_downtime=now, needs=needs))
     assert advice.downtime_ms is None or advice.downtime_ms > now
 
@@ -162,6 +162,54 @@ def test_the_limit_is_never_lowered(now, needs):
 def test_a_limit_whose_pause_is_too_long_is_not_set():
     assert ForecastPolicy(longest_pause=0.3).decide(Seen(needs=0.2, pause=0.29)).action == "abort"
     assert ForecastPolicy(longest_pause=0.3).decide(Seen(needs=0.2, pause=0.2)).downtime_ms is not None
+
+
+@attrs.frozen
+class Long(Seen):
+    """Its pause is a tenth longer than its limit; it ends under limits from *needs* on."""
+
+    eta: float | None = 5.0
+    probability: float = 0.99
+    needs: float | None = 0.0
+
+    @classmethod
+    def now(cls, limit, **more):
+        return cls(current_downtime=limit, downtime=1.1 * limit / 1000, **more)
+
+    def under(self, downtime):
+        return Ahead(None, None, 0.0) if downtime < self.needs else Ahead(5.0, 1.1 * downtime)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 2000))
+def test_a_limit_under_which_the_pause_is_too_long_is_lowered_at_once(now, longest):
+    policy, seen = ForecastPolicy(longest_pause=longest / 1000), Long.now(now, steady=0.0, rounds=0)
+    advice = policy.decide(seen)
+    if 1.1 * now <= longest:
+        assert advice.downtime_ms is None
+    elif longest >= 2:
+        assert advice.action == "none"
+        assert 0.5 * longest - 1 <= advice.downtime_ms <= 0.8 / 1.1 * longest
+        assert f" ms; with a limit of {advice.downtime_ms} ms it is done in 5.0 s" in advice.reason
+        assert policy.decide(Long.now(advice.downtime_ms)).downtime_ms is None
+
+
+def test_where_no_lower_limit_converges_the_pause_is_kept_all_the_same_and_then_it_is_ended():
+    policy, seen = ForecastPolicy(longest_pause=0.15), Long.now(1000, needs=0.5)
+    advice = policy.decide(seen)
+    assert advice.downtime_ms == 120
+    assert "does not pause so long, but hardly converges" in advice.reason
+    kept = Long(current_downtime=advice.downtime_ms, eta=None, downtime=None, probability=0.0, needs=0.5)
+    ended = policy.decide(kept)
+    assert (ended.action, ended.downtime_ms) == ("abort", None)
+    assert "no limit within 150 ms of pause helps" in ended.reason
+
+
+@pytest.mark.parametrize(("otherwise", "action"), [("abort", "abort"), ("wait", "none"), ("pause", "force_complete")])
+def test_a_pause_that_no_limit_makes_short_enough_is_not_waited_for(otherwise, action):
+    ends = Seen(eta=1.0, downtime=0.02, probability=1.0, needs=0.0, pause=0.02, steady=0.0)
+    advice = ForecastPolicy(longest_pause=0.01, otherwise=otherwise).decide(ends)
+    assert (advice.action, advice.downtime_ms) == (action, None)
+    assert advice.reason.startswith("its pause would be 20 ms, and no limit")
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,12 @@ def test_a_link_that_turns_out_slower_is_found_out_by_what_is_sent(speed):
     assert all(0.85 < one < 1.15 for one in off)
 
 
+def test_without_a_policy_a_pause_as_long_as_the_limits_allow_is_let_be():
+    """The limit bounds the pages' part of the pause; the devices' comes on top."""
+    expected, _ = drawn(0)
+    assert watching(expected).policy.longest_pause == expected.limits.downtime + expected.rules.device
+
+
 def test_the_advice_is_the_policy_s():
     expected, simulation = drawn(1)
     simulation.advance(0.5)

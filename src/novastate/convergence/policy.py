@@ -15,7 +15,9 @@ every poll of the monitor, 0.5 s apart):
 Rules of `ForecastPolicy`, which keeps an operator's budget (longest pause, latest end, throttling, post-copy):
 
 - while the migration will end within the budget, nothing is done;
-- else the downtime limit is raised, to the least that brings it within the budget, and never lowered;
+- where the pause would be too long, the downtime limit is lowered at once: to one that brings it within the budget, or else to one
+  under which it does not pause so long, though it then hardly ends;
+- else the limit is raised, to the least that brings it within the budget;
 - where no limit does, it switches to post-copy if it may, or else does what the operator chose: abort at once, wait until the latest
   end, or pause the guest. For that the outlook must have been the same for `patience` seconds, after whole rounds were counted;
 - while no bytes flow nothing is decided, but for the latest end;
@@ -325,7 +327,8 @@ class ForecastPolicy:
     for a number out of bounds.
 
     The limit that the hypervisor is given may be longer than *longest_pause*: it is reckoned with the bandwidth limit, which the pause
-    itself does not know (migration.c sends the rest at line rate). The pause that is foreseen is never longer.
+    itself does not know (migration.c sends the rest at line rate). What counts is the pause that is foreseen: a limit under which
+    that is longer is not set, and one that is set is lowered.
 
     >>> ForecastPolicy(latest_end=60, otherwise="wait").decide(Situation(elapsed=61)).action
     'abort'
@@ -358,15 +361,22 @@ class ForecastPolicy:
         if self._fits(outlook, outlook, self.longest_pause, 0.5):
             return Advice(None, "none", f"done in {outlook.eta:.1f} s, within the budget")
         problem = self._problem(outlook)
-        if outlook.rounds < 1:
+        too_long = self._too_long(outlook, self.longest_pause)
+        if too_long:
+            limit, found = self._lower(outlook)
+            if found is not None:
+                return Advice(limit, "none", f"{problem}; with a limit of {limit} ms {_told(found)}")
+        elif outlook.rounds < 1:
             return Advice(None, "none", f"{problem}, by what was known before; a whole round is waited for")
-        limit, found = self._least(outlook)
-        if found is not None and found.eta is not None and found.downtime is not None:
-            text = f"done in {found.eta:.1f} s with a pause of {1000 * found.downtime:.0f} ms"
-            return Advice(limit, "none", f"{problem}; with a limit of {limit} ms it is {text}")
+        else:
+            limit, found = self._least(outlook)
+            if found is not None:
+                return Advice(limit, "none", f"{problem}; with a limit of {limit} ms {_told(found)}")
         # What still may end in time is left alone.
-        hopeless = outlook.eta is None or self._late(outlook, outlook) or self._forbidden(outlook)
-        if not hopeless or outlook.steady < self.patience or outlook.rounds < 2:
+        hopeless = too_long or outlook.eta is None or self._late(outlook, outlook) or self._forbidden(outlook)
+        waits = outlook.steady < self.patience or outlook.rounds < 2
+        soon = too_long and outlook.eta is not None and outlook.eta <= self.patience
+        if not hopeless or (waits and not soon):
             return Advice(None, "none", f"{problem}, and no limit helps; it is watched a little longer")
         return self._end(
             f"{problem}, and no limit within {1000 * self.longest_pause:.0f} ms of pause helps", wait="none"
@@ -397,21 +407,43 @@ class ForecastPolicy:
     def _forbidden(self, prospect: Prospect) -> bool:
         return prospect.throttle > 0 and not self.throttle
 
+    def _too_long(self, prospect: Prospect, pause: float) -> bool:
+        return (prospect.downtime or 0.0) > pause
+
     def _fits(self, prospect: Prospect, now: SituationLike, pause: float, likely: float) -> bool:
         if prospect.eta is None or prospect.probability < likely or self._forbidden(prospect):
             return False
-        return (prospect.downtime or 0.0) <= pause and not self._late(prospect, now)
+        return not self._too_long(prospect, pause) and not self._late(prospect, now)
 
     def _problem(self, outlook: Foreseen) -> str:
         if outlook.eta is None:
             return "it does not converge"
+        if self._too_long(outlook, self.longest_pause):
+            return f"its pause would be {1000 * (outlook.downtime or 0.0):.0f} ms"
         if self._forbidden(outlook):
             return f"it converges only by throttling the guest ({outlook.throttle:.0%})"
         if self._late(outlook, outlook):
             return f"it would end after {outlook.elapsed + outlook.eta:.0f} s, later than its latest end"
-        if (outlook.downtime or 0.0) > self.longest_pause:
-            return f"its pause would be {1000 * (outlook.downtime or 0.0):.0f} ms"
         return f"it is {outlook.probability:.0%} likely to converge"
+
+    def _lower(self, outlook: Foreseen) -> tuple[int, Prospect | None]:
+        """A downtime limit below the present one, ms, that brings it within the budget, else one that at least keeps its pause within
+        it; and what comes of it, None where no limit does.
+
+        First those no longer than the longest pause, which no pause passes by much whatever the chance; then longer ones.
+        """
+        now, sure = outlook.current_downtime or 1, max(1, int(1000 * _WITHIN * self.longest_pause))
+        short = _down(min(sure, now - 1))
+        tried: list[tuple[int, Prospect]] = []
+        for limit in (*short, *reversed([one for one in _down(now - 1) if one > sure])):
+            found = outlook.under(limit / 1000)
+            if self._fits(found, outlook, _WITHIN * self.longest_pause, _LIKELY):
+                return limit, found
+            tried.append((limit, found))
+        for limit, found in tried[: len(short)]:
+            if not self._too_long(found, self.longest_pause):
+                return limit, found
+        return now, None
 
     def _least(self, outlook: Foreseen) -> tuple[int, Prospect | None]:
         """The least downtime limit, ms, that brings it within the budget; and what comes of it, None where no limit does."""
@@ -434,3 +466,18 @@ class ForecastPolicy:
                 low, high, found = (low, middle, other) if other is not None else (middle, high, found)
             return high, found
         return now, None
+
+
+def _down(top: int) -> list[int]:
+    """Limits from *top* ms down to 1, each `_STEP` times shorter than the one before."""
+    found: list[int] = []
+    while top >= 1:
+        found.append(top)
+        top = int(top / _STEP)
+    return found
+
+
+def _told(prospect: Prospect) -> str:
+    if prospect.probability < _LIKELY or prospect.eta is None or prospect.downtime is None:
+        return "it does not pause so long, but hardly converges either"
+    return f"it is done in {prospect.eta:.1f} s with a pause of {1000 * prospect.downtime:.0f} ms"

@@ -72,7 +72,8 @@ class Watch:
         self.guest, self.link = guest, link
         self.limits, self.rules = limits or Limits(), rules or Rules.qemu()
         self.policy: Policy = policy or ForecastPolicy(
-            longest_pause=max(self.limits.downtime, 0.001),
+            # What the limit bounds is the pages' part of the pause; the devices' comes on top.
+            longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
             latest_end=self.limits.timeout,
             throttle=self.rules.auto_converge,
             post_copy=self.rules.post_copy,
@@ -214,7 +215,7 @@ class Watch:
         if stalled is Stall.NO_BYTES:
             return f"Nothing has been sent for {self._stalls.silent:.0f} s: the link or the destination stands still."
         if eta is None or pause is None:
-            return "It does not converge: the guest writes as fast as the link sends, each round anew."
+            return "It does not converge: in each round the guest writes more than the pause limit has room for."
         text = f"Done in {eta:.1f} s with a pause of {1000 * pause:.0f} ms"
         timeout = self.limits.timeout
         if timeout is not None and sample.elapsed + eta > timeout:
