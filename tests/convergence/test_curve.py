@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate.convergence import DirtyClass, DirtyCurve
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Verdict, forecast
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -182,3 +183,36 @@ def test_rates_that_fall_or_are_not_concave_are_refused_as_rates(rates):
     with pytest.raises(ConvergenceError) as caught:
         DirtyCurve.from_dirty_rates(rates, 2**30)
     assert caught.value.field == "rates[2.0]"
+
+
+def test_a_single_window_says_little_of_the_others():
+    curve = DirtyCurve.from_windows({1.0: 9000}, 98304)
+    assert curve.spread > 0.1
+    near, below, above = (curve.upper.pages(tau) / curve.lower.pages(tau) for tau in (1.0, 0.1, 8.0))
+    assert 1.2 < 1.3 * near < min(below, above)
+
+
+def test_the_law_is_known_by_many_windows_over_a_wide_range_and_by_the_write_rate():
+    truth = DirtyCurve((DirtyClass(2000, 1e4), DirtyClass(30_000, 3000)), 98304)
+
+    def seen(*taus, **more):
+        return DirtyCurve.from_windows({tau: truth.pages(tau) for tau in taus}, 98304, **more)
+
+    for known in (seen(0.1, 0.5, 1, 2), seen(*TAUS, write_rate=13_000)):
+        assert (known.spread, known.others) == (0.0, ())
+    for few in (seen(*TAUS), seen(0.1, 0.5, 2), seen(0.05, 0.1, 0.5, 1), seen(1, 2, write_rate=13_000)):
+        assert few.others
+        assert few.spread > 0
+    # It tells what lies below the shortest window, though not above the longest.
+    told, untold = seen(1, 2, write_rate=13_000), seen(1, 2)
+    width = [c.upper.pages(0.1) / c.lower.pages(0.1) for c in (told, untold)]
+    assert width[0] < 0.6 * width[1]
+
+
+def test_two_exact_windows_make_no_sure_verdict_of_what_lies_below_them():
+    # The hot pages are all written again in each slot, so it never ends; the windows of 1 and 2 s do not show it.
+    truth = DirtyCurve((DirtyClass(3000, 1e6), DirtyClass(20_000, 4000)), 98304)
+    curve = DirtyCurve.from_windows({tau: truth.pages(tau) for tau in (1.0, 2.0)}, 98304)
+    guest, link, limits = Guest(98304 * 4096, 30_000, 4096, truth), Link(64 * MIB), Limits(0.15)
+    assert forecast(guest, link, limits).verdict is Verdict.NEVER
+    assert 0.1 < forecast(attrs.evolve(guest, curve=curve), link, limits).probability < 0.9

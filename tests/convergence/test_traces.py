@@ -81,6 +81,17 @@ def test_windows_are_counted_as_brute_force_counts_them(writes, more):
         assert by_times.quantile(0.95) == pytest.approx(one_by_one.quantile(0.95))
 
 
+def test_a_record_of_a_moment_says_little_of_a_second_and_one_without_length_nothing():
+    brief = DirtyCurve.from_trace([1, 2], [0.0, 1e-6], 100_000)
+    assert brief.spread > 0.5
+    assert brief.upper.pages(1.0) > 100 * max(1.0, brief.lower.pages(1.0))
+    for writes in ([1], [1, 2, 3]):
+        with pytest.raises(ConvergenceError, match="times: must"):
+            DirtyCurve.from_trace(writes, [5.0] * len(writes), 10)
+    few = DirtyCurve.from_trace([1, 2], [0.0, 1.0], 10, end=20)
+    assert few.spread > 0.5
+
+
 def poisson(classes, seconds, seed=0):
     """Writes of (size, rate, sequential), rates of all together a second."""
     rng = np.random.default_rng(seed)
@@ -149,14 +160,14 @@ BAD = [
     (([[0]], [[1.0]], 4), {}, "pages"),
     (([0.5], [1.0], 4), {}, "pages"),
     ((["a"], [1.0], 4), {}, "pages"),
-    (([4], [1.0], 4), {}, r"pages\[0\]"),
+    (([4], [1.0], 4), {"end": 2}, r"pages\[0\]"),
     (([0, -1], [1.0, 2.0], 4), {}, r"pages\[1\]"),
     (([0, 1, 2], [1.0, 3.0, 2.0], 4), {"end": 9}, r"times\[2\]"),
     (([0, 1], [1.0, math.nan], 4), {"end": 9}, r"times\[1\]"),
     (([0, 1], [1.0, math.nan], 4), {}, "end|times"),
     (([0], [1.0], 4), {"start": 2}, "times"),
     (([0], [1.0], 4), {"unit": 0}, "unit"),
-    (([0], [1.0], 4), {"resolution": 0}, "resolution"),
+    (([0], [1.0], 4), {"end": 2, "resolution": 0}, "resolution"),
     (([0, 1], [0.0, 1e6], 4), {"resolution": 1e-6}, "resolution"),
     (([0], [1.0], -1), {}, "page_count"),
     (([0], [1.0], 2**40 + 1), {}, "page_count"),

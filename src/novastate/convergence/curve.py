@@ -41,6 +41,10 @@ from novastate.errors import ConvergenceError
 __all__ = ["DirtyClass", "DirtyCurve"]
 
 _MIB, _GIB = 1 << 20, 1 << 30
+#: Windows from a hypervisor's slot to a round of a small guest, and as many, leave no more of W open than `spread` says, s.
+_SLOT, _ROUND, _MANY = 0.1, 2.0, 4
+#: Of a measured window, the share of its pages that counts as its deviation; points among which those of a trace are thinned.
+_NEAR, _POINTS = 0.01, 8
 #: One standard deviation of what is rounded off, in steps.
 _ROUNDED = 0.29
 
@@ -106,6 +110,9 @@ class DirtyCurve:
         *write_rate*, writes a second (to pages written before or not), is the slope of W at 0; where it is known
         it tells how W runs below the shortest window. *noise* is the relative error a point may have before
         it counts as wrong (``inf``: none does).
+        The law counts as known where there are at least four windows, of 2 s or longer too, and *write_rate* or a window of a
+        tenth of a second or less. Where not, `others`, `spread`, `lower` and `upper` say what the windows leave open
+        (`novastate.convergence.posterior`): W below the shortest and above the longest.
         Raises `ConvergenceError` for NaN, a negative number, a window shorter than a microsecond or longer than a year, more
         pages than *page_count* or than 2**40, and for points that no increasing, concave curve comes near to.
         """
@@ -127,7 +134,11 @@ class DirtyCurve:
         counts = np.array([w for _, w in points])
         slope = None if write_rate is None else bounds.number("write_rate", write_rate)
         seen = tuple((tau, pages, 0.0) for tau, pages in points)
-        return cls(fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count, observations=seen)
+        found = cls(fit(taus, counts, np.maximum(counts, 1.0), page_count, slope), page_count, observations=seen)
+        if _known(taus.tolist(), slope):
+            return found
+        near = [(tau, pages, max(1.0, _NEAR * pages)) for tau, pages in points]
+        return found._unsure(near, slope)
 
     @classmethod
     def from_dirty_rates(
@@ -194,14 +205,18 @@ class DirtyCurve:
 
         A time is *unit* seconds; *start* and *end* of the record, as times, are the first and the last write unless told; times are
         cut into slots of *resolution* seconds, a microsecond unless the record is longer than an hour. The curve goes through
-        exact footprints (`novastate.convergence.traces`), from a millisecond to half of the record, within 1 to 2 %.
+        exact footprints (`novastate.convergence.traces`), from a millisecond to half of the record, within 1 to 2 %. Of a record
+        shorter than 4 s, `others`, `lower` and `upper` say what is open of longer windows, as in `from_windows`.
         Raises `ConvergenceError` naming the write or the argument that is wrong.
         """
         if times is None:
             raise ConvergenceError("times", None, "must be the times of the writes")
-        trace = Trace.made(pages, times, page_count, resolution=resolution, unit=unit, start=start, end=end)
-        rate = trace.pages.size / (trace.slots * trace.resolution)
-        return cls._counted(trace.measured(), page_count, rate or None)
+        trace = Trace.made(
+            pages, times, page_count, resolution=resolution, unit=unit, start=start, end=end, lasting=True
+        )
+        writes = trace.pages.size
+        rate = writes / (trace.slots * trace.resolution)
+        return cls._counted(trace.measured(), page_count, rate or None, writes)
 
     @classmethod
     def from_bitmaps(
@@ -254,11 +269,35 @@ class DirtyCurve:
         return cls(found.classes, page_count, spread=spread, others=others, observations=tuple(points))
 
     @classmethod
-    def _counted(cls, footprints: Sequence[Footprint], page_count: int, slope: float | None) -> DirtyCurve:
-        """What many counted windows say."""
+    def _counted(
+        cls, footprints: Sequence[Footprint], page_count: int, slope: float | None, writes: float = math.inf
+    ) -> DirtyCurve:
+        """What counted windows say, of a record of *writes* writes: its chance, of 1 / sqrt(writes), is in `spread`."""
         found = fitted(footprints, page_count, slope)
+        chance = 1.0 / math.sqrt(max(1.0, writes))
         band = cls(found.lower, page_count), cls(found.upper, page_count)
-        return cls(found.classes, page_count, found.spread, band=band, observations=found.observations)
+        spread = max(found.spread, chance)
+        made = cls(found.classes, page_count, spread, band=band, observations=found.observations)
+        if _known([row.tau for row in footprints], slope):
+            return made
+        points = [
+            (row.tau, min(row.mean, page_count), max(_NEAR, max(_NEAR, chance) * row.mean, _error(row)))
+            for row in footprints[:: -(-len(footprints) // _POINTS)]
+        ]
+        return made._unsure(points, None)
+
+    def _unsure(self, points: list[tuple[float, float, float]], slope: float | None) -> DirtyCurve:
+        """The same law with all others that come through few *points* (tau, pages, deviation) with the *slope* at 0."""
+        if not self.page_count:
+            return self
+        if slope:
+            # A window so short that hardly a page is written twice.
+            tau = max(bounds.SHORTEST, 1e-3 * min(points[0][0], max(points[0][1], 1.0) / slope))
+            pages = min(slope * tau, points[0][1])
+            points = [(tau, pages, max(_NEAR * pages, 1e-9)), *points]
+        found = posterior(tuple(points), self.page_count)
+        others = tuple(DirtyCurve(classes, self.page_count) for classes in found.draws)
+        return attrs.evolve(self, spread=min(1.0, max(self.spread, found.spread)), others=others)
 
     def pages(self, tau: float) -> float:
         """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
@@ -274,14 +313,14 @@ class DirtyCurve:
     @cached_property
     def lower(self) -> DirtyCurve:
         """The curve that W lies above with 95 % probability; where windows were counted, in 95 % of them."""
-        if self.band:
+        if self.band and not self.others:
             return self.band[0]
         return self._band(0.05) if self.others else self.scaled(max(0.05, 1.0 - 1.645 * self.spread))
 
     @cached_property
     def upper(self) -> DirtyCurve:
         """The curve that W lies below with 95 % probability; where windows were counted, in 95 % of them."""
-        if self.band:
+        if self.band and not self.others:
             return self.band[1]
         return self._band(0.95) if self.others else self.scaled(1.0 + 1.645 * self.spread)
 
@@ -305,10 +344,13 @@ class DirtyCurve:
         return curve_html(self)
 
     def _band(self, share: float) -> DirtyCurve:
-        """The curve through what the share *share* of `others` lies below at each window; no nearer than `classes` itself."""
+        """The curve through what the share *share* of `others` lies below at each window; no nearer than `classes` and `band`."""
         pick = min if share < 0.5 else max
+        nearest = self.band[share > 0.5] if self.band else self
         values = [
-            pick(float(np.quantile([row.pages(tau) for row in self.others], share)), self.pages(tau))
+            pick(
+                float(np.quantile([row.pages(tau) for row in self.others], share)), self.pages(tau), nearest.pages(tau)
+            )
             for tau in WINDOWS.tolist()
         ]
         pages = np.maximum.accumulate(np.array(values))
@@ -322,6 +364,16 @@ class DirtyCurve:
             attrs.evolve(row, size=row.size * min(factor, most), rate=row.rate * factor) for row in self.classes
         )
         return attrs.evolve(self, classes=classes, spread=0.0, others=(), band=None)
+
+
+def _known(taus: Sequence[float], slope: float | None) -> bool:
+    """Whether windows of *taus*, rising, and the *slope* at 0 leave nothing open that decides a migration."""
+    return len(taus) >= _MANY and taus[-1] >= _ROUND and (slope is not None or taus[0] <= _SLOT)
+
+
+def _error(row: Footprint) -> float:
+    """One standard deviation of a counted mean; of a single window as if pages came independently."""
+    return row.error if row.windows > 1 else math.sqrt(row.mean)
 
 
 def _chance(pages: float, page_count: int, samples: float) -> float:

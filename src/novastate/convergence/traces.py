@@ -60,11 +60,13 @@ class Trace:
         unit: float = 1.0,
         start: float | None = None,
         end: float | None = None,
+        lasting: bool = False,
     ) -> Trace:
         """*pages* and *times* (None: one write a slot) are buffers of numbers; a time is *unit* seconds.
 
         *start* and *end* of the record, as times; None: the first and the last write. *resolution*: seconds a slot; None: a
-        microsecond, or more where the record is longer than an hour. Raises `ConvergenceError` naming what is wrong.
+        microsecond, or more where the record is longer than an hour. *lasting*: a record without length
+        is refused. Raises `ConvergenceError` naming what is wrong.
         """
         bounds.whole("page_count", page_count, 0, bounds.MOST_PAGES)
         column = _column("pages", pages, "iu")
@@ -82,6 +84,8 @@ class Trace:
         first = float(moments[0]) if start is None else _finite("start", start)
         last = float(moments[-1]) if end is None else _finite("end", end)
         span = bounds.number("times[-1] - times[0]", (last - first) * unit, 0, bounds.LONGEST)
+        if lasting and span == 0.0:
+            raise ConvergenceError("times", first, "must span some time, or start and end must be told")
         step = (
             max(1e-6, span / (_MOST // 2))
             if resolution is None
