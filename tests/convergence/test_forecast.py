@@ -218,9 +218,9 @@ def test_an_interval_without_an_end_says_never_and_one_with_an_end_nothing():
     assert forecast(guest(4.0), SLOW, Limits(0.05)).otherwise is None
 
 
-def test_the_reason_counts_syncs_as_the_table_does():
+def test_the_reason_counts_the_rounds_of_the_table():
     result = forecast(guest(), SLOW, Limits(0.3))
-    assert f"after {result.syncs} bitmap syncs" in result.reason
+    assert f"after {len(result.rounds)} rounds" in result.reason
 
 
 def test_what_the_daemons_take_widens_the_interval_as_it_varies():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import attrs
 import pytest
 
+from novastate._native import NATIVE
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
 
 MIB = 1 << 20
@@ -27,22 +29,22 @@ AUTO = Rules.qemu(auto_converge=True)
 POST = Rules.qemu(post_copy=True)
 
 CASES = {
-    "converges": (CALM, LINK, Limits(0.3, 800), Rules.qemu(), r"^It converges after \d bitmap syncs: done in \d\.\d s with a pause of \d+ ms\.$"),
-    "idle": (IDLE, LINK, Limits(), Rules.qemu(), r"^It converges after \d bitmap syncs, for the guest writes nothing: done in 4\.\d s "),
-    "throttled": (BUSY, LINK, Limits(), AUTO, r"^It converges after \d+ bitmap syncs at \d\d % throttle: done in \d+\.\d s"),
-    "post-copy": (BUSY, LINK, Limits(0.05), POST, r"^It switches to post-copy after 3 bitmap syncs: done in 4\.\d s with a pause of 3 ms"),
-    "unlimited": (CALM, Link(None), Limits(), Rules.qemu(), r"^It converges after \d+ bitmap syncs: done in \d\.\d s"),
+    "converges": (CALM, LINK, Limits(0.3, 800), Rules.qemu(), r"^It converges after \d rounds?: done in \d\.\d s, with a pause of \d+ ms\.$"),
+    "idle": (IDLE, LINK, Limits(), Rules.qemu(), r"^It converges after \d rounds?, for the guest writes nothing: done in 4\.\d s, "),
+    "throttled": (BUSY, LINK, Limits(), AUTO, r"^It converges after \d+ rounds at \d\d % throttle: done in \d+\.\d s"),
+    "post-copy": (BUSY, LINK, Limits(0.05), POST, r"^It switches to post-copy after 1 round: done in 4\.\d s, with a pause of 3 ms"),
+    "unlimited": (CALM, Link(None), Limits(), Rules.qemu(), r"^It converges after \d+ rounds?: done in \d\.\d s"),
     "never": (
         BUSY, LINK, Limits(0.05), Rules.qemu(),
-        (r"^The guest writes as fast as the link sends: each round leaves about \d+ MiB, too much for a pause of 50 ms;"
+        (r"^In a round of [\d.]+ (ms|s) the guest writes \d+ MiB: about \d+ MiB remain after each, too much for a pause limit of 50 ms;"
         r" it needs \d+ MiB/s, or a pause limit of [\d.]+ (ms|s) \(the pause itself: \d+ ms\), or auto-converge \(up to \d\d % throttle\)\.$"),
     ),
-    "never, throttled": (WILD, LINK, Limits(0.03, 800), AUTO, r"^The guest writes as fast as the link sends at 99 % throttle: each round leaves about 3\d\d MiB, "),
-    "never, even without a limit": (WILD, Link(None), Limits(0.01), Rules.qemu(), r"^The guest writes as fast as the link sends: .*; it needs a pause limit of"),
+    "never, throttled": (WILD, LINK, Limits(0.03, 800), AUTO, r"^In a round of [\d.]+ (ms|s) at 99 % throttle the guest writes \d+ MiB: about 3\d\d MiB remain"),
+    "never, even without a limit": (WILD, Link(None), Limits(0.01), Rules.qemu(), r"^In a round of .* the guest writes .*; it needs a pause limit of"),
     "not even one pass, and nothing helps": (
         attrs.evolve(WILD, memory=2.0**50), Link(1.0, 1.0), Limits(0.01), Rules.qemu(),
-        (r"^Not even the first pass ends: 1073741824 MiB are too much for a limit of 1 MiB/s;"
-        r" neither more bandwidth nor a longer pause helps, but post-copy may\.$"),
+        (r"^Not even the first pass ends in the time that is looked ahead: 1073741824 MiB are too much for a limit of 1 MiB/s;"
+        r" neither all of the line nor a longer pause was found to help\.$"),
     ),
     "times out": (
         CALM, LINK, Limits(0.3, 3.0), Rules.qemu(),
@@ -50,11 +52,32 @@ CASES = {
     ),
     "times out, post-copy too": (CALM, LINK, Limits(0.3, 0.5), POST, r"^It would need 4\.\d s, and is given up after 0\.5 s; .*\.$"),
     "a hypervisor that neither throttles nor post-copies": (
-        WILD, Link(None, 1e8), Limits(0.3, 20), Rules.cloud_hypervisor(), r"; neither more bandwidth nor a longer pause helps\.$|it needs a pause limit of",
+        WILD, Link(None, 1e8), Limits(0.3, 20), Rules.cloud_hypervisor(), r"^In a round of .*; it needs a pause limit of",
+    ),
+    "a limit of 0": (
+        CALM, LINK, Limits(0.0, 800), Rules.qemu(),
+        r"^With a pause limit of 0 the guest is never stopped: whatever remains is too much; it needs a pause limit of [\d.]+ (ms|s) ",
+    ),
+    "the hosts, not the link": (
+        attrs.evolve(CALM, memory=64 * 2.0**30), Link(None, 12.5e9), Limits(0.3, 120), Rules.qemu(),
+        (r"^It would need 17[56] s, and is given up after 120 s; the hosts take 391 MB/s at most \(Rules.first_touch\),"
+        r" whatever the link carries; no longer pause was found to help\.$"),
+    ),
+    "stopped by the timeout": (
+        BUSY, LINK, Limits(0.05, 60), Rules.cloud_hypervisor(on_timeout="ignore"),
+        (r"^The guest is stopped by the timeout after \d+ rounds, whatever remains: done in 6\d\.\d s, after the timeout of 60 s,"
+        r" with a pause of \d+ ms, over the limit of 50 ms\.$"),
+    ),
+    "stopped after so many rounds": (
+        BUSY, LINK, Limits(0.05), Rules.cloud_hypervisor("51.0"),
+        r"^The guest is stopped after 6 rounds, whatever remains: done in \d+\.\d s, with a pause of \d+ ms, over the limit of 50 ms\.$",
+    ),
+    "the first round, too late, and ignored": (
+        CALM, LINK, Limits(0.3, 2), Rules.cloud_hypervisor(on_timeout="ignore"), r": done in \d\.\d s, after the timeout of 2 s, with a pause of",
     ),
     "no one knows": (
         guest(4.0, spread=0.9), LINK, Limits(0.05), Rules.qemu(),
-        r"each round leaves .*\(close: \d\d% likely to complete\); it needs (at least )?\d+ MiB/s",
+        r"remain after each, .*\(close: \d\d% likely to complete\); it needs (at least )?\d+ MiB/s",
     ),
 }  # fmt: skip
 
@@ -80,7 +103,7 @@ def test_what_is_named_as_help_does_help():
     better = forecast(who, Link(bandwidth, 1e9), Limits(0.05))
     assert better.verdict is Verdict.CONVERGES
     assert better.probability >= 0.8
-    number, unit = re.search(r"pause limit of ([\d.]+) (ms|s)", told).groups()
+    number, unit = re.search(r", or a pause limit of ([\d.]+) (ms|s)", told).groups()
     longer = forecast(who, LINK, Limits(float(number) / (1000 if unit == "ms" else 1)))
     assert longer.probability >= 0.8
     assert f"the pause itself: {1000 * longer.downtime:.0f} ms" in told
@@ -120,4 +143,84 @@ def test_a_forecast_asks_for_its_reason_only_when_asked(monkeypatch):
 def test_no_help_is_named_that_the_hypervisor_refuses(rules, throttled, switched):
     assert ("auto-converge" in forecast(BUSY, LINK, Limits(0.05, 800), rules).reason) is throttled
     huge = attrs.evolve(WILD, memory=80 * 2.0**30)
-    assert ("post-copy may" in forecast(huge, Link(MIB, 2e6), Limits(0.01), rules).reason) is switched
+    assert ("needs post-copy" in forecast(huge, Link(MIB, 2e6), Limits(0.01), rules).reason) is switched
+
+
+RULES = (
+    Rules.qemu(), Rules.qemu("9.0", auto_converge=True), AUTO, POST, Rules.qemu(multifd=2),
+    Rules.cloud_hypervisor(), Rules.cloud_hypervisor("51.0"), Rules.cloud_hypervisor(on_timeout="ignore"),
+)  # fmt: skip
+
+
+def anyone(seed):
+    """A random forecast."""
+    draw = random.Random(seed)
+    memory = 4096 * int(2 ** draw.uniform(15, 24))
+    pages = memory // 4096
+    rows = (
+        DirtyClass(pages * 10 ** draw.uniform(-4, -0.1), 10 ** draw.uniform(2, 6.5)),
+        DirtyClass(pages * 0.01, 10 ** draw.uniform(1, 4)),
+    )
+    curve = DirtyCurve(rows, pages, draw.choice((0.0, 0.1, 0.4)))
+    who = Guest(memory, int(pages * draw.uniform(0, 0.6)), 4096, curve, busy=draw.choice((0.05, 0.5, 1.0)))
+    link = Link(draw.choice((None, 2 ** draw.uniform(20, 30))), 10 ** draw.uniform(7.5, 10.1))
+    limits = Limits(draw.choice((0.0, 0.01, 0.05, 0.1, 0.3, 1.0, 3.0)), draw.choice((None, 60, 800)))
+    return forecast(who, link, limits, draw.choice(RULES))
+
+
+def seconds(number, unit):
+    return float(number) / (1000 if unit == "ms" else 1)
+
+
+def again(of, **changed):
+    """The forecast *of* the same with something *changed*."""
+    given = {"guest": of.guest, "link": of.link, "limits": of.limits, "rules": of.rules}
+    return forecast(**(given | changed))
+
+
+@pytest.mark.parametrize("seed", range(120 if NATIVE else 12))
+def test_what_a_sentence_claims_is_so(seed):
+    result = anyone(seed)
+    told = result.reason
+    assert told.count(". ") == 0
+    if result.total is not None:
+        assert f"after {len(result.rounds)} round" in told
+        assert ("over the limit" in told) == (result.downtime > result.limits.downtime + 0.5e-3) or result.downtime >= 1
+        assert ("after the timeout" in told) == (result.total > (result.limits.timeout or 1e9))
+        forced = again(result, rules=attrs.evolve(result.rules, on_timeout="cancel", most_rounds=0))
+        assert ("is stopped" in told) == (
+            forced.total is None or forced.total > result.total
+        ) or result.rules.most_rounds
+        return
+    what, _, helps = told.partition(";")
+    if found := re.search(
+        r"a round of ([\d.]+) (ms|s)(?: at \d+ % throttle)? the guest writes ([\d.]+) MiB: (?:about ([\d.]+)|([\d.]+) MiB to ([\d.]+)) MiB",
+        what,
+    ):
+        lasts, written = seconds(*found.group(1, 2)), float(found[3])
+        # No more than its dirty curve says; memory that is watched anew in parts may have had two rounds for it.
+        assert written <= 1.05 * result.guest.curve.pages(2.0 * lasts) / 256 + 0.1
+        rounds = again(result, limits=Limits(result.limits.downtime)).rounds[-6:-1]
+        low, high = (float(found[at] or found[4]) for at in (5, 6))
+        for row in rounds:
+            assert 0.9 * low - 0.5 <= row.remaining / 256 <= 1.1 * high + 0.5
+    if found := re.search(r"needs (?:at least )?(\d+) MiB/s", helps):
+        assert again(result, link=Link(int(found[1]) * MIB, result.link.line_rate)).probability >= 0.5
+    if found := re.search(
+        r"a pause limit of (?:at least )?([\d.]+) (ms|s) \(the pause itself: ([\d.]+) (ms|s)(, devices and all)?", helps
+    ):
+        there = again(result, limits=attrs.evolve(result.limits, downtime=seconds(*found.group(1, 2))))
+        assert there.probability >= 0.5
+        assert there.downtime == pytest.approx(seconds(*found.group(3, 4)), rel=0.01, abs=0.6e-3)
+        assert (there.downtime > there.limits.downtime) == bool(found[5])
+    if "auto-converge" in helps:
+        assert again(result, rules=result.rules.with_options(auto_converge=True)).probability >= 0.5
+    if "post-copy" in helps:
+        assert again(result, rules=result.rules.with_options(post_copy=True)).probability >= 0.5
+    if "Rules.first_touch" in helps:
+        unheld = again(
+            result, link=Link(None, result.link.line_rate), rules=attrs.evolve(result.rules, first_touch=0.0)
+        )
+        assert unheld.probability >= 0.5
+    if "all of the line" in helps:
+        assert again(result, link=Link(result.link.line_rate, result.link.line_rate)).total is None
