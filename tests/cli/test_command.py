@@ -308,6 +308,14 @@ def test_times_of_a_migration_in_real_time_are_those_of_the_wall_clock(web, run)
     assert abs((started - before).total_seconds()) < 60
 
 
+def test_a_forecast_policy_may_ask_for_a_pause_that_nova_refuses(web, run):
+    assert run("live-migration", "web", "beta", "--downtime", "50")[0] == 2
+    assert run("live-migration", "web", "beta", "--downtime", "0", "--policy", "forecast")[0] == 2
+    status, out, err = run("live-migration", "web", "beta", "--downtime", "50", "--policy", "forecast")
+    assert (status, err) == (0, "")
+    assert "completed" in out
+
+
 @pytest.mark.parametrize(
     "argv", [["--bandwidth", "1e300"], ["--bandwidth", "inf"], ["--bandwidth", "1e-9"], ["--downtime", "2147483648"]]
 )

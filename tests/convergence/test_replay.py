@@ -156,3 +156,13 @@ def test_what_the_command_cannot_do_is_said(capsys):
     assert main(["replay", str(RECORDINGS / "67-b64-r64-dt50.json"), "--every", "-1"]) == 2
     assert main(["replay", str(RECORDINGS / "67-b64-r64-dt50.json"), "--pause", "nan"]) == 2
     assert capsys.readouterr().err.count("novastate: ") == 3
+
+
+def test_a_pause_that_nova_refuses_is_not_another_in_silence(capsys):
+    file = str(RECORDINGS / "67-b64-r64-dt50.json")
+    assert main(["replay", file, "--from", "law", "--pause", "50", "--policy", "nova"]) == 2
+    assert "must be 100 or more" in capsys.readouterr().err
+    assert main(["replay", file, "--from", "law", "--pause", "50", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["policies"]
+    assert "must be 100 or more" in told["nova"]["error"]
+    assert "status" in told["forecast"]

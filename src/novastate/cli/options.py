@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from novastate.errors import InvalidField
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["changed", "cloud_argument", "migration_arguments", "options_of"]
 
 _MIB = 1 << 20
+#: The first limit is this part of --downtime, as Nova's (live_migration_downtime_steps).
+_STEPS = 10
 
 
 def cloud_argument(parser: ArgumentParser) -> None:
@@ -78,12 +80,8 @@ def options_of(args: Namespace, *, real: bool = False) -> LiveMigrationOptions:
         raise InvalidField("bandwidth", args.bandwidth, "must be 0, for no limit, or at least 0.001 MiB/s")
     if args.timeout < 0:
         raise InvalidField("timeout", args.timeout, "must not be negative")
-    nova = NovaPolicy(
-        downtime=args.downtime,
-        completion_timeout=args.timeout,
-        timeout_action=getattr(args, "timeout_action", "abort"),
-    )
-    policy: NovaPolicy | ForecastPolicy = nova
+    action: Any = getattr(args, "timeout_action", "abort")
+    policy: NovaPolicy | ForecastPolicy
     if args.policy == "forecast":
         policy = ForecastPolicy(
             longest_pause=args.downtime / 1000,
@@ -91,11 +89,13 @@ def options_of(args: Namespace, *, real: bool = False) -> LiveMigrationOptions:
             per_gib=True,
             throttle=args.auto_converge,
             post_copy=getattr(args, "post_copy", False),
-            otherwise="abort" if nova.timeout_action == "abort" else "pause",
+            otherwise="abort" if action == "abort" else "pause",
         )
+    else:
+        policy = NovaPolicy(downtime=args.downtime, completion_timeout=args.timeout, timeout_action=action)
     params = LiveMigrationParams(
         bandwidth=int(args.bandwidth * _MIB),
-        downtime=max(1, args.downtime // nova.downtime_steps),
+        downtime=max(1, args.downtime // _STEPS),
         auto_converge=args.auto_converge,
         post_copy=getattr(args, "post_copy", False),
         parallel_connections=args.parallel,

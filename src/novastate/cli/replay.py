@@ -64,9 +64,15 @@ def _replay(args: Namespace) -> int:
     if not math.isfinite(args.every) or args.every < 0:
         raise InvalidField("every", args.every, "must be 0 or more seconds")
     policies = _policies(args.pause)
+    shown = policies[args.policy]
+    if isinstance(shown, str):
+        raise InvalidField("pause", args.pause, f"is none of Nova's: {shown}")
     recording = Recording.load(args.file)
-    found = replay_recording(recording, args.source, policy=policies[args.policy])
-    tried = {name: _tried(recording, found, args.source, policy) for name, policy in policies.items()}
+    found = replay_recording(recording, args.source, policy=shown)
+    tried = {
+        name: policy if isinstance(policy, str) else _tried(recording, found, args.source, policy)
+        for name, policy in policies.items()
+    }
     if args.json:
         print(json.dumps(_as_json(recording, found, tried), allow_nan=False))
         return 0
@@ -86,14 +92,16 @@ def _replay(args: Namespace) -> int:
     return 0
 
 
-def _policies(pause: float) -> dict[str, Policy]:
+def _policies(pause: float) -> dict[str, Policy | str]:
+    """Each policy, or why it cannot have such a pause."""
     from novastate.convergence.policy import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (with the rest)
 
-    nova = NovaPolicy(downtime=max(100, round(pause)) if math.isfinite(pause) else 0)
-    return {
-        "nova": nova,
-        "forecast": ForecastPolicy(longest_pause=pause / 1000, latest_end=nova.completion_timeout, per_gib=True),
-    }
+    latest = NovaPolicy().completion_timeout
+    budget = ForecastPolicy(longest_pause=pause / 1000, latest_end=latest, per_gib=True)
+    try:
+        return {"nova": NovaPolicy(downtime=round(pause)), "forecast": budget}
+    except ConvergenceError as error:
+        return {"nova": str(error), "forecast": budget}
 
 
 def _tried(recording: Recording, found: Replay, source: Any, policy: Policy) -> Trial | str:
