@@ -56,16 +56,33 @@ def test_with_the_law_known_the_total_is_right_within_three_percent():
     assert plain["total_error"]["p90"] < plain["textbook_error"]["p90"]
 
 
-def test_with_the_law_known_plain_precopy_is_right_over_all_recordings():
-    """The whole set that accuracy is judged by: the median within 4 %, at most four verdicts wrong, none of them decided."""
+@pytest.fixture(scope="module")
+def every_law():
     found, broken = load_all(Path(__file__).parents[2] / "benchmarks" / "recordings")
     assert (len(found), broken) == (80, [])
-    plain = evaluate(found, "law").only(plain=True).as_json()
+    return evaluate(found, "law")
+
+
+def test_with_the_law_known_every_forecast_is_right_over_all_recordings(every_law):
+    """The whole set that accuracy is judged by, a little above what is reached; no decided verdict is wrong."""
+    result = every_law
+    plain, others = (result.only(plain=which).as_json() for which in (True, False))
     assert plain["recordings"] >= 50
     assert plain["total_error"]["count"] >= 40
-    assert plain["total_error"]["median"] <= 0.04
-    assert len(plain["verdicts_wrong"]) <= 4
-    assert plain["verdicts_wrong_decided"] == []
+    assert (others["recordings"], others["total_error"]["count"]) == (13, 12)
+    for part, key, median, p90 in (
+        (plain, "total_error", 0.008, 0.045),
+        (plain, "hypervisor_error", 0.002, 0.025),
+        (plain, "bytes_error", 0.0025, 0.02),
+        (others, "total_error", 0.03, 0.08),
+        (others, "bytes_error", 0.015, 0.04),
+    ):
+        assert part[key]["median"] <= median, key
+        assert part[key]["p90"] <= p90, key
+    assert plain["downtime_near_share"] >= 0.75
+    assert 0.85 <= plain["interval_coverage"] <= 0.98
+    assert len(plain["verdicts_wrong"]) <= 1
+    assert plain["verdicts_wrong_decided"] == others["verdicts_wrong_decided"] == []
     assert plain["textbook_error"]["median"] > plain["total_error"]["p90"]
 
 
@@ -244,9 +261,8 @@ def test_only_a_regular_file_is_read_so_nothing_waits_for_a_pipe(make, tmp_path)
     assert [name for name, _ in load_all(tmp_path)[1]] == ["odd"]
 
 
-def test_the_textbook_is_judged_over_recordings_that_were_forecast_too():
-    found, _ = load_all(Path(__file__).parents[2] / "benchmarks" / "recordings")
-    result = evaluate(found, "law")
+def test_the_textbook_is_judged_over_recordings_that_were_forecast_too(every_law):
+    result = every_law
     sums = result.as_json()
     assert (
         sums["textbook_error"]["count"] == sums["total_error_beside_textbook"]["count"] <= sums["total_error"]["count"]
