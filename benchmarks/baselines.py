@@ -10,7 +10,9 @@
   for a guest that computes steadily, and dp_cap, the working set, 0.9 of the memory unless told. A migration whose rounds
   stop shrinking goes on until its timeout of 1e7 s: never.
 
-None knows slots, zero pages, the unsent share at a sync, or the line rate of the pause.
+The first two are given the guest's zero pages, and leave them out. None knows slots, the unsent share at a sync, what a zero page
+takes, or the line rate of the pause. Where zero pages are only guessed errors may cancel: recursion and closed form are too long by
+themselves, and come nearer than they should where too many zero pages are assumed (accuracy.md, the resident size).
 """
 
 from __future__ import annotations
