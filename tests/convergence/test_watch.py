@@ -388,6 +388,30 @@ def test_counters_that_go_backwards_are_refused_and_the_watch_goes_on(field):
     assert watch.observe(attrs.evolve(before, elapsed=3.0)).elapsed == 3.0
 
 
+@pytest.mark.parametrize("bad", [{"elapsed": 1e6}, {"memory_processed": 10**17}, {"iteration": 10**6}])
+def test_after_one_wrong_look_it_is_watched_on(bad):
+    expected, simulation = endless()
+    watch = watching(expected)
+    simulation.advance(0.5)
+    watch.observe(attrs.evolve(job(simulation), **bad))
+    simulation.advance(1.0)
+    with pytest.raises(ConvergenceError, match="must not fall"):
+        watch.observe(job(simulation))
+    simulation.advance(1.5)
+    right = watching(expected).observe(job(simulation))
+    assert watch.observe(job(simulation)) == right
+
+
+def test_old_looks_that_come_late_are_refused_each():
+    watch = watching(drawn(2)[0])
+    late = [Job(elapsed=at, iteration=1, memory_remaining=MIB) for at in (5.0, 3.0, 2.0, 2.0, 1.0)]
+    watch.observe(late[0])
+    for one in late[1:]:
+        with pytest.raises(ConvergenceError, match=r"stats\.elapsed: must not fall"):
+            watch.observe(one)
+    assert watch.observe(Job(elapsed=6.0, iteration=1, memory_remaining=MIB)).elapsed == 6.0
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("elapsed", 4e7), ("throttle", 20), ("memory_total", 100), ("memory_total", 2**45), ("memory_remaining", 2**40),

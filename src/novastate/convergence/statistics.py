@@ -126,9 +126,12 @@ class Sample:
             raise ConvergenceError(
                 "stats.memory_remaining", stats.memory_remaining, f"is more than memory_total, {total:.0f} bytes"
             )
-        for field in _GROWING:
-            if before is not None and getattr(sample, field) < getattr(before, field):
-                raise ConvergenceError(
-                    f"stats.{field}", getattr(stats, field), f"must not fall: it was {getattr(before, field)} before"
-                )
+        for field in () if before is None else sample.fallen(before):
+            raise ConvergenceError(
+                f"stats.{field}", getattr(stats, field), f"must not fall: it was {getattr(before, field)} before"
+            )
         return sample
+
+    def fallen(self, before: Sample) -> tuple[str, ...]:
+        """The counters that are lower than at *before*; none where this is a later moment of the same migration."""
+        return tuple(field for field in _GROWING if getattr(self, field) < getattr(before, field))

@@ -25,6 +25,7 @@ from novastate.convergence.rules import Rules
 from novastate.convergence.stalls import Stall, Stalls
 from novastate.convergence.statistics import Sample, Statistics
 from novastate.convergence.tracking import Tracker
+from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
     from novastate.convergence.precopy import Forecast
@@ -79,9 +80,14 @@ class Watch:
             post_copy=self.rules.post_copy,
         )
         self.size = data_gb(guest.memory / _MIB) if size is None else bounds.number("size", size, 0, 1e9)
-        self._tracker = Tracker(guest, link, self.limits, self.rules)
+        self._start()
+
+    def _start(self) -> None:
+        self._tracker = Tracker(self.guest, self.link, self.limits, self.rules)
         self._stalls = Stalls()
         self._last: Sample | None = None
+        #: A look whose counters fell: it, or the one before it, is wrong.
+        self._refused: Sample | None = None
         self._verdict: bool | None = None
         self._since = 0.0
         self._doubted: float | None = None
@@ -91,12 +97,13 @@ class Watch:
 
         *downtime*: the present limit of the pause, s, where it is not that of the limits; *running*: False where the guest was
         paused, so that it writes nothing. Raises `ConvergenceError` for numbers that no migration has, and for counters
-        that go backwards; what was seen before is then kept.
+        that go backwards; what was seen before is then kept. But where the next look goes on from the refused one, the one before
+        was wrong, or it is another attempt: it is watched anew, from what was known at first.
         """
         limit = self.limits.downtime if downtime is None else bounds.number("downtime", downtime, 0, 2000)
         bounds.flag("running", running)
-        sample = Sample.of(stats, self.guest.memory, self._last)
-        self._last = sample
+        sample = self._taken(stats)
+        self._last, self._refused = sample, None
         stalled = self._stalls.observe(sample)
         self._tracker.learn(sample, limit)
         post_copy = sample.post_copy
@@ -106,6 +113,17 @@ class Watch:
             else self._ahead(sample, limit, stalled, running=running)
         )
         return attrs.evolve(found, advice=self.policy.decide(found))
+
+    def _taken(self, stats: Statistics) -> Sample:
+        try:
+            return Sample.of(stats, self.guest.memory, self._last)
+        except ConvergenceError:
+            alone, refused = Sample.of(stats, self.guest.memory), self._refused
+            if refused is None or alone.elapsed <= refused.elapsed or alone.fallen(refused):
+                self._refused = alone
+                raise
+        self._start()
+        return alone
 
     @property
     def learnt(self) -> Guest:
