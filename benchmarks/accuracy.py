@@ -158,9 +158,9 @@ SUM_HEAD = [
 ]
 
 
-def sums(view: str, result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS) -> list[str]:
+def sums(result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS, view: str = "") -> list[str]:
     lines = [
-        "Errors are median / p90 / max; *decided* counts the wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %",
+        "Errors are median / p90 / max; *decided* counts wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %;",
         "goals are median / p90 at most, the share of pauses at least, the share of intervals that hold from / to.",
         "",
         *SUM_HEAD,
@@ -203,8 +203,8 @@ def beside(result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS) -> lis
         )
         medians[name] = at(errors, 0.5)
     better = [name for name, median in medians.items() if median < medians["novastate"]]
-    if better:
-        words = "too long by themselves (see where the law is known), which makes up for zero pages that are guessed too many."
+    if better and parts:
+        words = "they are too long by themselves (see where the law is known), which makes up for zero pages that are guessed too many."
         lines += ["", f"Here {' and '.join(better)} have the smaller median: {words}"]
     return lines
 
@@ -282,7 +282,7 @@ def report(recordings: list[Recording], broken: list[tuple[str, str]], *, whole:
             "",
             f"### {words}",
             "",
-            *sums(view, results[view], parts | by_size if view == "host" else parts),
+            *sums(results[view], parts | by_size if view == "host" else parts, view),
             "",
             *beside(results[view], parts),
             "",
@@ -310,7 +310,7 @@ def main() -> str:
     if args.source is not None:
         result, parts = judged(recordings, args.source), groups(recordings)
         return "\n".join(
-            [*files(result, parts["plain, near"]), "", *sums(args.source, result, parts), "", *verdicts(result)]
+            [*files(result, parts["plain, near"]), "", *sums(result, parts, args.source), "", *verdicts(result)]
         )
     if args.write:
         head = ["# Accuracy of forecasts", "", "Written by `python benchmarks/accuracy.py --write`.", ""]
