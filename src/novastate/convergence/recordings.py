@@ -78,7 +78,7 @@ class Recording:
     """
 
     name: str
-    data: Mapping[str, object] = attrs.field(repr=False)
+    data: Mapping[str, object] = attrs.field(repr=False, hash=False)
 
     def __attrs_post_init__(self) -> None:
         """Checks what every question needs."""

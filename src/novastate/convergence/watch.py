@@ -137,14 +137,6 @@ class Watch:
         tracker, timeout = self._tracker, self.limits.timeout
         before = tracker.before(sample)
         left = math.inf if timeout is None else timeout - sample.elapsed - before
-
-        def under(downtime: float) -> Ahead:
-            runs = tracker.runs(sample, downtime, running=running, few=True)
-            point, likely = runs[0][0], tracker.likely(runs, left, downtime)
-            if not point.ends:
-                return Ahead(None, None, likely, point.throttle)
-            return Ahead(before + point.seconds, point.pause, likely, point.throttle)
-
         runs = tracker.runs(sample, limit, running=running)
         point = runs[0][0]
         probability = tracker.likely(runs, left, limit)
@@ -168,7 +160,7 @@ class Watch:
             reason=self._reason(sample, eta, pause, probability, stalled),
             data_gb=self.size,
             current_downtime=max(1, round(1000 * limit)),
-            future=under,
+            future=_Future(tracker, sample, before, left, running=running),
         )
 
     def _when(
@@ -241,6 +233,24 @@ class Watch:
         if not 0.1 <= probability <= 0.9:
             return f"{text}."
         return f"{text} (close: {probability:.0%} likely{'' if timeout is None else ' in time'})."
+
+
+@attrs.frozen
+class _Future:
+    """What would come under another limit: *before* s until the memory's turn, *left* s until it is given up."""
+
+    tracker: Tracker
+    sample: Sample
+    before: float
+    left: float
+    running: bool = attrs.field(kw_only=True)
+
+    def __call__(self, downtime: float) -> Ahead:
+        runs = self.tracker.runs(self.sample, downtime, running=self.running, few=True)
+        point, likely = runs[0][0], self.tracker.likely(runs, self.left, downtime)
+        if not point.ends:
+            return Ahead(None, None, likely, point.throttle)
+        return Ahead(self.before + point.seconds, point.pause, likely, point.throttle)
 
 
 def _quantile(ends: list[tuple[float, float, float]], share: float) -> tuple[float, float]:
