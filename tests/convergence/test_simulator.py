@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -428,3 +429,19 @@ def test_a_setup_of_its_own_has_the_constants_of_the_rules():
         "wire_zero",
     ):
         assert getattr(setup, name) == getattr(rules, name), name
+
+
+def test_numpy_s_whole_numbers_are_whole_numbers():
+    link, law = Link(limit=64 * 2**20), WriteLaw.uniform(100, 1000)
+    plain = {"pages": 4000, "seed": 7, "zero_pages": 70, "tail_pages": 9, "tail_zero": 5}
+    numpy = {name: np.int64(value) for name, value in plain.items()}
+    assert simulate(law=law, link=link, **numpy) == simulate(law=law, link=link, **plain)
+
+
+@pytest.mark.parametrize("field", ["pages", "seed", "zero_pages", "tail_pages", "tail_zero"])
+def test_what_is_no_whole_number_is_refused_by_name(field):
+    for value in (1.5, "1", True):
+        with pytest.raises(ConvergenceError, match=field):
+            PreCopySimulation(**({"pages": 1000, "law": WriteLaw.idle()} | {field: value}))
+    with pytest.raises(ConvergenceError, match="seed"):
+        PreCopySimulation(1000, WriteLaw.idle(), seed=None)

@@ -68,12 +68,14 @@ class PreCopySimulation:
         tail_zero: int = 215,
         seed: int = 0,
     ) -> None:
-        bounds.whole("pages", pages, 1, MOST)
+        pages = bounds.whole("pages", pages, 1, MOST)
         if law.pages > pages:
             raise ConvergenceError("law", str(law), f"must write at most the {pages} pages that there are")
-        bounds.whole("zero_pages", zero_pages, 0, pages)
-        bounds.whole("tail_pages", tail_pages or 0, 0, bounds.MOST_PAGES)
-        bounds.whole("tail_zero", tail_zero, 0, bounds.MOST_PAGES)
+        zero_pages = bounds.whole("zero_pages", zero_pages, 0, pages)
+        if tail_pages is not None:
+            tail_pages = bounds.whole("tail_pages", tail_pages, 0, bounds.MOST_PAGES)
+        seed = bounds.whole("seed", seed, -(1 << 63), (1 << 64) - 1)
+        tail_zero = bounds.whole("tail_zero", tail_zero, 0, bounds.MOST_PAGES)
         self.setup = setup or SimulationSetup()
         self.pages, self.law = pages, law
         self._randoms = Randoms(seed, 0)
