@@ -7,9 +7,9 @@ The bounds are far from anything real, and near enough that no sum or product of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -23,12 +23,16 @@ __all__ = [
     "PAGE_SIZES",
     "SHORTEST",
     "WIDEST",
+    "entries",
     "flag",
+    "instance",
     "number",
     "page_size",
     "valid",
     "whole",
 ]
+
+T = TypeVar("T")
 
 #: The shortest window that is measured, s, and the longest time: a year.
 SHORTEST, LONGEST = 1e-6, 3.2e7
@@ -72,6 +76,21 @@ def flag(field: str, value: object) -> None:
     """Raises `ConvergenceError` for what is neither True nor False."""
     if not isinstance(value, bool):
         raise ConvergenceError(field, value, "must be True or False")
+
+
+def instance(field: str, value: object, kind: type) -> None:
+    """Raises `ConvergenceError` for what is no *kind*; it names the type that it has."""
+    if not isinstance(value, kind):
+        raise ConvergenceError(field, type(value).__name__, f"must be of type {kind.__name__}")
+
+
+def entries(field: str, values: object, kind: type[T]) -> list[T]:
+    """What *values*, something to go through, holds; raises `ConvergenceError` where that is not of *kind*."""
+    instance(field, values, Iterable)
+    found = list(cast("Iterable[T]", values))
+    for at, value in enumerate(found):
+        instance(f"{field}[{at}]", value, kind)
+    return found
 
 
 def page_size(field: str, value: object) -> int:

@@ -30,8 +30,8 @@ class Guest:
     decides what throttling does to it; where that is not known it may be as little as *least_busy*. *zero_error* is the
     uncertainty of *zero_pages* (one standard deviation).
 
-    Raises `ConvergenceError` naming the field for NaN, negative numbers, more memory than 2**52 bytes, more zero pages
-    than pages, and a curve of more pages than the memory.
+    Raises `ConvergenceError` naming the field for NaN, negative numbers, less memory than a page or more than 2**52 bytes,
+    more zero pages or pages of the tail than pages, and a curve that is none or has more pages than the memory.
     """
 
     memory: float = attrs.field(validator=bounds.valid(1.0, bounds.MOST_BYTES))
@@ -51,6 +51,11 @@ class Guest:
             bounds.number(field, getattr(self, field), 0, bounds.MOST_PAGES)
         if self.tail_pages is not None:
             bounds.number("tail_pages", self.tail_pages, 0, bounds.MOST_PAGES)
+        bounds.instance("curve", self.curve, DirtyCurve)
+        if not self.pages:
+            raise ConvergenceError("memory", self.memory, f"must be a page of {self.page_size} bytes at least")
+        if self.tail_pages is not None and self.tail_pages > self.pages:
+            raise ConvergenceError("tail_pages", self.tail_pages, f"is more than the memory's {self.pages} pages")
         if self.zero_pages > self.pages:
             raise ConvergenceError("zero_pages", self.zero_pages, f"is more than the memory's {self.pages} pages")
         if self.curve.page_count > self.pages:
@@ -75,7 +80,8 @@ class Link:
     """The way between the hosts: *limit*, the migration's bandwidth limit, and *line_rate*, what the line carries.
 
     Both in bytes/s, at most 2**52; no limit is 0 or None. The limit paces the rounds; the pause at the end knows only
-    the line rate (migration.c lifts the limit for the switch-over).
+    the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: `Rules.first_touch` is
+    391 MB/s unless it is set, and then neither a limit nor a line above that makes a migration any faster.
     """
 
     limit: float | None = attrs.field(validator=bounds.valid(0.0, bounds.MOST_BYTES, optional=True))
