@@ -85,6 +85,8 @@ def required_bandwidth(
     """The least bandwidth limit, bytes/s, at which *guest* converges within *limits* by *rules*; None where none up to *line_rate* does.
 
     *probability*: at which it does so with this probability (0 to 0.98), not only as the guest is known. *resolution*: 1e-4 to 1.
+    Where there is none, `Forecast.reason` at the line rate says whether it is the pace of the hosts (`Rules.first_touch`) that
+    holds it up, and not the link.
     Raises `ConvergenceError` naming the field for numbers out of bounds.
 
     >>> from novastate.convergence import DirtyCurve
