@@ -212,6 +212,8 @@ def test_bad_input_is_refused_by_column_and_row(name, value):
     ("changes", "word"),
     [
         ({"zero_pages": [0] * 19 + [2**30]}, r"zero_pages\[19\]"),
+        ({"memory": [2**32] * 19 + [4095], "class_sizes": [0]}, r"memory\[19\]"),
+        ({"tail_pages": [-1] * 19 + [2**30]}, r"tail_pages\[19\]"),
         ({"class_sizes": [[1.0]] * 3 + [[2.0**30]] + [[1.0]] * 16}, r"class_sizes\[3\]"),
         ({"class_sizes": [[1.0]] * 3 + [[math.nan]] + [[1.0]] * 16}, r"class_sizes\[3\]"),
         ({"class_rates": [[1.0]] * 3 + [[-1.0]] + [[1.0]] * 16}, r"class_rates\[3\]"),
@@ -232,6 +234,16 @@ def test_bad_input_is_refused_by_column_and_row(name, value):
 def test_columns_that_do_not_fit_are_refused_by_name(changes, word):
     with pytest.raises(ConvergenceError, match=f"^{word}: "):
         Fleet(**GOOD | changes)
+
+
+@pytest.mark.parametrize("name", ["guests", "links", "limits", "rules"])
+@pytest.mark.parametrize("value", [3, [3]])
+def test_what_is_no_fleet_is_refused_by_name(name, value):
+    given = dict(guests=[], links=Link(1e8), limits=Limits(), rules=PLAIN)
+    with pytest.raises(ConvergenceError, match=f"^{name}"):
+        Fleet.of(**given | {name: value})
+    with pytest.raises(ConvergenceError, match=r"^fleet: "):
+        forecast_many(value)
 
 
 @pytest.mark.parametrize(("name", "value"), [("chunk", 0), ("chunk", 1.5), ("timeout", 0), ("timeout", math.nan)])

@@ -433,3 +433,10 @@ def test_what_is_asked_of_a_look_is_checked(more):
 def test_a_look_at_a_size_that_cannot_be_is_refused():
     with pytest.raises(ConvergenceError, match="size"):
         watching(drawn(0)[0], size=-1)
+
+
+@pytest.mark.parametrize("stats", [{"time_elapsed": 2300}, None, 3])
+def test_what_are_no_statistics_is_refused_by_name(stats):
+    watch = Watch(Guest(2**28, 0, 4096, DirtyCurve((), 2**16)), Link(1e8))
+    with pytest.raises(ConvergenceError, match=r"^stats: .*from_libvirt"):
+        watch.observe(stats)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import libvirt
 import pytest
 
-from novastate.drivers import JobType, LiveMigrationParams
+from novastate.drivers import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.libvirt import migration_job, moving
 from novastate.drivers.libvirt.driver import LibvirtDriver
 from novastate.drivers.libvirt.migration_job import (
@@ -24,7 +24,6 @@ from novastate.drivers.libvirt.migration_job import (
     look,
     parameters,
     post_copy_refused,
-    statistics,
 )
 from novastate.drivers.libvirt.migration_xml import cpu_of, for_destination, host_addresses, read_cpu
 from novastate.drivers.libvirt.moving import PostCopyError
@@ -179,13 +178,13 @@ def test_statistics_have_our_units():
         libvirt.VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE: 30,
         libvirt.VIR_DOMAIN_JOB_ERRMSG: "why",
     }
-    stats = statistics(raw, JobType.UNBOUNDED)
+    stats = JobStats.from_libvirt(raw)
     assert (stats.elapsed, stats.downtime, stats.throttle, stats.error) == (2.5, 0.03, 0.3, "why")
     assert (stats.memory_total, stats.memory_processed, stats.memory_remaining, stats.progress) == (1000, 600, 400, 60)
     assert (stats.memory_bps, stats.dirty_rate, stats.page_size, stats.iteration) == (7, 8, 16384, 3)
     assert (stats.normal, stats.constant) == (9, 10)
     assert (stats.disk_total, stats.disk_processed, stats.disk_remaining) == (30, 20, 10)
-    assert statistics({}, JobType.NONE).page_size == 4096
+    assert JobStats.from_libvirt({}, JobType.NONE).page_size == 4096
 
 
 # --- how it has ended

@@ -166,7 +166,9 @@ class Fleet:
         object.__setattr__(self, "sequential", np.ascontiguousarray(ordered, np.uint8))
         if count:
             pages = np.floor(self.memory / self.page_size)
+            _refuse("memory", self.memory, pages < 1, "must be a page at least")
             _refuse("zero_pages", self.zero_pages, self.zero_pages > pages, "is more than the memory's pages")
+            _refuse("tail_pages", self.tail_pages, self.tail_pages > pages, "is more than the memory's pages")
             total = self.class_sizes.sum(axis=1)
             _refuse("class_sizes", total, total > pages * (1 + 1e-9), "has more pages than the memory")
 
@@ -180,10 +182,11 @@ class Fleet:
     ) -> Fleet:
         """The fleet of these objects: one `Link`, `Limits`, `Rules` for all guests, or one for each; it keeps them.
 
-        Raises `ConvergenceError` where there are not as many as guests.
+        Raises `ConvergenceError` where there are not as many as guests, and for what is none of these objects.
         """
-        who = list(guests)
-        each = {"links": _each(links, Link), "limits": _each(limits, Limits), "rules": _each(rules, Rules)}
+        who: list[Guest] = _each("guests", guests, Guest)
+        others = (("links", links, Link), ("limits", limits, Limits), ("rules", rules, Rules))
+        each = {name: _each(name, value, kind) for name, value, kind in others}
         for name, column in each.items():
             if len(column) not in {1, len(who)}:
                 raise ConvergenceError(name, len(column), f"must be 1 or {len(who)}, one for each guest")
@@ -307,6 +310,8 @@ def forecast_many(
     >>> result.total.round(1).tolist(), [VERDICTS[code].value for code in result.verdict]
     ([36.1, inf], ['converges', 'never'])
     """
+    if not isinstance(fleet, Fleet):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConvergenceError("fleet", fleet, "must be a Fleet; Fleet.of makes one of guests")
     bounds.whole("chunk", chunk, 1, bounds.MOST_PAGES)
     bounds.number("timeout", timeout, above=True)
     cuts = range(0, len(fleet), chunk)
@@ -375,8 +380,16 @@ def _row_of(rules: Rules) -> list[float]:
     return [values[field] if field in values else float(getattr(rules, field)) for field in kernel.RULE_FIELDS]
 
 
-def _each(value: Any, kind: type) -> list[Any]:
-    return [value] if isinstance(value, kind) else list(value)
+def _each(name: str, value: Any, kind: type) -> list[Any]:
+    if isinstance(value, kind):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise ConvergenceError(name, value, f"must be a {kind.__name__}, or one for each guest")
+    found: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+    for at, one in enumerate(found):
+        if not isinstance(one, kind):
+            raise ConvergenceError(f"{name}[{at}]", one, f"must be a {kind.__name__}")
+    return found
 
 
 def _refuse(name: str, column: npt.NDArray[Any], wrong: npt.NDArray[np.bool_] | np.bool_, why: str) -> None:

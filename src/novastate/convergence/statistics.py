@@ -7,6 +7,7 @@ zero pages, bitmap syncs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
@@ -103,6 +104,9 @@ class Sample:
         def number(field: str, high: float = 2.0**63) -> float:
             return bounds.number(f"stats.{field}", getattr(stats, field), 0, high)
 
+        if isinstance(stats, Mapping) or not hasattr(stats, "elapsed"):
+            why = "must be statistics; JobStats.from_libvirt makes them of libvirt's dictionary"
+            raise ConvergenceError("stats", stats, why)
         bounds.flag("stats.post_copy", stats.post_copy)
         sample = cls(
             elapsed=number("elapsed", bounds.LONGEST),

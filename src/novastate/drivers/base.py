@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 
 from novastate.drivers import checks
-from novastate.errors import NotSupported
+from novastate.errors import InvalidField, NotSupported
 from novastate.machines import GuestEvent, PowerState, State
 
 if TYPE_CHECKING:
@@ -195,6 +195,52 @@ class JobStats:
     post_copy: bool = False
     broken: bool = False
     error: str = ""
+
+    @classmethod
+    def from_libvirt(
+        cls,
+        raw: Mapping[str, Any],
+        type: JobType = JobType.UNBOUNDED,  # noqa: A002  (as the field)
+        *,
+        post_copy: bool = False,
+        broken: bool = False,
+    ) -> JobStats:
+        """What ``virDomainGetJobStats`` has returned (VIR_DOMAIN_JOB_*, times in ms, throttle in percent), of a job that runs.
+
+        What it does not hold is 0. Raises InvalidField for what is no number.
+
+        >>> JobStats.from_libvirt({"time_elapsed": 2300, "memory_dirty_rate": 40}).elapsed
+        2.3
+        """
+
+        def number(key: str) -> int:
+            value = raw.get(key, 0)
+            try:
+                return max(0, int(value))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise InvalidField(key, value, "must be a number") from error
+
+        return cls(
+            type,
+            elapsed=number("time_elapsed") / 1000,
+            downtime=number("downtime") / 1000,
+            memory_total=number("memory_total"),
+            memory_processed=number("memory_processed"),
+            memory_remaining=number("memory_remaining"),
+            memory_bps=number("memory_bps"),
+            dirty_rate=number("memory_dirty_rate"),
+            page_size=number("memory_page_size") or 4096,
+            iteration=number("memory_iteration"),
+            normal=number("memory_normal"),
+            constant=number("memory_constant"),
+            disk_total=number("disk_total"),
+            disk_processed=number("disk_processed"),
+            disk_remaining=number("disk_remaining"),
+            throttle=number("auto_converge_throttle") / 100,
+            post_copy=post_copy,
+            broken=broken,
+            error=str(raw.get("errmsg", "")),
+        )
 
     @property
     def progress(self) -> int:

@@ -38,7 +38,6 @@ __all__ = [
     "flags_of",
     "look",
     "parameters",
-    "statistics",
 ]
 
 _PAUSED = 3  # VIR_DOMAIN_PAUSED
@@ -162,35 +161,6 @@ def look(domain: Any) -> Look:
     return Look(seen, paused, post_copy, raw)
 
 
-def statistics(raw: Mapping[str, Any], kind: JobType, *, post_copy: bool = False, broken: bool = False) -> JobStats:
-    """Libvirt's statistics (VIR_DOMAIN_JOB_*, times in ms, throttle in percent) as novastate's."""
-
-    def number(key: str) -> int:
-        return max(0, int(raw.get(key, 0)))
-
-    return JobStats(
-        kind,
-        elapsed=number("time_elapsed") / 1000,
-        downtime=number("downtime") / 1000,
-        memory_total=number("memory_total"),
-        memory_processed=number("memory_processed"),
-        memory_remaining=number("memory_remaining"),
-        memory_bps=number("memory_bps"),
-        dirty_rate=number("memory_dirty_rate"),
-        page_size=number("memory_page_size") or 4096,
-        iteration=number("memory_iteration"),
-        normal=number("memory_normal"),
-        constant=number("memory_constant"),
-        disk_total=number("disk_total"),
-        disk_processed=number("disk_processed"),
-        disk_remaining=number("disk_remaining"),
-        throttle=number("auto_converge_throttle") / 100,
-        post_copy=post_copy,
-        broken=broken,
-        error=str(raw.get("errmsg", "")),
-    )
-
-
 # --- how it has ended
 
 
@@ -301,10 +271,10 @@ class Job:
         self.untold = 0.0
         if kind is JobType.UNBOUNDED and found.seen is not AtSource.GONE:
             broken = found.seen is AtSource.BROKEN and attempt is not Attempt.RUNS
-            self.last = statistics(found.raw, kind, post_copy=found.post_copy, broken=broken)
+            self.last = JobStats.from_libvirt(found.raw, kind, post_copy=found.post_copy, broken=broken)
             return self.last
         if kind is JobType.COMPLETED and self.final is not None:
-            return statistics(self.final, kind, post_copy=self.post_copy)
+            return JobStats.from_libvirt(self.final, kind, post_copy=self.post_copy)
         last, error_text = self.last or JobStats(kind), error.text if error is not None else ""
         if kind in {JobType.FAILED, JobType.CANCELLED}:  # the guest is here: a switch that was asked for was not made
             return evolve(last, type=kind, broken=False, error=error_text)
