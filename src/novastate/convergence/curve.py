@@ -34,7 +34,7 @@ from novastate.convergence.fit import check_shape, fit
 from novastate.convergence.footprints import Footprint, fitted
 from novastate.convergence.posterior import WINDOWS, posterior
 from novastate.convergence.rounds import round_points
-from novastate.convergence.samples import sampled_points
+from novastate.convergence.samples import chance_of, sampled_points
 from novastate.convergence.traces import Trace
 from novastate.errors import ConvergenceError
 
@@ -182,7 +182,7 @@ class DirtyCurve:
                 raise ConvergenceError(f"rates[{tau}]", max(seen), f"is more than the memory's {page_count} pages")
             points.append((tau, min(mean, page_count)))
             looked_at = None if samples is None else max(1.0, samples * page_count * page_size / _GIB)
-            chance = 0.05 * mean if looked_at is None else _chance(mean, page_count, looked_at)
+            chance = 0.05 * mean if looked_at is None else chance_of(mean, page_count, looked_at)
             seen_pages = [min(page_count, (r + 0.5 * resolution if r else 0.0) * tau / page_size) for r in seen]
             error = max(1.0, math.hypot(chance, _ROUNDED * resolution * tau / page_size))
             every += [(tau, pages, error) for pages in seen_pages]
@@ -374,9 +374,3 @@ def _known(taus: Sequence[float], slope: float | None) -> bool:
 def _error(row: Footprint) -> float:
     """One standard deviation of a counted mean; of a single window as if pages came independently."""
     return row.error if row.windows > 1 else math.sqrt(row.mean)
-
-
-def _chance(pages: float, page_count: int, samples: float) -> float:
-    """The deviation of a count of *pages* that *samples* pages show (binomial)."""
-    share = min(1.0, max(pages / max(1, page_count), 0.5 / samples))
-    return page_count * math.sqrt(share * max(1.0 - share, 0.5 / samples) / samples)

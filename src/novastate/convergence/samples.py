@@ -20,7 +20,13 @@ from novastate.convergence import bounds
 from novastate.convergence.bitmaps import bitmap_footprints
 from novastate.errors import ConvergenceError
 
-__all__ = ["sampled_points"]
+__all__ = ["chance_of", "sampled_points"]
+
+
+def chance_of(pages: float, page_count: int, samples: float, least: float = 0.5) -> float:
+    """The deviation of a count of *pages* of *page_count* that *samples* pages show (binomial); fewer than *least* of those may be one."""
+    share = min(1.0, max(pages / max(1, page_count), least / samples))
+    return page_count * math.sqrt(share * max(1.0 - share, least / samples) / samples)
 
 
 def sampled_points(versions: object, interval: float, page_count: int) -> list[tuple[float, float, float]]:

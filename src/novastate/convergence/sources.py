@@ -35,6 +35,7 @@ from novastate.convergence.classes import DirtyClass
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.guest import Guest
 from novastate.convergence.posterior import Unseen, posterior
+from novastate.convergence.samples import chance_of
 from novastate.errors import ConvergenceError
 
 __all__ = [
@@ -258,8 +259,7 @@ class Observation:
 
     def _chance(self, pages: float, samples: float) -> float:
         """The deviation of a count of *pages* that *samples* pages show."""
-        share = max(pages / self.pages, 1.0 / max(samples, 1.0))
-        return self.pages * math.sqrt(min(share, 1.0) * max(1.0 - share, 1.0 / max(samples, 1.0)) / max(samples, 1.0))
+        return chance_of(pages, self.pages, max(samples, 1.0), least=1.0)
 
     def _visited(self) -> list[tuple[float, float, float]]:
         """Points from every two visits to a block, put together by the length of the window.
