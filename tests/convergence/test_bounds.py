@@ -13,13 +13,23 @@ from novastate.convergence import (
     DirtyClass,
     DirtyCurve,
     FixedPolicy,
+    Fleet,
     Guest,
     Limits,
     Link,
     NovaPolicy,
     Rules,
     Situation,
+    Watch,
+    WriteLaw,
+    compare,
     forecast,
+    forecast_many,
+    plan_drain,
+    required_bandwidth,
+    required_downtime,
+    required_throttle,
+    simulate,
 )
 from novastate.errors import ConvergenceError
 
@@ -91,6 +101,68 @@ def test_what_no_field_can_hold_is_refused_by_name(make, field):
 def test_a_number_out_of_bounds_is_told_the_bound(make, bound):
     with pytest.raises(ConvergenceError, match=bound):
         make()
+
+
+GUEST, LINK = Guest(2**30, 0, 4096, DirtyCurve((DirtyClass(5, 1),), page_count=10)), Link(1e8)
+#: What takes each, by the name of the argument.
+TAKES = {
+    "guest": (
+        lambda x: forecast(x, LINK),
+        lambda x: compare(x, LINK),
+        required_bandwidth,
+        lambda x: required_downtime(x, LINK),
+        lambda x: required_throttle(x, LINK),
+        lambda x: Watch(x, LINK),
+    ),
+    "link": (
+        lambda x: forecast(GUEST, x),
+        lambda x: compare(GUEST, x),
+        lambda x: required_downtime(GUEST, x),
+        lambda x: required_throttle(GUEST, x),
+        lambda x: Watch(GUEST, x),
+        lambda x: simulate(pages=10, law=WriteLaw(), link=x),
+    ),
+    "limits": (
+        lambda x: forecast(GUEST, LINK, x),
+        lambda x: compare(GUEST, LINK, x),
+        lambda x: required_bandwidth(GUEST, x),
+        lambda x: required_throttle(GUEST, LINK, x),
+        lambda x: Watch(GUEST, LINK, x),
+        lambda x: simulate(pages=10, law=WriteLaw(), link=LINK, limits=x),
+        lambda x: plan_drain([], [], [], x),
+    ),
+    "rules": (
+        lambda x: forecast(GUEST, LINK, rules=x),
+        lambda x: compare(GUEST, LINK, rules=x),
+        lambda x: required_bandwidth(GUEST, rules=x),
+        lambda x: required_downtime(GUEST, LINK, x),
+        lambda x: required_throttle(GUEST, LINK, rules=x),
+        lambda x: Watch(GUEST, LINK, rules=x),
+        lambda x: simulate(pages=10, law=WriteLaw(), link=LINK, rules=x),
+        lambda x: plan_drain([], [], [], rules=x),
+        lambda x: Fleet(2**30, 0, [0], [0], rules=[x]),
+    ),
+    "law": (lambda x: simulate(pages=10, law=x, link=LINK), WriteLaw.parse),
+    "curve": (lambda x: Guest(2**30, 0, 4096, x),),
+    "classes": (lambda x: DirtyCurve(x, 100), lambda x: DirtyCurve((x,), 100)),
+    "windows": (lambda x: DirtyCurve.from_windows(x, 100),),
+    "rates": (lambda x: DirtyCurve.from_dirty_rates(x, 2**20), lambda x: DirtyCurve.from_dirty_rates([x], 2**20)),
+    "since": (lambda x: compare(GUEST, LINK, since=x),),
+    "stats": (lambda x: Watch(GUEST, LINK).observe(x),),
+    "among": (lambda x: compare(GUEST, LINK, among=x),),
+    "fleet": (forecast_many,),
+    "guests": (lambda x: plan_drain(x, [], []), lambda x: plan_drain([x], [], [])),
+    "hosts": (lambda x: plan_drain([], x, []), lambda x: plan_drain([], [x], [])),
+    "links": (lambda x: plan_drain([], [], x), lambda x: plan_drain([], [], [x])),
+    "budget": (lambda x: plan_drain([], [], [], budget=x),),
+    "running": (lambda x: plan_drain([], [], [], running=[x]),),
+}
+
+
+@pytest.mark.parametrize(("name", "take"), [(name, take) for name, each in TAKES.items() for take in each])
+def test_an_argument_of_another_type_is_refused_by_name(name, take):
+    with pytest.raises(ConvergenceError, match=rf"^{name}(\[0\])?: "):
+        take(5)
 
 
 def test_the_widest_curve_has_a_probability():

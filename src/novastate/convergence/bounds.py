@@ -78,10 +78,10 @@ def flag(field: str, value: object) -> None:
         raise ConvergenceError(field, value, "must be True or False")
 
 
-def instance(field: str, value: object, kind: type) -> None:
-    """Raises `ConvergenceError` for what is no *kind*; it names the type that it has."""
-    if not isinstance(value, kind):
-        raise ConvergenceError(field, type(value).__name__, f"must be of type {kind.__name__}")
+def instance(field: str, value: object, *kinds: type) -> None:
+    """Raises `ConvergenceError` for what is none of *kinds*; it names the type that it has."""
+    if not isinstance(value, kinds):
+        raise ConvergenceError(field, type(value).__name__, f"must be of type {' or '.join(k.__name__ for k in kinds)}")
 
 
 def entries(field: str, values: object, kind: type[T]) -> list[T]:

@@ -23,6 +23,7 @@ from novastate.convergence import bounds
 from novastate.convergence.course import Course, Start, course_of, paused, post_copied
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.inverse import least_above, switching, throttling
+from novastate.convergence.precopy import check_kinds
 from novastate.convergence.resume import State
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
@@ -150,9 +151,11 @@ def compare(
     >>> choices["wait"].total is None, choices.recommended
     (True, 'more_bandwidth')
     """
+    check_kinds(guest, link, limits, rules)
     usual = limits.downtime + rules.device
     pause = usual if longest_pause is None else bounds.number("longest_pause", longest_pause, 0, 2000)
     bounds.number("likely", likely, 0.5, 0.98)
+    bounds.instance("among", among, Collection)
     for action in among:
         if action not in ACTIONS:
             raise ConvergenceError("among", action, "is no action", ACTIONS)

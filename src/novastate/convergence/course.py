@@ -80,6 +80,8 @@ class Start:
         """From *since*. Raises `ConvergenceError` for statistics that no migration has."""
         if isinstance(since, State):
             return cls(0.0, 0.0, since, None)
+        if not hasattr(since, "elapsed"):
+            raise ConvergenceError("since", since, "must be statistics or a state")
         elapsed = bounds.number("since.elapsed", since.elapsed, 0, bounds.LONGEST)
         disk = bounds.number("since.disk_remaining", since.disk_remaining, 0, bounds.FASTEST)
         bounds.number("since.memory_remaining", since.memory_remaining, 0, bounds.FASTEST)

@@ -78,6 +78,7 @@ class DirtyCurve:
     def __attrs_post_init__(self) -> None:
         """Checks the classes against the memory."""
         bounds.whole("page_count", self.page_count, 0, bounds.MOST_PAGES)
+        bounds.entries("classes", self.classes, DirtyClass)
         if len(self.classes) > precopy.MAX_CLASSES:
             raise ConvergenceError("classes", len(self.classes), f"may be at most {precopy.MAX_CLASSES}")
         bounds.number("spread", self.spread, 0, bounds.WIDEST)
@@ -117,6 +118,7 @@ class DirtyCurve:
         pages than *page_count* or than 2**40, and for points that no increasing, concave curve comes near to.
         """
         bounds.whole("page_count", page_count, 0, bounds.MOST_PAGES)
+        bounds.instance("windows", windows, Mapping)
         points = sorted(
             (
                 bounds.number(f"windows[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST),
@@ -167,7 +169,12 @@ class DirtyCurve:
         if samples is not None:
             samples = bounds.number("samples", samples, above=True)
         by_tau: dict[float, list[float]] = {}
-        for tau, rate in rates:
+        bounds.instance("rates", rates, Iterable)
+        for at, row in enumerate(rates):
+            try:
+                tau, rate = row
+            except (TypeError, ValueError):
+                raise ConvergenceError(f"rates[{at}]", row, "must be a window and its rate") from None
             window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
             by_tau.setdefault(window, []).append(bounds.number(f"rates[{tau}]", rate))
         if not by_tau:

@@ -304,10 +304,13 @@ def plan_drain(
     >>> [(step.name, step.destination) for step in plan.steps], 2 < plan.makespan < 4
     ([('web', 'b')], True)
     """
-    ordered = sorted(guests, key=lambda guest: guest.name)
-    every = sorted(hosts, key=lambda host: host.name)
-    lines = sorted(links, key=lambda link: link.name)
-    under_way = tuple(sorted(running, key=lambda step: step.name))
+    bounds.instance("limits", limits, Limits)
+    bounds.instance("rules", rules, Rules)
+    bounds.instance("budget", budget, DrainBudget)
+    ordered = sorted(bounds.entries("guests", guests, DrainGuest), key=lambda guest: guest.name)
+    every = sorted(bounds.entries("hosts", hosts, DrainHost), key=lambda host: host.name)
+    lines = sorted(bounds.entries("links", links, SharedLink), key=lambda link: link.name)
+    under_way = tuple(sorted(bounds.entries("running", running, DrainStep), key=lambda step: step.name))
     closed = frozenset((*emptied, *(guest.host for guest in ordered), *(step.source for step in under_way)))
     problem = _problem(ordered, every, lines, limits, rules, budget, sure, closed)
     for step in under_way:

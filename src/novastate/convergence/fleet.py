@@ -137,7 +137,7 @@ class Fleet:
             line_rate=_column("line_rate", line_rate),
             downtime=_column("downtime", downtime),
             timeout=_column("timeout", timeout),
-            rules=(rules,) if isinstance(rules, Rules) else tuple(rules),
+            rules=tuple(_each("rules", rules, Rules)),
             rule=_whole("rule", rule),
             made=(),
         )

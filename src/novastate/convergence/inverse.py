@@ -26,7 +26,7 @@ import attrs
 
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.precopy import Forecast, Verdict, forecast
+from novastate.convergence.precopy import Forecast, Verdict, check_kinds, forecast
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
 
@@ -96,6 +96,7 @@ def required_bandwidth(
     >>> least.forecast.verdict.value, 30 < least.value / 2**20 < 64
     ('converges', True)
     """
+    check_kinds(guest, Link(None), limits, rules)
     top = bounds.number("line_rate", line_rate, 1.0, bounds.MOST_BYTES)
     return _least(
         _geometric(top, min(_MIB, top), _step(resolution)),
@@ -119,6 +120,7 @@ def required_downtime(
     The limit is a threshold, not the pause: `Requirement.forecast.downtime` says how long the pause will be, often far
     less. *probability* and *resolution* as for `required_bandwidth`, with the same errors.
     """
+    check_kinds(guest, link, _DEFAULT_LIMITS, rules)
     grid = _geometric(_LONGEST_PAUSE, _LEAST_PAUSE, _step(resolution))
     whole = dict.fromkeys(math.ceil(value * 1000 - 1e-6) / 1000 for value in grid)
     return _least(
@@ -141,6 +143,7 @@ def required_throttle(
     help where the steps come too late.
     *probability* as for `required_bandwidth`, with the same errors.
     """
+    check_kinds(guest, link, limits, rules)
     throttled = throttling(rules)
 
     def at(share: float) -> Forecast:

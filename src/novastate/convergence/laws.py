@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
-from novastate.convergence.bounds import MOST_PAGES, number, valid
+from novastate.convergence.bounds import MOST_PAGES, instance, number, valid
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ class WriteLaw:
         ``busy`` may stand in any part. Raises ConvergenceError that names the part which cannot be read, that sets one thing
         twice, or whose pages are less than half a page or too many.
         """
+        instance("law", text, str)
         parts: list[Part] = []
         busy = 0.0
         for piece in text.split("+"):

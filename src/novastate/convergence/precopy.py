@@ -21,11 +21,12 @@ from functools import cached_property, lru_cache
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate.convergence import bounds
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
 
-__all__ = ["Forecast", "Round", "Verdict", "forecast"]
+__all__ = ["Forecast", "Round", "Verdict", "check_kinds", "forecast"]
 
 _SLOT, _TURN = 0.1, 0.05
 #: What the throttled vCPU loses besides (measured on CPU-bound and on paced writers).
@@ -256,10 +257,21 @@ _DEFAULT_LIMITS = Limits()
 _DEFAULT_RULES = Rules.qemu()
 
 
+def check_kinds(guest: object, link: object, limits: object, rules: object) -> None:
+    """Raises `ConvergenceError` that names what of these is not of its type."""
+    if not (
+        isinstance(guest, Guest) and isinstance(link, Link) and isinstance(limits, Limits) and isinstance(rules, Rules)
+    ):
+        bounds.instance("guest", guest, Guest)
+        bounds.instance("link", link, Link)
+        bounds.instance("limits", limits, Limits)
+        bounds.instance("rules", rules, Rules)
+
+
 def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: Rules = _DEFAULT_RULES) -> Forecast:
     """What a migration of *guest* over *link* within *limits* will do by *rules*.
 
-    Raises nothing: whatever `Guest`, `Link`, `Limits` and `Rules` accept has a verdict, in bounded time.
+    Whatever `Guest`, `Link`, `Limits` and `Rules` accept has a verdict, in bounded time; `ConvergenceError` for what is none of these.
 
     >>> from novastate.convergence import DirtyCurve
     >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
@@ -268,6 +280,7 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     >>> result.verdict.value, result.probability > 0.9
     ('converges', True)
     """
+    check_kinds(guest, link, limits, rules)
     scenario = scenario_of(guest, link, limits, rules)
     out = array("d", bytes(8 * kernel.OUT_FIELDS))
     point = _POINT if guest.busy <= 0.9 else array("d", [_SLOWED, 1.0, 1.0, 0.0])

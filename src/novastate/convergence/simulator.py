@@ -30,12 +30,12 @@ from attrs import evolve
 from novastate._native import precopy as kernel
 from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
-from novastate.convergence.laws import PAGE
+from novastate.convergence.laws import PAGE, WriteLaw
 from novastate.convergence.pagemap import MOST, PageMap, Sent
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import Answer, SimulationResult, SimulationSetup, Status
-from novastate.convergence.timed import Law, TraceLaw
+from novastate.convergence.timed import Law, PhasedLaw, TraceLaw
 from novastate.convergence.writers import Randoms, limited_share, writer_of
 from novastate.errors import ConvergenceError
 
@@ -69,6 +69,7 @@ class PreCopySimulation:
         seed: int = 0,
     ) -> None:
         pages = bounds.whole("pages", pages, 1, MOST)
+        bounds.instance("law", law, WriteLaw, PhasedLaw, TraceLaw)
         if law.pages > pages:
             raise ConvergenceError("law", str(law), f"must write at most the {pages} pages that there are")
         zero_pages = bounds.whole("zero_pages", zero_pages, 0, pages)
@@ -451,7 +452,10 @@ def simulate(
     >>> result.verdict.value, 4.6 < result.total < 5.1, result.downtime < 0.05
     ('converges', True, True)
     """
-    limits, rules = limits or Limits(), rules or Rules.qemu()
+    limits = Limits() if limits is None else limits
+    rules = Rules.qemu() if rules is None else rules
+    for field, value, kind in (("link", link, Link), ("limits", limits, Limits), ("rules", rules, Rules)):
+        bounds.instance(field, value, kind)
     setup = SimulationSetup.of(link, limits, rules)
     run = PreCopySimulation(
         pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed

@@ -20,6 +20,7 @@ from novastate.convergence import bounds
 from novastate.convergence.ahead import Ahead, Outlook
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.policy import ForecastPolicy, Policy, data_gb
+from novastate.convergence.precopy import check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
 from novastate.convergence.stalls import Stall, Stalls
@@ -71,7 +72,9 @@ class Watch:
         size: float | None = None,
     ) -> None:
         self.guest, self.link = guest, link
-        self.limits, self.rules = limits or Limits(), rules or Rules.qemu()
+        self.limits = Limits() if limits is None else limits
+        self.rules = Rules.qemu() if rules is None else rules
+        check_kinds(guest, link, self.limits, self.rules)
         self.policy: Policy = policy or ForecastPolicy(
             # What the limit bounds is the pages' part of the pause; the devices' comes on top.
             longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
