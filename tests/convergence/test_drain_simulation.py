@@ -147,3 +147,10 @@ def test_what_cannot_be_is_refused_by_its_field():
         simulate_drain(plan([huge]))
     with pytest.raises(ConvergenceError, match="family"):
         simulate_drain(plan_drain([guest("idle")], HOSTS, LINKS, rules=Rules.cloud_hypervisor()))
+
+
+@pytest.mark.parametrize("at_once", [0, -1, 1.5, True])
+def test_so_many_at_once_is_a_whole_number_from_one(at_once):
+    with pytest.raises(ConvergenceError) as caught:
+        naive_plan(plan(), at_once)
+    assert caught.value.field == "at_once"

@@ -74,7 +74,7 @@ def test_every_kind_of_forecast_has_a_picture_with_title_and_units(case):
         "time since the request, s",
         "memory that remains to be sent, MiB",
         "forecast",
-        "90 % band",
+        "90 % band of the write rates",
     ]:
         assert any(text in one for one in told if one), text
     assert "as it was" not in told
@@ -153,6 +153,19 @@ def test_a_picture_that_cannot_be_written_names_the_file(tmp_path):
         with pytest.raises(ConvergenceError, match=problem) as caught:
             save(drawn, tmp_path / path)
         assert caught.value.value == str(tmp_path / path)
+
+
+def test_a_suffix_in_capitals_is_the_same_suffix(tmp_path):
+    for name in ("a.svg", "b.SVG"):
+        save(plot_forecast(CASES["one page"]), tmp_path / name)
+    assert (tmp_path / "b.SVG").read_bytes() == (tmp_path / "a.svg").read_bytes()
+
+
+def test_no_text_stands_over_the_lines():
+    """The numbers of the end and of the pause stand in title and legend: in the picture they would cover the throttle's line."""
+    for case, result in CASES.items():
+        for axes in plot_forecast(result).axes:
+            assert [text.get_text() for text in axes.texts] == [], case
 
 
 def test_without_matplotlib_one_error_names_the_extra_and_a_notebook_shows_the_table(monkeypatch):

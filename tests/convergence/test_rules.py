@@ -207,3 +207,8 @@ def test_an_older_cloud_hypervisor_has_no_choice_at_the_timeout():
         Rules.cloud_hypervisor(on_timeout="wait")
     with pytest.raises(ConvergenceError, match="auto_converge"):
         Rules.cloud_hypervisor(auto_converge=True)
+
+
+def test_a_version_with_a_v_is_the_same_version():
+    assert Rules.qemu("v10.0") == Rules.qemu("10.0") == Rules.named("qemu-v10.0")
+    assert Rules.cloud_hypervisor("v51.0") == Rules.cloud_hypervisor("51.0")

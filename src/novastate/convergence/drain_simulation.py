@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.drain import DrainPlan, DrainStep
 from novastate.convergence.drain_problem import State
 from novastate.convergence.guest import Guest, Link
@@ -228,8 +229,10 @@ def naive_plan(plan: DrainPlan, at_once: int | None = None) -> DrainPlan:
     """What *plan* is to be compared with: the same guests in the order of their names, *at_once* side by side (None: all), without
     limits or actions. They go where the plan sends them; those it does not move too, to the first host with room.
 
-    The places of the hosts hold. Times in it are those of each guest alone, from 0.
+    The places of the hosts hold. Times in it are those of each guest alone, from 0. Raises `ConvergenceError` for *at_once* below 1.
     """
+    if at_once is not None:
+        bounds.whole("at_once", at_once, 1, 2**31)
     problem = plan.problem()
     state = problem.state()
     goals = {problem.index[step.name]: problem.host[step.destination] for step in plan.steps}

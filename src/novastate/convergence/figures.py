@@ -55,7 +55,7 @@ def check(path: str | os.PathLike[str]) -> None:
     """Raises `ConvergenceError` where no picture can be drawn to *path*: matplotlib is not installed, or the suffix none of `SUFFIXES`."""
     if not installed():
         raise _missing()
-    if Path(path).suffix not in SUFFIXES:
+    if Path(path).suffix.lower() not in SUFFIXES:
         raise ConvergenceError("plot", os.fspath(path), "has a suffix that is no kind of picture", SUFFIXES)
 
 
@@ -66,7 +66,7 @@ def save(drawn: Figure, path: str | os.PathLike[str]) -> None:
     """
     check(path)
     where = Path(path)
-    picture = _written(drawn, where.suffix[1:])
+    picture = _written(drawn, where.suffix[1:].lower())
     try:
         where.write_bytes(picture)
     except OSError as error:

@@ -1,7 +1,8 @@
 """A picture of a forecast: what remains to be sent over time, with its rounds, threshold, pause, throttle and band.
 
 Rules: black, greys and line styles only, so that a print in black and white loses nothing; every axis has its unit. What is
-drawn comes from `novastate.convergence.path`, which needs no matplotlib.
+drawn comes from `novastate.convergence.path`, which needs no matplotlib. The band is of guests that write less and more; the interval
+of the end is wider, for it holds all else too that is not known (`novastate.convergence.ensemble`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def plot_forecast(result: Forecast, recorded: Iterable[tuple[float, float]] = ()
     with figure(7.5, 4.2) as drawn:
         axes = drawn.add_subplot()
         _forecast(axes, result, samples)
-        axes.set_title(headline(result), loc="left")
+        end = "" if result.total is None else f"\nend: {_span(result)}"
+        axes.set_title(headline(result) + end, loc="left")
         drawn.legend(loc="outside lower center", ncols=3, frameon=False)
         return drawn
 
@@ -52,7 +54,9 @@ def _forecast(axes: Axes, result: Forecast, samples: Sequence[tuple[float, float
     last = _horizon(result, line, samples)
     moments = [last * at / _MOMENTS for at in range(_MOMENTS + 1)]
     least, most = band(result, moments)
-    axes.fill_between(moments, _mib(least), _mib(most), color="black", alpha=0.15, linewidth=0, label="90 % band")
+    axes.fill_between(
+        moments, _mib(least), _mib(most), color="black", alpha=0.15, linewidth=0, label="90 % band of the write rates"
+    )
     times, left = _split(point for point in line.points if point[0] <= last)
     if times[-1] < last < line.end:  # cut within a round
         times, left = [*times, last], [*left, line.at(last)]
@@ -111,14 +115,11 @@ def _end(axes: Axes, result: Forecast, line: Path, last: float) -> None:
     low, high = result.total_interval or (result.total, result.total)
     across = axes.get_xaxis_transform()  # s, and a share of the height
     axes.plot([low, min(high, last)], [_HEIGHT, _HEIGHT], color="black", linewidth=1.3, marker="|", transform=across)
-    axes.plot([result.total], [_HEIGHT], "o", color="black", markersize=4.5, transform=across)
+    axes.plot([result.total], [_HEIGHT], "o", color="black", markersize=4.5, transform=across, label="end, 90 % of all")
     if high > last:
         axes.plot([last], [_HEIGHT], ">", color="black", markersize=6, clip_on=False, transform=across)
-    white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-    axes.text(0.99, _HEIGHT + 0.03, f"end: {_span(result)}", transform=axes.transAxes, ha="right", bbox=white)
-    axes.annotate(f"pause {_time(result.downtime)}", (line.stop, line.at(line.stop) / _MIB), (0.99, _HEIGHT - 0.13),
-                  textcoords="axes fraction", ha="right", bbox=white,
-                  arrowprops={"arrowstyle": "->", "linewidth": 0.8})  # fmt: skip
+    left = line.at(line.stop) / _MIB
+    axes.plot([line.stop], [left], "v", color="black", markersize=5, label=f"pause {_time(result.downtime)}")
 
 
 def _throttle(axes: Axes, line: Path, last: float) -> None:
@@ -129,7 +130,7 @@ def _throttle(axes: Axes, line: Path, last: float) -> None:
     other.step(times, percent, where="post", color="0.35", linewidth=1.1, linestyle=(0, (1, 1)))
     other.set_ylim(0, 100)
     other.set_ylabel("vCPU time withheld (dotted), %")
-    axes.set_zorder(other.get_zorder() + 1)  # texts stand over the dotted line
+    axes.set_zorder(other.get_zorder() + 1)  # the forecast is drawn over the dotted line
     axes.patch.set_visible(False)
 
 

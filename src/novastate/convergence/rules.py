@@ -156,7 +156,7 @@ class Rules:
             options.setdefault("background_sync", _BACKGROUND_SYNC)
         options.setdefault("zero_page_in_threads", number >= versions.QEMU["zero_page_in_threads"][0])
         options.setdefault("rearm", accelerator == "kvm")
-        return cls(f"qemu-{version}", **options)
+        return cls(f"qemu-{str(version).removeprefix('v')}", **options)
 
     @classmethod
     def cloud_hypervisor(cls, version: str = "52.0", *, on_timeout: str = "cancel", **more: float | None) -> Rules:
@@ -172,7 +172,8 @@ class Rules:
         options: dict[str, Any] = {"on_timeout": on_timeout, "begin": 0.0, **more}
         _known_of_cloud_hypervisor(options)
         versions.check({"on_timeout": on_timeout != "cancel"}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor")
-        return cls(f"cloud-hypervisor-{version}", family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
+        name = f"cloud-hypervisor-{str(version).removeprefix('v')}"
+        return cls(name, family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
 
     @classmethod
     def named(cls, name: str, **more: Any) -> Rules:
