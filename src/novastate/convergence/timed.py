@@ -105,7 +105,7 @@ class PhasedLaw:
 
 @frozen(eq=False)
 class TraceLaw:
-    """The writes of a trace: page *page_numbers*[i] is written at *times*[i] (s, not falling, from the migration's start on).
+    """The writes of a trace: page ``pages[i]`` is written at ``times[i]`` (s, not falling, from the migration's start on).
 
     *period* is when it begins anew, None for never (then nothing is written any more); *busy* as in `WriteLaw`.
     Raises ConvergenceError for pages that cannot be, times that are no numbers, negative or fall, and a period that ends before them.
