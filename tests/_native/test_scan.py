@@ -156,6 +156,17 @@ class TestEveryVariantIsTheTwin:
             assert (both[0] == both[1]).all()
             assert 5 <= ones(both[0]).min() <= ones(both[0]).max() < pages + 5
 
+    @pytest.mark.skipif(compiled is scan_py, reason="the twin does not look into the guide")
+    @pytest.mark.parametrize("wrong", [-1, 2, 1 << 20])
+    def test_a_guide_leads_to_groups(self, wrong):
+        groups = np.array([(0, (1 << 63) - 1, 0), (1 << 63, LAST, 50)], dtype=np.uint64)
+        guide = np.array([0, wrong, 1, 1], dtype=np.int32)
+        written = np.zeros(4, dtype=np.uint64)
+        with pytest.raises(ValueError, match="guide"):
+            compiled.draw(
+                written, 0, 42, 0, 500, 0, groups, np.array([0.0, 0.0]), guide, 62, an_order(100, shuffled=False)
+            )
+
     @pytest.mark.parametrize("chance", [0, 1, 1 << 31, 0xDEADBEEF, (1 << 32) - 1, 1 << 32])
     @pytest.mark.parametrize("shuffled", [False, True])
     def test_fill(self, chance, shuffled):

@@ -57,7 +57,7 @@ cdef int order_of(const uint64_t[::1] numbers, ns_order *order) except -1:
         raise ValueError("order: must be five numbers, of at least one page")
     # One-to-one, and no rank is behind the last page for ever.
     if numbers[1] and (numbers[0] >> 32 or not 0 < numbers[2] <= numbers[0] or numbers[1] > numbers[0]
-                       or numbers[1] * numbers[2] < numbers[0]):
+                       or numbers[1] * numbers[2] < numbers[0] or (numbers[1] * numbers[2]) >> 32):
         raise ValueError("order: must have a grid that holds the pages, less than 2**32 of them")
     order.pages, order.rows, order.columns = numbers[0], numbers[1], numbers[2]
     for i in range(2):
@@ -125,8 +125,11 @@ def draw(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t c
     for at in range(ratios.shape[0]):
         if not 0 <= ratios[at] <= 1024:
             raise ValueError("ratios: must be 0 to 1024")
-    if groups[groups.shape[0] - 1, 1] != <uint64_t> -1 or guide[guide.shape[0] - 1] >= groups.shape[0] or guide[0] < 0:
-        raise ValueError("groups: must end with the last number; guide: must lead to them")
+    if groups[groups.shape[0] - 1, 1] != <uint64_t> -1:
+        raise ValueError("groups: must end with the last number")
+    for at in range(guide.shape[0]):
+        if not 0 <= guide[at] < groups.shape[0]:
+            raise ValueError("guide: must lead to groups")
     if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
         raise ValueError("first: its pages must be there")
     with nogil:
