@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from novastate.convergence import ForecastPolicy, Guest, Limits, Link, WriteLaw
+import pytest
+
+from novastate.convergence import ForecastPolicy, Guest, Limits, Link, Rules, Watch, WriteLaw
+from novastate.convergence.simulation import SimulationSetup
+from novastate.convergence.simulator import PreCopySimulation
 from novastate.convergence.trial import try_policy
+
+
+def test_a_watch_takes_what_a_simulation_says_of_itself():
+    law, link, limits = WriteLaw.uniform(2000, 5000), Link(3e7), Limits(0.3)
+    guest = Guest(2**28, 0, 4096, law.curve(2**16))
+    run = PreCopySimulation(guest.pages, law, SimulationSetup.of(link, limits, Rules.qemu()))
+    watch = Watch(guest, link, limits)
+    for at in (1.0, 2.0, 4.0):
+        run.advance(at)
+        told = watch.observe(run.statistics)
+    run.advance(60.0)
+    assert told.elapsed + told.eta == pytest.approx(run.finished_at, rel=0.03)
 
 
 def test_a_pause_longer_than_the_budget_is_foreseen_and_the_limit_lowered():

@@ -141,6 +141,8 @@ class SimulationSetup:
 class Answer:
     """What QEMU would answer now: *elapsed* s, *processed*, *remaining* and *total* bytes, *bandwidth* bytes a second in the last slot,
     *dirty_rate* pages a second (refreshed by a sync more than 1 s after the previous refresh), *iteration* syncs.
+
+    A `Watch` takes them as they are, also by the names of a job's statistics; their time counts from the hypervisor's start.
     """
 
     status: Status
@@ -155,6 +157,32 @@ class Answer:
     normal: int = 0
     constant: int = 0
     expected_downtime: float = field(default=0.3)
+    disk_remaining: int = 0
+
+    @property
+    def memory_total(self) -> int:
+        """Bytes of memory that migrate."""
+        return self.total
+
+    @property
+    def memory_processed(self) -> int:
+        """Bytes that memory has taken on the wire."""
+        return self.processed
+
+    @property
+    def memory_remaining(self) -> int:
+        """Bytes that are known to be unsent."""
+        return self.remaining
+
+    @property
+    def memory_bps(self) -> int:
+        """Bytes a second on the wire in the last slot."""
+        return int(self.bandwidth)
+
+    @property
+    def post_copy(self) -> bool:
+        """Whether the guest runs on the destination already."""
+        return self.status is Status.POSTCOPY
 
 
 @frozen

@@ -15,7 +15,6 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.laws import PAGE, WriteLaw
 from novastate.convergence.policy import Advice, ForecastPolicy, Policy, Situation, SituationLike, data_gb
-from novastate.convergence.replay import Look
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation import SimulationSetup, Status
 from novastate.convergence.simulator import PreCopySimulation
@@ -86,7 +85,7 @@ def try_policy(
         if run.advance(now).ended:
             break
         seen: SituationLike
-        look = _look(run, rules.begin)
+        look = attrs.evolve(run.statistics, elapsed=run.statistics.elapsed + rules.begin)
         if watch is not None:
             seen = watch.observe(look, downtime=limit, running=running)
         else:
@@ -106,19 +105,3 @@ def try_policy(
     end = min(now, run.finished_at or now) if run.status.ended else now
     pause = run.downtime + max(0.0, end - run.downtime - forced)
     return Trial(run.status, end + rules.begin, pause, run.statistics.processed, tuple(actions))
-
-
-def _look(run: PreCopySimulation, begin: float) -> Look:
-    told = run.statistics
-    return Look(
-        elapsed=told.elapsed + begin,
-        memory_total=told.total,
-        memory_processed=told.processed,
-        memory_remaining=told.remaining,
-        memory_bps=int(told.bandwidth),
-        dirty_rate=told.dirty_rate,
-        iteration=told.iteration,
-        constant=told.constant,
-        throttle=told.throttle,
-        post_copy=told.status is Status.POSTCOPY,
-    )
