@@ -336,7 +336,9 @@ class Recording:
         windows = truth.get("W_unique_pages") if isinstance(truth, dict) else None
         slope = _known(truth.get("rate_pps_last_s")) if isinstance(truth, dict) else None
         if not isinstance(windows, dict) or not windows:
-            raise ConvergenceError("pre.guest_truth", truth, "holds no write law; forecast from the host's view")
+            raise ConvergenceError(
+                "pre.guest_truth", truth, "must hold a write law; without one forecast from the host's view"
+            )
         points: dict[float, float] = {}
         for tau, found in windows.items():
             pages = found.get("mean_pages") if isinstance(found, dict) else found
@@ -376,7 +378,7 @@ class Recording:
                 rates.append(DirtyRate(tau, rate, max(1.0, _SAMPLES * memory / 1024)))
         if not rates:
             raise ConvergenceError(
-                "pre.qmp_page_sampling", None, "holds no dirty rate, nor does libvirt_page_sampling_1s"
+                "pre.qmp_page_sampling", None, "must hold a dirty rate, or libvirt_page_sampling_1s must"
             )
         try:
             return Observation(memory * _MIB, rates=tuple(rates), devices=_DEVICE_PAGES, busy=busy).curve()

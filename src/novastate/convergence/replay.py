@@ -93,7 +93,7 @@ def looks(recording: Recording) -> tuple[Look, ...]:
             break  # the job is over: libvirt has no numbers of it any more
         found.append(look)
     if not found:
-        raise ConvergenceError("samples", None, "the recording holds no statistics of the running migration")
+        raise ConvergenceError("samples", None, "must be statistics of the running migration")
     return tuple(found)
 
 
