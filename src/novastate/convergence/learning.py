@@ -44,7 +44,7 @@ _LOST, _WAKE = 0.07, 0.0075
 #: A law may be scaled so much, without a class of its own for the rest.
 _SCALED = 2.0
 _SLOT = 0.1
-_MOST_COUNTS = 64
+_MOST_COUNTS, _MOST_RATIOS = 64, 512
 #: Fewer differences say nothing of how steady rounds are.
 _ENOUGH = 3
 #: Rounds that differ by more than this are of different kinds.
@@ -103,12 +103,19 @@ class Counts:
     rows: list[Counted] = attrs.field(factory=list)
     #: Rounds that were counted, also those that are kept no longer.
     rounds: int = 0
+    #: By curve (its id, and itself) and busy: of each of `rows` the logarithm of its ratio to what was expected; rows never change.
+    _ratios: dict[tuple[int, float], tuple[DirtyCurve, list[float]]] = attrs.field(
+        factory=dict, init=False, repr=False, eq=False
+    )
 
     def add(self, row: Counted) -> None:
         """One more."""
         self.rows.append(row)
         self.rounds += row.rounds
-        del self.rows[:-_MOST_COUNTS]
+        while len(self.rows) > _MOST_COUNTS:
+            del self.rows[0]
+            for _, logs in self._ratios.values():
+                del logs[:1]
 
     def corrected(self, curve: DirtyCurve, now: float, busy: float = 1.0) -> DirtyCurve:
         """*curve* as the counts leave it at *now* s, with the spread that remains in place of `others` and `band` of before."""
@@ -137,7 +144,8 @@ class Counts:
         if least >= most or not any(row.throttle > 0.0 for row in self.rows):
             return most
         tried: list[float] = [most * (least / most) ** (k / 8) for k in range(9)]
-        return min(tried, key=lambda busy: self._scatter(curve, now, busy))
+        weights = [self._weight(row, now) for row in self.rows]
+        return min(tried, key=lambda busy: _spread(weights, self._logs(curve, busy))[1])
 
     @property
     def scatter(self) -> float:
@@ -157,23 +165,23 @@ class Counts:
         fading = math.exp(-math.log(2.0) * age / half)
         return fading * row.rounds * (_OTHERS + (1.0 - _OTHERS) * alike) / error**2
 
-    def _logs(self, curve: DirtyCurve, now: float, busy: float) -> tuple[list[float], list[float], float]:
-        """Of each count its weight and the logarithm of its ratio to what was expected; and their mean."""
-        weights = [self._weight(row, now) for row in self.rows]
-        logs = [math.log((row.new + _FEW) / (row.expected(curve, busy) + _FEW)) for row in self.rows]
-        return weights, logs, sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights)
-
-    def _scatter(self, curve: DirtyCurve, now: float, busy: float) -> float:
-        weights, logs, mean = self._logs(curve, now, busy)
-        return sum(w * (log - mean) ** 2 for w, log in zip(weights, logs, strict=True)) / sum(weights)
+    def _logs(self, curve: DirtyCurve, busy: float) -> list[float]:
+        """Of each count the logarithm of its ratio to what was expected; each is worked out once."""
+        key = (id(curve), busy)
+        if key not in self._ratios or self._ratios[key][0] is not curve:
+            if len(self._ratios) >= _MOST_RATIOS:
+                self._ratios.clear()
+            self._ratios[key] = (curve, [])
+        logs = self._ratios[key][1]
+        logs += [math.log((row.new + _FEW) / (row.expected(curve, busy) + _FEW)) for row in self.rows[len(logs) :]]
+        return logs
 
     def _own(self, curve: DirtyCurve, now: float, busy: float) -> tuple[float, float]:
         """The variance of what the counts say, and what they say: the logarithm of their ratio to *curve*."""
-        weights, logs, mean = self._logs(curve, now, busy)
-        whole = sum(weights)
-        scatter = sum(w * (log - mean) ** 2 for w, log in zip(weights, logs, strict=True)) / whole
+        weights, logs = [self._weight(row, now) for row in self.rows], self._logs(curve, busy)
+        mean, scatter = _spread(weights, logs)
         # Guests have phases: counts that differ say how steady it is, not only how well it is known.
-        return 1.0 / whole + scatter / len(logs) + _UNSTEADY**2, mean
+        return 1.0 / sum(weights) + scatter / len(logs) + _UNSTEADY**2, mean
 
     def _ratio(self, curve: DirtyCurve, now: float, busy: float) -> tuple[float, float]:
         """The logarithm of what the rates are to be multiplied with, and its deviation."""
@@ -204,6 +212,13 @@ class Counts:
         # Neither all new nor all again: one window writes 1 - 1/e of the class.
         size = missing / -math.expm1(-1.0)
         return curve.with_classes(DirtyClass(size, size / math.exp(span / whole)))
+
+
+def _spread(weights: list[float], logs: list[float]) -> tuple[float, float]:
+    """Mean and variance of *logs* by their *weights*."""
+    whole = sum(weights)
+    mean = sum(w * log for w, log in zip(weights, logs, strict=True)) / whole
+    return mean, sum(w * (log - mean) ** 2 for w, log in zip(weights, logs, strict=True)) / whole
 
 
 @attrs.define
