@@ -26,6 +26,7 @@ from novastate.convergence import (
     forecast,
     forecast_many,
     plan_drain,
+    plot_forecast,
     required_bandwidth,
     required_downtime,
     required_throttle,
@@ -104,6 +105,7 @@ def test_a_number_out_of_bounds_is_told_the_bound(make, bound):
 
 
 GUEST, LINK = Guest(2**30, 0, 4096, DirtyCurve((DirtyClass(5, 1),), page_count=10)), Link(1e8)
+FOUND = forecast(GUEST, LINK)
 #: What takes each, by the name of the argument.
 TAKES = {
     "guest": (
@@ -149,6 +151,7 @@ TAKES = {
     "rates": (lambda x: DirtyCurve.from_dirty_rates(x, 2**20), lambda x: DirtyCurve.from_dirty_rates([x], 2**20)),
     "since": (lambda x: compare(GUEST, LINK, since=x),),
     "stats": (lambda x: Watch(GUEST, LINK).observe(x),),
+    "recorded": (lambda x: plot_forecast(FOUND, x), lambda x: plot_forecast(FOUND, [x])),
     "among": (lambda x: compare(GUEST, LINK, among=x),),
     "fleet": (forecast_many,),
     "guests": (lambda x: plan_drain(x, [], []), lambda x: plan_drain([x], [], [])),
@@ -163,6 +166,13 @@ TAKES = {
 def test_an_argument_of_another_type_is_refused_by_name(name, take):
     with pytest.raises(ConvergenceError, match=rf"^{name}(\[0\])?: "):
         take(5)
+
+
+@pytest.mark.parametrize("value", ["out.png", ["ab"], [(1, 2, 3)], {"a": 1}])
+def test_what_is_no_row_of_pairs_is_refused_by_name(value):
+    for take in (*TAKES["recorded"], *TAKES["rates"]):
+        with pytest.raises(ConvergenceError, match=r"^(recorded|rates)"):
+            take(value)
 
 
 def test_the_widest_curve_has_a_probability():

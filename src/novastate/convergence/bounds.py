@@ -7,7 +7,7 @@ The bounds are far from anything real, and near enough that no sum or product of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
@@ -28,6 +28,7 @@ __all__ = [
     "instance",
     "number",
     "page_size",
+    "pairs",
     "valid",
     "whole",
 ]
@@ -91,6 +92,15 @@ def entries(field: str, values: object, kind: type[T]) -> list[T]:
     for at, value in enumerate(found):
         instance(f"{field}[{at}]", value, kind)
     return found
+
+
+def pairs(field: str, values: object) -> Iterator[tuple[Any, Any]]:
+    """The pairs that *values* holds; raises `ConvergenceError` for anything else."""
+    for at, row in enumerate(entries(field, values, object)):
+        found = tuple[Any, ...](row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
+        if len(found) != 2:
+            raise ConvergenceError(f"{field}[{at}]", row, "must be a pair of numbers")
+        yield found[0], found[1]
 
 
 def page_size(field: str, value: object) -> int:

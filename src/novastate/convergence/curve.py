@@ -169,12 +169,7 @@ class DirtyCurve:
         if samples is not None:
             samples = bounds.number("samples", samples, above=True)
         by_tau: dict[float, list[float]] = {}
-        bounds.instance("rates", rates, Iterable)
-        for at, row in enumerate(rates):
-            try:
-                tau, rate = row
-            except (TypeError, ValueError):
-                raise ConvergenceError(f"rates[{at}]", row, "must be a window and its rate") from None
+        for tau, rate in bounds.pairs("rates", rates):
             window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
             by_tau.setdefault(window, []).append(bounds.number(f"rates[{tau}]", rate))
         if not by_tau:

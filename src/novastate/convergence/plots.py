@@ -38,7 +38,8 @@ def plot_forecast(result: Forecast, recorded: Iterable[tuple[float, float]] = ()
     Raises `ConvergenceError` where matplotlib is not installed, naming the extra; and for numbers that no migration has.
     """
     samples = [
-        (bounds.number("recorded.time", when), bounds.number("recorded.remaining", left)) for when, left in recorded
+        (bounds.number("recorded.time", when), bounds.number("recorded.remaining", left))
+        for when, left in bounds.pairs("recorded", recorded)
     ]
     with figure(7.5, 4.2) as drawn:
         axes = drawn.add_subplot()
