@@ -144,6 +144,10 @@ def test_the_command_tells_it_and_what_policies_would_have_made_of_it(capsys):
     text = capsys.readouterr().out
     assert "does not converge" in text
     assert "nova policy, in the simulator: completed" in text
+    assert (
+        "recorded with a limit of 50 ms, given up after 15 s; below the limit and when it is given up are the policy's"
+        in text
+    )
     assert main(["replay", file, "--from", "law", "--json", "--policy", "nova"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["completed"] is False

@@ -87,9 +87,27 @@ def _replay(args: Namespace) -> int:
     outcome = recording.outcome
     if outcome is not None:
         print(f"it {'took ' + format(outcome.total, '.1f') + ' s' if outcome.total else 'was given up'}")
+    print(_in_the_simulator(recording))
     for name, one in tried.items():
         print(f"{name} policy, in the simulator: {one if isinstance(one, str) else _came_of_it(one)}")
     return 0
+
+
+def _in_the_simulator(recording: Recording) -> str:
+    """In what the simulated migrations differ from the recorded one."""
+    rules, limits = recording.rules, recording.limits
+    limit = f"a limit of {1000 * limits.downtime:.0f} ms"
+    given_up = "" if limits.timeout is None else f", given up after {limits.timeout:g} s"
+    switched = ", post-copy by itself" if rules.post_copy else ""
+    throttled = ", auto-converge" if rules.auto_converge else ""
+    only = (
+        "the limit, when it is given up and the switch to post-copy"
+        if switched
+        else "the limit and when it is given up"
+    )
+    return (
+        f"recorded with {limit}{given_up}{throttled}{switched}; below {only} are the policy's, all else is as recorded"
+    )
 
 
 def _policies(pause: float) -> dict[str, Policy | str]:
