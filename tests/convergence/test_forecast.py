@@ -131,6 +131,14 @@ def test_throttling_brings_a_busy_writer_to_the_end_and_leaves_an_idle_one_alone
     assert forecast(guest(3.0), SLOW).verdict is Verdict.NEVER
 
 
+@pytest.mark.parametrize("pages", [1, 2, 22, 100])
+def test_post_copy_ends_a_guest_whose_rounds_all_fit_into_one_slot(pages):
+    small = Guest(pages * 4096, 0, 4096, DirtyCurve((DirtyClass(min(13.0, pages), 2e6),), pages))
+    result = forecast(small, Link(28e6), Limits(0.006), Rules.qemu("10.0", post_copy=True))
+    assert result.verdict is Verdict.CONVERGES
+    assert result.post_copied
+
+
 def test_post_copy_ends_what_pre_copy_never_would():
     result = forecast(guest(4.0), SLOW, Limits(0.05), Rules.qemu("10.0", post_copy=True))
     assert result.verdict is Verdict.CONVERGES

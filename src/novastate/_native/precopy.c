@@ -379,7 +379,7 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     }
                 }
             }
-            if (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS) break;
+            if (!to_postcopy && (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS)) break;
         }
         /* A run of equal full slots, of whichever kind of page, by the threshold that they give. */
         if (now == slot_start && slot_sent == 0.0 && !to_postcopy) {

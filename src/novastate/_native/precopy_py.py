@@ -368,7 +368,7 @@ def _one(
                             break
                         low, low_before = NONE_YET, low
                         stretch_at = syncs + STRETCH
-            if hits >= 3 or syncs - syncs_first >= SYNCS:
+            if not switch and (hits >= 3 or syncs - syncs_first >= SYNCS):
                 break
         # A run of equal full slots is taken in one step: as long as no look at what is pending finds less than the threshold
         # that such slots give. A higher one, from slots before, holds until one slot has passed.
