@@ -224,7 +224,7 @@ def test_pages_and_bytes_are_conserved(data):
     law = data.draw(laws(pages))
     zero = data.draw(st.integers(0, pages))
     setup = SimulationSetup.of(Link(limit=data.draw(st.sampled_from([0, 10**6, 3 * 10**7]))), Limits(0.3), Rules.qemu())
-    sim = PreCopySimulation(pages, law, setup, zero_pages=zero, seed=data.draw(st.integers()))
+    sim = PreCopySimulation(pages, law, setup, zero_pages=zero, seed=data.draw(st.integers(-(2**63), 2**64 - 1)))
     turns = 0
     while sim.status is Status.ACTIVE and sim.next_event < 6:
         before = sim.statistics.processed

@@ -32,6 +32,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from novastate._native.gone_py import LOG2E, TINY, armed, gone
 from novastate._native.precopy_py import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate._native.tables_py import force_isa, isa, variants
 
@@ -69,42 +70,7 @@ _HEADER, _WIRE_ZERO, _FLUSH = 8.0, 9.0, 32.0
 _UNLIMITED = 1e300
 _GIB = 1073741824.0
 _MOST_STEPS, _MOST_SYNCS = 20000, 2000.0
-_TINY = 1e-300
-_LOG2E = float.fromhex("0x1.71547652b82fep0")
-_Q = tuple(
-    float.fromhex(text)
-    for text in (
-        "0x1.62e42fef9cc64p-1", "0x1.ebfbdff823ce4p-3", "0x1.c6b08da70f1c7p-5", "0x1.3b2ab7181ce01p-7",
-        "0x1.5d87759513548p-10", "0x1.4308ac8236a36p-13", "0x1.00c0e6fdccd9ap-16", "0x1.63d13adb27880p-20",
-    )
-)  # fmt: skip
-#: Added and taken away again, it leaves the nearest whole number.
-_WHOLE = 1.5 * 2.0**52 + 1023.0
-
 _Floats = npt.NDArray[np.float64]
-
-
-def gone(t: float) -> tuple[float, float]:
-    """1 - 2**t and 2**t for t <= 0, within 2.2e-12; below 2**-1022 about 1 and 0."""
-    t = max(t, -1022.0)
-    n = (t + _WHOLE) - _WHOLE
-    f = t - n
-    f2 = f * f
-    f4 = f2 * f2
-    a = (_Q[0] + _Q[1] * f) + (_Q[2] + _Q[3] * f) * f2
-    b = (_Q[4] + _Q[5] * f) + (_Q[6] + _Q[7] * f) * f2
-    scale = math.ldexp(1.0, int(n))
-    part = scale * (f * (a + b * f4))
-    return (1.0 - scale) - part, scale + part
-
-
-def _armed(t: float, hit: float, parts: float) -> float:
-    """The share found written of pages that are watched anew in *parts*, each just before it is sent.
-
-    *hit* is the share of those watched anew at the sync, 2**t what of them is clean.
-    """
-    step, rest = gone(t / parts)
-    return min(hit, max(0.0, 1.0 - rest * hit / max(parts * step, _TINY)))
 
 
 def run(
@@ -267,14 +233,14 @@ def _row(
         written = rate * speed
         size.append(0.0 if in_a_row else pages_of)
         everything = everything + size[-1]
-        pace.append(written * _LOG2E / max(pages_of, _TINY) if pages_of > 0.0 and not in_a_row else 0.0)
+        pace.append(written * LOG2E / max(pages_of, TINY) if pages_of > 0.0 and not in_a_row else 0.0)
         ordered_size.append(pages_of if in_a_row else 0.0)
         ordered_rate.append(written if in_a_row else 0.0)
     k = len(size)
     counts = 0.0 if chunks > 1.0 or sum(ordered_size) > 0.0 else 1.0
     held = [0.0] * k
     first_pass = 1.0 if front_all > 0.0 else 0.0
-    ahead = front / max(front_all, _TINY) if front > 0.0 else 0.0
+    ahead = front / max(front_all, TINY) if front > 0.0 else 0.0
     # Pages that would be clean, where the scan has passed since the sync (no first pass: nothing was unsent).
     passed = [n * ((1.0 - first_pass) * (1.0 - ahead)) for n in size]
     # Segments, the newest first: width, pages dirty, and of each class the pages that would be clean in all the memory.
@@ -293,12 +259,12 @@ def _row(
                 nap = 0.01 * throttle / (1.0 - throttle)
                 now = now + nap * (0.97 if throttle > 0.98 else 0.5)
                 awake = (1.0 - throttle) * (1.0 - r["lost"]) - r["wake"]
-                factor = min(1.0, max(0.0, awake) / max(c["busy"], _TINY))
+                factor = min(1.0, max(0.0, awake) / max(c["busy"], TINY))
             span, before = now - synced, dirty
             effect = factor * span
             if behind > 0.0 and len(width) == _SEGMENTS:
                 wide = width[0] + behind
-                share = width[0] / max(wide, _TINY)
+                share = width[0] / max(wide, TINY)
                 clean[0] = [n - (n - stays) * share for n, stays in zip(size, clean[0], strict=True)]
                 width[0], behind, passed = wide, 0.0, [0.0] * k
             turns = [0.0 - rate * effect for rate in pace]
@@ -310,8 +276,8 @@ def _row(
                 if chunks > 1.0:
                     parts = max(1.0, chunks * behind)
                     for i in range(k):
-                        weight = max(0.0, 1.0 - passed[i] / max(size[i] * behind, _TINY))
-                        late = hits_of[i] - weight * (hits_of[i] - _armed(turns[i], hits_of[i], parts))
+                        weight = max(0.0, 1.0 - passed[i] / max(size[i] * behind, TINY))
+                        late = hits_of[i] - weight * (hits_of[i] - armed(turns[i], hits_of[i], parts))
                         newest[i] = size[i] * (1.0 - late)
                 width.insert(0, behind)
                 mass.insert(0, 0.0)
@@ -429,7 +395,7 @@ def _row(
         # They leave the ring in the order of the scan, and the counts of sequential classes by their share.
         due = n + more
         whole = dirty <= due and due > 0.0
-        share = 1.0 if whole else due / max(dirty, _TINY)
+        share = 1.0 if whole else due / max(dirty, TINY)
         dirty = 0.0
         for i in range(k):
             due = due - held[i] * share
@@ -437,7 +403,7 @@ def _row(
             dirty = dirty + held[i]
         for j in range(len(width) - 1, -1, -1):
             all_of_it = whole or (due > 0.0 and mass[j] <= due)
-            cut = 1.0 if all_of_it else max(0.0, due) / max(mass[j], _TINY)
+            cut = 1.0 if all_of_it else max(0.0, due) / max(mass[j], TINY)
             sent_now = mass[j] if all_of_it else max(0.0, due)
             wide = width[j] * cut
             behind = behind + wide
@@ -495,7 +461,7 @@ def _written(
         t = 0.0 - rate * span
         hit, rest = gone(t)
         if chunks > 1.0:
-            lost.append(hit - _armed(t, hit, chunks))
+            lost.append(hit - armed(t, hit, chunks))
         once = once + n * hit
         twice = twice + n * (1.0 - (1.0 - hit) * rest)
         run_over = straight * span
