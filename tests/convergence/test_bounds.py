@@ -22,6 +22,7 @@ from novastate.convergence import (
     Situation,
     Watch,
     WriteLaw,
+    bounds,
     compare,
     forecast,
     forecast_many,
@@ -212,3 +213,10 @@ def test_any_numbers_make_a_curve_or_an_error_with_a_name(points, first, second,
         except ConvergenceError as error:
             name = error.field
         assert name
+
+
+def test_whole_numbers_are_compared_as_they_are():
+    most = 2**64 - 1
+    assert bounds.whole("seed", most - 512, 0, most) == most - 512
+    with pytest.raises(ConvergenceError, match="seed"):
+        bounds.whole("seed", most + 1, 0, most)

@@ -67,10 +67,12 @@ def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *
 
 def whole(field: str, value: object, low: int, high: int) -> int:
     """*value* as an int from *low* to *high*; raises `ConvergenceError` for anything else."""
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        found = int(value)  # not as a float, which has no place for every whole number
+        if low <= found <= high:
+            return found
     number(field, value, low, high)
-    if not isinstance(value, Integral):
-        raise ConvergenceError(field, value, "must be a whole number")
-    return int(value)
+    raise ConvergenceError(field, value, f"must be a whole number from {low} to {high}")
 
 
 def flag(field: str, value: object) -> None:
