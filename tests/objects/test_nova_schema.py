@@ -158,7 +158,9 @@ def test_the_facts_are_whole():
 
 
 def test_every_object_of_nova_is_here_and_no_other():
-    ours = {name for name, cls in declared().items() if cls.__module__.startswith("novastate.")}  # tests declare some too
+    ours = {
+        name for name, cls in declared().items() if cls.__module__.startswith("novastate.")
+    }  # tests declare some too
     assert ours == NOVA.keys() | OURS
     assert set(objects.__all__) >= NOVA.keys()
 
