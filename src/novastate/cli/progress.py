@@ -28,6 +28,8 @@ _WORTH_A_LINE = frozenset(
     }
 )
 
+#: What is to come is looked at anew when so much longer has passed: a migration that goes on for hours changes slowly.
+_LATER = 1.03
 #: On plain output, a line each time the progress has grown by this much, in percent.
 _STEP = 10
 
@@ -84,6 +86,8 @@ class Progress:
         self._bar: Any = None
         self._forced = False
         self._watch: Watch | None = None
+        #: The last look: when, whether post-copy had begun, what was seen.
+        self._seen: tuple[float, bool, Outlook | None] | None = None
         self.expected: Forecast | None = None
         self.stats: JobStats | None = None
         self.facts: dict[str, Any] = {"forecast": None, "stats": None, "reason": ""}
@@ -97,7 +101,7 @@ class Progress:
     def __call__(self, event: str, payload: Mapping[str, Any]) -> None:
         """Is a runner's listener."""
         if event == "live_migration.forecast":
-            self.expected, self._watch = payload["forecast"], None
+            self.expected, self._watch, self._seen = payload["forecast"], None, None
             self.facts["forecast"] = _plain_forecast(payload)
         elif event == "live_migration.stats":
             self.stats = payload["stats"]
@@ -141,9 +145,17 @@ class Progress:
         """What is to come, where there was a forecast."""
         if self.expected is None:
             return None
+        if self._seen is not None and self._seen[1] == stats.post_copy:
+            at, _, seen = self._seen
+            if at <= stats.elapsed < at * _LATER:
+                return seen
+        ahead = self._look(self.expected, stats, downtime)
+        self._seen = (stats.elapsed, stats.post_copy, ahead)
+        return ahead
+
+    def _look(self, expected: Forecast, stats: JobStats, downtime: float) -> Outlook | None:
         from novastate.convergence import Watch  # noqa: PLC0415  (loads numpy, as the forecast did)
 
-        expected = self.expected
         if self._watch is None:
             self._watch = Watch(expected.guest, expected.link, expected.limits, expected.rules)
         try:
