@@ -18,11 +18,12 @@ import numpy as np
 
 from accuracy import near_boundary
 from novastate._native import NATIVE, scan, scan_py
-from novastate.convergence import Limits, Link, Recording, Rules, SimulationResult, WriteLaw, pagemap, simulate, writers
+from novastate.convergence import Limits, Link, Recording, Rules, SimulationResult, WriteLaw, simulate
 from novastate.convergence.recordings import load_all
-from novastate.convergence.simulation import SimulationSetup
-from novastate.convergence.simulator import PreCopySimulation
-from novastate.convergence.timed import Law, PhasedLaw, TraceLaw
+from novastate.convergence.simulation import pagemap, writers
+from novastate.convergence.simulation.setup import SimulationSetup
+from novastate.convergence.simulation.simulator import PreCopySimulation
+from novastate.convergence.simulation.timed import Law, PhasedLaw, TraceLaw
 from novastate.errors import ConvergenceError
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 
 from accuracy import RECORDINGS, VIEWS, with_zero_pages
 from novastate.convergence import ForecastPolicy, NovaPolicy, Recording, Replay, replay_recording
+from novastate.convergence.online.trial import Trial, try_policy
 from novastate.convergence.recordings import load_all
-from novastate.convergence.trial import Trial, try_policy
 from novastate.errors import ConvergenceError
 
 #: Parts of the way at which it is asked.

@@ -24,8 +24,8 @@ from statistics import median
 import attrs
 
 from novastate.convergence import DirtyClass, Evaluation, Recording, Rules, ensemble, evaluate, recordings, sources
+from novastate.convergence.curves.posterior import Unseen
 from novastate.convergence.evaluation import Comparison
-from novastate.convergence.posterior import Unseen
 
 __all__ = ["crossvalidated", "folds"]
 

@@ -24,5 +24,5 @@ export NOVASTATE_NATIVE=require HYPOTHESIS_PROFILE=ci PYTHONMALLOC=malloc PYTHON
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)" \
   exec "$python" -c "$run" "$site" -q -p no:cacheprovider --ignore=tests/_native/test_chooser.py --ignore=tests/_native/test_codec.py \
-  tests/_native tests/convergence/test_traces.py tests/convergence/test_bitmaps.py tests/convergence/test_samples.py \
+  tests/_native tests/convergence/curves/test_traces.py tests/convergence/curves/test_bitmaps.py tests/convergence/curves/test_samples.py \
   tests/machines/test_fleet.py "$@"

@@ -11,8 +11,8 @@ from sphinx.errors import ExtensionError
 
 from novastate.cli import main
 from novastate.convergence import Recording
-from novastate.convergence.curve_plot import plot_curve
-from novastate.convergence.figures import as_svg
+from novastate.convergence.pictures.curve_plot import plot_curve
+from novastate.convergence.pictures.figures import as_svg
 
 #: Whose migration is drawn: its law was known, and it converges after a handful of rounds.
 RECORDING = "benchmarks/recordings/31-zipf-r128.json"

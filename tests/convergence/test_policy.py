@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novastate.convergence.online.stalls import Stall
 from novastate.convergence.policy import ForecastPolicy, NovaPolicy, Situation, data_gb
-from novastate.convergence.stalls import Stall
 from novastate.errors import ConvergenceError
 
 DEFAULT_2_GIB = [(0, 50), (150, 95), (300, 140), (450, 185), (600, 230), (750, 275), (900, 320), (1050, 365),

@@ -62,7 +62,7 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
 
 def _forecast(args: Namespace) -> int:
     if args.plot is not None:
-        from novastate.convergence.figures import check  # noqa: PLC0415  (only who draws needs it)
+        from novastate.convergence.pictures.figures import check  # noqa: PLC0415  (only who draws needs it)
 
         check(args.plot)
     path = Path(args.what)
@@ -132,8 +132,8 @@ def _of_recording(args: Namespace, path: Path) -> int:
 def _draw(args: Namespace, result: Forecast, recording: Recording | None = None) -> None:
     """The picture, where one was asked for."""
     if args.plot is not None:
-        from novastate.convergence.figures import save  # noqa: PLC0415  (only who draws needs it)
-        from novastate.convergence.plots import plot_forecast  # noqa: PLC0415  (the same)
+        from novastate.convergence.pictures.figures import save  # noqa: PLC0415  (only who draws needs it)
+        from novastate.convergence.pictures.plots import plot_forecast  # noqa: PLC0415  (the same)
 
         save(plot_forecast(result, _recorded(recording)), args.plot)
 
@@ -154,14 +154,14 @@ def _recorded(recording: Recording | None) -> list[tuple[float, float]]:
     """(s, bytes that remained) of a recorded migration, where the recording holds it; some eighty points."""
     if recording is None or not (recording.data.get("job_stats") or recording.data.get("samples")):
         return []
-    from novastate.convergence.replay import looks  # noqa: PLC0415  (only who draws needs it)
+    from novastate.convergence.online.replay import looks  # noqa: PLC0415  (only who draws needs it)
 
     seen = [(look.elapsed, float(look.memory_remaining)) for look in looks(recording) if look.iteration]
     return seen[:: max(1, len(seen) // 80)]
 
 
 def _lines(recording: Recording, result: Forecast) -> list[tuple[str, str]]:
-    from novastate.convergence.html import forecast_rows  # noqa: PLC0415  (loads numpy)
+    from novastate.convergence.pictures.html import forecast_rows  # noqa: PLC0415  (loads numpy)
 
     lines = forecast_rows(result)
     outcome = recording.outcome

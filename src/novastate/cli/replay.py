@@ -16,8 +16,8 @@ from novastate.errors import ConvergenceError, InvalidField
 
 if TYPE_CHECKING:
     from novastate.convergence import Outlook, Recording, Replay
+    from novastate.convergence.online.trial import Trial
     from novastate.convergence.policy import Advice, Policy
-    from novastate.convergence.trial import Trial
 
 __all__ = ["register"]
 
@@ -124,7 +124,7 @@ def _policies(pause: float) -> dict[str, Policy | str]:
 
 def _tried(recording: Recording, found: Replay, source: Any, policy: Policy) -> Trial | str:
     """What would have come of it; or why that cannot be said."""
-    from novastate.convergence.trial import try_policy  # noqa: PLC0415  (with the rest)
+    from novastate.convergence.online.trial import try_policy  # noqa: PLC0415  (with the rest)
 
     try:
         known = recording.guest(source)

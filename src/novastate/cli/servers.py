@@ -10,7 +10,7 @@ from novastate.cli.cloud import check_host, cloud_argument, every, find_server, 
 from novastate.cli.outcome import expected_text, outcome_of, took_text
 from novastate.cli.view import as_json, columns, pairs, plain, show
 from novastate.convergence import Recording
-from novastate.convergence.laws import WriteLaw
+from novastate.convergence.simulation.laws import WriteLaw
 from novastate.drivers.simulated import LAW_KEY, ZERO_KEY
 from novastate.errors import AlreadyExists, InvalidField, NotSupported
 from novastate.flows import build

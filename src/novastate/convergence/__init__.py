@@ -9,20 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from novastate.convergence.ahead import Ahead, Outlook
-    from novastate.convergence.bitmaps import BitmapWindows
     from novastate.convergence.choices import Choice, Choices, compare
     from novastate.convergence.curve import DirtyClass, DirtyCurve
-    from novastate.convergence.curve_plot import plot_curve
-    from novastate.convergence.drain import DrainPlan, DrainStep, plan_drain
-    from novastate.convergence.drain_inputs import DrainBudget, DrainGuest, DrainHost, SharedLink
-    from novastate.convergence.drain_simulation import DrainMove, DrainOutcome, naive_plan, simulate_drain
+    from novastate.convergence.curves.bitmaps import BitmapWindows
+    from novastate.convergence.curves.rounds import new_pages
+    from novastate.convergence.curves.traces import footprint, page_set
+    from novastate.convergence.drain.inputs import DrainBudget, DrainGuest, DrainHost, SharedLink
+    from novastate.convergence.drain.plan import DrainPlan, DrainStep, plan_drain
+    from novastate.convergence.drain.trial import DrainMove, DrainOutcome, naive_plan, simulate_drain
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
     from novastate.convergence.fleet import Fleet, FleetForecast, forecast_many
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
-    from novastate.convergence.laws import WriteLaw
-    from novastate.convergence.plots import plot_forecast
+    from novastate.convergence.online.ahead import Ahead, Outlook
+    from novastate.convergence.online.replay import Replay, replay_recording
+    from novastate.convergence.online.stalls import Stall
+    from novastate.convergence.online.watch import Watch, outlook
+    from novastate.convergence.pictures.curve_plot import plot_curve
+    from novastate.convergence.pictures.plots import plot_forecast
     from novastate.convergence.policy import (
         Advice,
         FixedPolicy,
@@ -35,15 +39,11 @@ if TYPE_CHECKING:
     from novastate.convergence.postcopy import PostCopy, post_copy_of
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
-    from novastate.convergence.replay import Replay, replay_recording
-    from novastate.convergence.rounds import new_pages
     from novastate.convergence.rules import Rules
-    from novastate.convergence.simulation import SimulationResult, SimulationSetup
-    from novastate.convergence.simulator import PreCopySimulation, simulate
-    from novastate.convergence.stalls import Stall
-    from novastate.convergence.timed import PhasedLaw, TraceLaw
-    from novastate.convergence.traces import footprint, page_set
-    from novastate.convergence.watch import Watch, outlook
+    from novastate.convergence.simulation.laws import WriteLaw
+    from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup
+    from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
+    from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
 
 __all__ = [
     "Advice",
@@ -113,33 +113,33 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bitmaps": ("BitmapWindows",),
-    "rounds": ("new_pages",),
-    "traces": ("footprint", "page_set"),
-    "ahead": ("Ahead", "Outlook"),
     "choices": ("Choice", "Choices", "compare"),
     "curve": ("DirtyClass", "DirtyCurve"),
-    "curve_plot": ("plot_curve",),
-    "drain": ("DrainPlan", "DrainStep", "plan_drain"),
-    "drain_inputs": ("DrainBudget", "DrainGuest", "DrainHost", "SharedLink"),
-    "drain_simulation": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
+    "curves.bitmaps": ("BitmapWindows",),
+    "curves.rounds": ("new_pages",),
+    "curves.traces": ("footprint", "page_set"),
+    "drain.inputs": ("DrainBudget", "DrainGuest", "DrainHost", "SharedLink"),
+    "drain.plan": ("DrainPlan", "DrainStep", "plan_drain"),
+    "drain.trial": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
     "fleet": ("Fleet", "FleetForecast", "forecast_many"),
     "guest": ("Guest", "Limits", "Link"),
     "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
-    "laws": ("WriteLaw",),
-    "plots": ("plot_forecast",),
+    "online.ahead": ("Ahead", "Outlook"),
+    "online.replay": ("Replay", "replay_recording"),
+    "online.stalls": ("Stall",),
+    "online.watch": ("Watch", "outlook"),
+    "pictures.curve_plot": ("plot_curve",),
+    "pictures.plots": ("plot_forecast",),
     "policy": ("Advice", "FixedPolicy", "ForecastPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
     "postcopy": ("PostCopy", "post_copy_of"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
-    "replay": ("Replay", "replay_recording"),
     "rules": ("Rules",),
-    "simulation": ("SimulationResult", "SimulationSetup"),
-    "simulator": ("PreCopySimulation", "simulate"),
-    "timed": ("PhasedLaw", "TraceLaw"),
-    "stalls": ("Stall",),
-    "watch": ("Watch", "outlook"),
+    "simulation.laws": ("WriteLaw",),
+    "simulation.setup": ("SimulationResult", "SimulationSetup"),
+    "simulation.simulator": ("PreCopySimulation", "simulate"),
+    "simulation.timed": ("PhasedLaw", "TraceLaw"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

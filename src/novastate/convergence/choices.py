@@ -29,7 +29,7 @@ from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
-    from novastate.convergence.statistics import Statistics
+    from novastate.convergence.online.statistics import Statistics
 
 __all__ = ["ACTIONS", "Choice", "Choices", "Way", "compare"]
 

@@ -33,7 +33,7 @@ from novastate.convergence.variants import varied
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
-    from novastate.convergence.statistics import Statistics
+    from novastate.convergence.online.statistics import Statistics
 
 __all__ = ["Course", "Start", "course_of", "paused", "post_copied"]
 

@@ -28,14 +28,14 @@ import numpy as np
 
 from novastate._native import precopy
 from novastate.convergence import bounds
-from novastate.convergence.bitmaps import BitmapWindows, bitmap_footprints
-from novastate.convergence.classes import DirtyClass
-from novastate.convergence.fit import check_shape, fit
-from novastate.convergence.footprints import Footprint, fitted
-from novastate.convergence.posterior import WINDOWS, posterior
-from novastate.convergence.rounds import round_points
-from novastate.convergence.samples import chance_of, sampled_points
-from novastate.convergence.traces import Trace
+from novastate.convergence.curves.bitmaps import BitmapWindows, bitmap_footprints
+from novastate.convergence.curves.classes import DirtyClass
+from novastate.convergence.curves.fit import check_shape, fit
+from novastate.convergence.curves.footprints import Footprint, fitted
+from novastate.convergence.curves.posterior import WINDOWS, posterior
+from novastate.convergence.curves.rounds import round_points
+from novastate.convergence.curves.samples import chance_of, sampled_points
+from novastate.convergence.curves.traces import Trace
 from novastate.errors import ConvergenceError
 
 __all__ = ["DirtyClass", "DirtyCurve"]
@@ -113,7 +113,7 @@ class DirtyCurve:
         it counts as wrong (``inf``: none does).
         The law counts as known where there are at least four windows, of 2 s or longer too, and *write_rate* or a window of a
         tenth of a second or less. Where not, `others`, `spread`, `lower` and `upper` say what the windows leave open
-        (`novastate.convergence.posterior`): W below the shortest and above the longest.
+        (`novastate.convergence.curves.posterior`): W below the shortest and above the longest.
         Raises `ConvergenceError` for NaN, a negative number, a window shorter than a microsecond or longer than a year, more
         pages than *page_count* or than 2**40, and for points that no increasing, concave curve comes near to.
         """
@@ -157,7 +157,7 @@ class DirtyCurve:
 
         *memory* in bytes; *samples*: pages that were looked at in each GiB (QEMU: 512 unless told otherwise), which says how near
         each rate is; None: within 5 %. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s: half a step is
-        added. The curve is the mean of all that fit (`novastate.convergence.posterior`), `others` some of those, and `spread`,
+        added. The curve is the mean of all that fit (`novastate.convergence.curves.posterior`), `others` some of those, and `spread`,
         `lower` and `upper` what they differ by. Page sampling compares contents, so it does not see pages rewritten with equal bytes.
         Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, and for a *resolution* that is
         negative or more than 2**52; *noise* may be ``inf`` to accept any points.
@@ -207,7 +207,7 @@ class DirtyCurve:
 
         A time is *unit* seconds; *start* and *end* of the record, as times, are the first and the last write unless told; times are
         cut into slots of *resolution* seconds, a microsecond unless the record is longer than an hour. The curve goes through
-        exact footprints (`novastate.convergence.traces`), from a millisecond to half of the record, within 1 to 2 %. Of a record
+        exact footprints (`novastate.convergence.curves.traces`), from a millisecond to half of the record, within 1 to 2 %. Of a record
         shorter than 4 s, `others`, `lower` and `upper` say what is open of longer windows, as in `from_windows`.
         Raises `ConvergenceError` naming the write or the argument that is wrong.
         """
@@ -341,7 +341,7 @@ class DirtyCurve:
 
     def _repr_html_(self) -> str:
         """For notebooks: a table, with a picture where matplotlib is installed."""
-        from novastate.convergence.html import curve_html  # noqa: PLC0415  (it draws curves)
+        from novastate.convergence.pictures.html import curve_html  # noqa: PLC0415  (it draws curves)
 
         return curve_html(self)
 

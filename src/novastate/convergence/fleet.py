@@ -26,11 +26,11 @@ import numpy.typing as npt
 
 from novastate._native import fleet as kernel
 from novastate.convergence import bounds
-from novastate.convergence import precopy as point
 from novastate.convergence.curve import DirtyClass, DirtyCurve
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.rules import Rules
+from novastate.convergence.throttle import LOST, SLOWED, WAKE
 from novastate.errors import ConvergenceError
 
 __all__ = ["VERDICTS", "Fleet", "FleetForecast", "forecast_many", "knows"]
@@ -373,9 +373,9 @@ def _row_of(rules: Rules) -> list[float]:
         "throttling": float(rules.auto_converge),
         "switchover": bandwidth / 1000.0 if bandwidth else 0.0,
         "postcopy": float(rules.post_copy_after if rules.post_copy else 0),
-        "lost": point._LOST,  # noqa: SLF001
-        "wake": point._WAKE,  # noqa: SLF001
-        "slowed": point._SLOWED,  # noqa: SLF001
+        "lost": LOST,
+        "wake": WAKE,
+        "slowed": SLOWED,
     }
     return [values[field] if field in values else float(getattr(rules, field)) for field in kernel.RULE_FIELDS]
 

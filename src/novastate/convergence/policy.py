@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import attrs
 
 from novastate.convergence import bounds
-from novastate.convergence.stalls import Stall
+from novastate.convergence.online.stalls import Stall
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def observer(policy: Policy, forecast: Forecast | None, size: float) -> Observer
     """What *policy* needs to know of a migration of *size* GiB of which *forecast* was made; None where the time is enough."""
     if forecast is None or not isinstance(policy, ForecastPolicy):
         return None
-    from novastate.convergence.watch import Watch  # noqa: PLC0415  (it loads numpy, as the forecast did)
+    from novastate.convergence.online.watch import Watch  # noqa: PLC0415  (it loads numpy, as the forecast did)
 
     return Watch(forecast.guest, forecast.link, forecast.limits, forecast.rules, policy=policy, size=size)
 

@@ -25,14 +25,11 @@ from novastate.convergence import bounds
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
+from novastate.convergence.throttle import LOST, SLOWED, WAKE, limited
 
 __all__ = ["Forecast", "Round", "Verdict", "check_kinds", "forecast"]
 
 _SLOT, _TURN = 0.1, 0.05
-#: What the throttled vCPU loses besides (measured on CPU-bound and on paced writers).
-_LOST, _WAKE = 0.07, 0.0075
-#: A migration that takes place slows a guest which never idles by this much.
-_SLOWED = 0.98
 _ROUNDS = 256
 _POINT = array("d", [1.0, 1.0, 1.0, 0.0])
 _NO_ROUNDS = array("d")
@@ -170,7 +167,7 @@ class Forecast:
 
     def _repr_html_(self) -> str:
         """For notebooks: a table, with a picture where matplotlib is installed."""
-        from novastate.convergence.html import forecast_html  # noqa: PLC0415  (it draws forecasts)
+        from novastate.convergence.pictures.html import forecast_html  # noqa: PLC0415  (it draws forecasts)
 
         return forecast_html(self)
 
@@ -181,7 +178,7 @@ def rows_of(guest: Guest) -> array[float]:
 
 
 def speed_of(guest: Guest) -> float:
-    return _SLOWED if guest.busy > 0.9 else 1.0
+    return SLOWED if guest.busy > 0.9 else 1.0
 
 
 @lru_cache(maxsize=1024)
@@ -211,8 +208,8 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "increment": rules.increment,
         "most": rules.most,
         "trigger": rules.trigger,
-        "lost": _LOST,
-        "wake": _WAKE,
+        "lost": LOST,
+        "wake": WAKE,
         "postcopy": rules.post_copy_after if rules.post_copy else 0,
         "tailslow": rules.tailslow,
         "resync": rules.background_sync,
@@ -238,19 +235,8 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array
     scenario[_BUSY] = guest.busy
     scenario[_CHUNKS] = rules.chunks(guest.memory)
     if rules.dirty_limit:
-        scenario[_LIMITED] = _limited(guest, rules.dirty_limit / guest.page_size)
+        scenario[_LIMITED] = limited(guest.curve.pages, rules.dirty_limit / guest.page_size)
     return scenario
-
-
-def _limited(guest: Guest, most: float) -> float:
-    """By what all write rates are to be multiplied so that no more than *most* pages are written in a second."""
-    if guest.curve.pages(1.0) <= most:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if guest.curve.pages(middle) > most else (middle, high)
-    return high
 
 
 _DEFAULT_LIMITS = Limits()
@@ -283,7 +269,7 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     check_kinds(guest, link, limits, rules)
     scenario = scenario_of(guest, link, limits, rules)
     out = array("d", bytes(8 * kernel.OUT_FIELDS))
-    point = _POINT if guest.busy <= 0.9 else array("d", [_SLOWED, 1.0, 1.0, 0.0])
+    point = _POINT if guest.busy <= 0.9 else array("d", [SLOWED, 1.0, 1.0, 0.0])
     kernel.run(scenario, rows_of(guest), point, out, _NO_ROUNDS)
     end, total, pause, sent, syncs, throttle, pending, _ = out
     would: float | None = None if end == kernel.NEVER else total + rules.begin

@@ -29,8 +29,8 @@ from typing import Literal
 
 import attrs
 
-from novastate.convergence.classes import DirtyClass
 from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules

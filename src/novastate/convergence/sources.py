@@ -31,11 +31,11 @@ import numpy as np
 import numpy.typing as npt
 
 from novastate.convergence import bounds
-from novastate.convergence.classes import DirtyClass
 from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.curves.classes import DirtyClass
+from novastate.convergence.curves.posterior import Unseen, posterior
+from novastate.convergence.curves.samples import chance_of
 from novastate.convergence.guest import Guest
-from novastate.convergence.posterior import Unseen, posterior
-from novastate.convergence.samples import chance_of
 from novastate.errors import ConvergenceError
 
 __all__ = [

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
-from novastate.convergence.laws import WriteLaw
+from novastate.convergence.simulation.laws import WriteLaw
 from novastate.drivers.base import JobType, Lifecycle, LifecycleEvent, LiveMigrationParams
 from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job, Step, What

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from novastate.convergence.laws import PAGE
+from novastate.convergence.simulation.laws import PAGE
 from novastate.drivers.base import LifecycleEvent, LiveMigrationParams
 from novastate.drivers.simulated.calls import driver_call
 from novastate.drivers.simulated.guests import Guests

@@ -18,10 +18,10 @@ from typing import NamedTuple
 from attrs import define, evolve, field
 
 from novastate.convergence.guest import Limits, Link
-from novastate.convergence.laws import WriteLaw
 from novastate.convergence.rules import Rules
-from novastate.convergence.simulation import SimulationSetup, Status
-from novastate.convergence.simulator import PreCopySimulation
+from novastate.convergence.simulation.laws import WriteLaw
+from novastate.convergence.simulation.setup import SimulationSetup, Status
+from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.simulated.spec import Fault
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import asdict, evolve
 
-from novastate.convergence.laws import WriteLaw
+from novastate.convergence.simulation.laws import WriteLaw
 from novastate.drivers.base import JobStats, JobType, LiveMigrationParams
 from novastate.drivers.clock import Clock, VirtualClock
 from novastate.drivers.simulated.job import Job

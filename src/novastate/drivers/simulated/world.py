@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from attrs import Factory, define
 
-from novastate.convergence.laws import PAGE
+from novastate.convergence.simulation.laws import PAGE
 from novastate.drivers.base import Lifecycle, LifecycleEvent
 from novastate.drivers.simulated.spec import SimulatedHost
 from novastate.errors import DriverError, GuestNotFound

@@ -1,0 +1,1 @@
+"""Emptying hosts: what is asked, the plan, and the plan tried out in the simulator."""

@@ -1,0 +1,303 @@
+"""Where a migration is, by its statistics and what was known before, and how it goes on from there.
+
+Rules:
+
+1. The hypervisor began when the first bytes went out; its slots of 100 ms count from there, and bitmaps are synced as slots end.
+2. A sync comes when whole slots have gone out until less is left than the threshold (migration.c, migration_iteration_run).
+3. What goes on is run by the kernel from the present state (`novastate.convergence.resume`), for the guest as it is known and for
+   others that are as likely (`novastate.convergence.ensemble`), each weighed by how well it explains what was counted.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+import attrs
+
+from novastate._native import precopy as kernel
+from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
+from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.online.learning import Counted, Counts, Pace
+from novastate.convergence.online.statistics import Sample
+from novastate.convergence.precopy import rows_of, scenario_of, speed_of
+from novastate.convergence.resume import Run, State, run_from, state_now
+from novastate.convergence.rules import Rules
+
+__all__ = ["Tracker"]
+
+_SLOT = 0.1
+_ZERO_BYTES = 9.0
+#: A pace that is off by less than this (logarithm) is as it should be.
+_AS_EXPECTED = 0.1
+#: Without a timeout luck is waited for so long, s; and a chance of less than this a round is none.
+_HORIZON, _RARE = 60.0, 1e-4
+#: Of other curves that are as likely about so many are looked at.
+_OTHERS = 12
+_POINT = (1.0, 1.0, 1.0, 0.0)
+_BUSY = kernel.SCENARIO_FIELDS.index("busy")
+
+
+@attrs.define
+class _Period:
+    """Auto-converge's present look: since when, bytes sent before it, bytes dirtied in it, and whether the one before counted."""
+
+    start: float = 0.0
+    sent: float = 0.0
+    dirty: float = 0.0
+    high: int = 0
+    throttle: float = 0.0
+
+    def synced(self, at: float, dirty: float, sent: float, throttle: float, trigger: float) -> None:
+        """A sync at *at* s found *dirty* bytes, *sent* bytes were sent so far (migration/ram.c, migration_trigger_throttle)."""
+        self.dirty += max(0.0, dirty)
+        if throttle > self.throttle:
+            self.throttle, self.high = throttle, 0
+        elif at > self.start + 1.0:
+            self.high = (self.high + 1) % 2 if self.dirty > trigger * (sent - self.sent) else self.high
+        else:
+            return
+        self.start, self.sent, self.dirty = at, sent, 0.0
+
+
+class Tracker:
+    """Told of every sample of one migration (`learn`), it runs the migration on from the last one (`runs`)."""
+
+    def __init__(self, guest: Guest, link: Link, limits: Limits, rules: Rules) -> None:
+        self.guest, self.link, self.limits, self.rules = guest, link, limits, rules
+        self.counts, self.pace = Counts(), Pace()
+        self._last: Sample | None = None
+        #: When the last sync was, s; None where it was before the first look.
+        self._synced: float | None = None
+        self._period = _Period()
+        #: The laws of the last sample, worked out once for all limits that are tried.
+        self._laws_at: float | None = None
+        self._laws_found: list[tuple[DirtyCurve, float, float]] = []
+
+    # --- what is learnt
+
+    def learn(self, now: Sample, limit: float) -> None:
+        """One more sample, under a downtime limit of *limit* s."""
+        last, self._last = self._last, now
+        self._laws_at = None
+        if now.iteration and (last is None or not last.iteration):
+            self._begin(now, 0.0 if last is None else last.elapsed)
+            return
+        if last is None or not last.iteration or now.post_copy:
+            return
+        if now.disk_remaining == last.disk_remaining == 0:
+            sent = self._takes(
+                now.memory_processed - last.memory_processed, now.constant - last.constant, now.iteration
+            )
+            self.pace.add(now.elapsed - last.elapsed, sent)
+        if now.iteration > last.iteration:
+            self._count(last, now, limit)
+
+    def _begin(self, now: Sample, before: float) -> None:
+        """The first look at the hypervisor: in the first round it began as long ago as what it has sent takes."""
+        quota = self.rules.quota(self.link.limit)
+        if quota and now.memory_bps > 0:
+            self.pace.add(1.0, min(1.0, now.memory_bps * _SLOT / quota))
+        if now.iteration == 1:
+            took = self._takes(now.memory_processed, now.constant, 1) + 0.5 * _SLOT
+            self._synced = self._period.start = max(before, now.elapsed - took)
+            return
+        self._period.start, self._period.sent = now.elapsed, now.memory_processed
+        if now.dirty_rate:  # its own count, over a period of a second and more
+            window = max(_SLOT, min(1.0, now.memory_remaining / max(now.memory_bps, 1.0)))
+            self.counts.add(
+                Counted(
+                    at=now.elapsed,
+                    span=1.0,
+                    rounds=max(1, round(1.0 / window)),
+                    new=now.dirty_rate,
+                    unsent=0.0,
+                    throttle=now.throttle,
+                    jitter=0.3,
+                    pages=float(self.guest.pages),
+                )
+            )
+
+    def _takes(self, sent: float, constant: float, iteration: int) -> float:
+        """Seconds that sending *sent* bytes, *constant* zero pages among them, should take."""
+        page = self.guest.page_size
+        units = page / 4096
+        wire = self.rules.wire(page)
+        cost = max(
+            wire / self.link.line_rate, (self.rules.first_touch if iteration <= 1 else self.rules.rewrite) * units
+        )
+        alone = max(0.0, sent - _ZERO_BYTES * constant) / wire * cost + constant * self.rules.blank * units
+        quota = self.rules.quota(self.link.limit)
+        return max(alone, sent / quota * _SLOT) if quota else alone
+
+    def _count(self, last: Sample, now: Sample, limit: float) -> None:
+        """What the syncs between two looks have found (rules 1 and 2 of `learning`)."""
+        page = self.guest.page_size
+        zero = now.constant - last.constant
+        sent = now.memory_processed - last.memory_processed
+        gap = now.elapsed - last.elapsed
+        rounds = now.iteration - last.iteration
+        rate = max(now.memory_bps or sent / max(gap, 1e-3), 1.0)
+        slot, theta = rate * _SLOT, rate * limit
+        waited = math.ceil(max(0.0, last.memory_remaining - theta) / slot)
+        unsent = max(0.0, last.memory_remaining - waited * slot)
+        at = last.elapsed + min(gap, (waited + 0.5) * _SLOT)
+        if rounds > 1:  # the last of them is only known to lie between
+            at, unsent = 0.5 * (at + now.elapsed), max(0.5 * theta, theta - 0.5 * slot)
+        if self._synced is None:
+            self._synced = at
+            return
+        span = at - self._synced
+        if self.link.limit:
+            span = _SLOT * max(rounds, round(span / _SLOT))
+            at = min(max(self._synced + span, last.elapsed - _SLOT), now.elapsed)
+        self._synced = at
+        if span <= 0.0:
+            return
+        went = max(0.0, sent - _ZERO_BYTES * zero) / self.rules.wire(page) + zero
+        new = max(0.0, (now.memory_remaining - last.memory_remaining) / page + went)
+        if self.rules.xbzrle_cache:  # bytes do not tell how many pages they were; QEMU's own count does
+            new = now.dirty_rate * span
+        self.counts.add(
+            Counted(
+                at=at,
+                span=span,
+                rounds=rounds,
+                new=new,
+                unsent=unsent / page,
+                throttle=last.throttle,
+                jitter=0.5 * _SLOT if rounds == 1 else min(gap, _SLOT),
+                pages=float(self.guest.pages),
+                first=last.iteration <= 1,
+            )
+        )
+        self._period.synced(at, new * page, now.memory_processed, now.throttle, self.rules.trigger)
+
+    # --- what is ahead
+
+    def present(self, sample: Sample) -> tuple[Guest, Link]:
+        """Guest and link as they are known by now, but for the write law."""
+        guest, link = self.guest, self.link
+        if sample.memory_total // guest.page_size > guest.pages:
+            guest = attrs.evolve(guest, memory=sample.memory_total)
+        pages = float(guest.pages)
+        if sample.iteration <= 1:
+            remaining = min(sample.memory_remaining / guest.page_size, pages) if sample.iteration else pages
+            constant = min(sample.constant, pages)
+            zero = min(max(guest.zero_pages, constant), constant + remaining, pages)
+            guest = attrs.evolve(guest, zero_pages=zero, zero_error=min(guest.zero_error, 0.3 * remaining))
+        else:
+            guest = attrs.evolve(guest, zero_error=0.0)
+        slowness = self.pace.slowness
+        if slowness is not None and abs(math.log(slowness)) > _AS_EXPECTED:
+            if not link.limit:
+                link = Link(link.limit, min(2.0**52, max(1.0, link.line_rate / slowness)))
+            elif slowness > 1.0:
+                slower = max(1.0, link.limit / slowness)
+                link = Link(slower, min(link.line_rate, slower))
+        return guest, link
+
+    def _laws(self, guest: Guest, at: float, *, running: bool) -> list[tuple[DirtyCurve, float, float]]:
+        """The write law as it is known, and as many others as there are; of each how busy the guest is, and its weight."""
+        if not running:
+            return [(DirtyCurve((), guest.curve.page_count), guest.busy, 1.0)]
+        if self._laws_at == at:
+            return self._laws_found
+        found: list[tuple[DirtyCurve, float, float]] = []
+        for curve in (guest.curve, *guest.curve.others[:: max(1, len(guest.curve.others) // _OTHERS)]):
+            busy = self.counts.busy(curve, at, guest.least_busy or guest.busy, guest.busy)
+            found.append((self.counts.corrected(curve, at, busy), busy, self.counts.evidence(curve, at, busy)))
+        self._laws_at, self._laws_found = at, found
+        return found
+
+    def _state(self, sample: Sample, scenario: array[float], guest: Guest) -> State:
+        if not sample.iteration:
+            return state_now(scenario, guest, remaining=guest.pages, syncs=1)
+        state = state_now(
+            scenario, guest, remaining=min(sample.memory_remaining / guest.page_size, float(guest.pages)), syncs=sample.iteration,
+            constant=min(sample.constant, guest.pages), throttle=min(sample.throttle, 0.99),
+            since=None if self._synced is None else max(0.0, sample.elapsed - self._synced),
+            period_age=max(0.0, sample.elapsed - self._period.start),
+        )  # fmt: skip
+        return attrs.evolve(
+            state,
+            high=float(self._period.high),
+            period_dirty=self._period.dirty / guest.page_size,
+            period_sent=max(0.0, sample.memory_processed - self._period.sent),
+        )
+
+    def runs(self, sample: Sample, limit: float, *, running: bool = True, few: bool = False) -> list[tuple[Run, float]]:
+        """Runs from *sample* on, each with its weight: first that of the guest as it is known, of no weight unless it is alone.
+
+        *limit*: the downtime limit, s; *few*: of the others only every third.
+        """
+        guest, link = self.present(sample)
+        laws = self._laws(guest, sample.elapsed, running=running)
+        limits = attrs.evolve(self.limits, downtime=limit)
+        groups: dict[tuple[int, float], list[tuple[float, float, float, float]]] = {}
+        learnt = any(row.throttle > 0.0 for row in self.counts.rows)
+        members = DESIGN[:: 3 if few else 1]
+        for k, (rate, tail, zero, theta, share) in enumerate(members):
+            which = 1 + other_of(k, len(members), len(laws) - 1)
+            curve, busy, _ = laws[which]
+            least = guest.least_busy
+            if least is not None and not learnt:
+                busy = least * (guest.busy / least) ** share
+            spread = (
+                LEAST_SPREAD if guest.curve.others and not self.counts.rows else math.hypot(LEAST_SPREAD, curve.spread)
+            )
+            factor = speed_of(guest) * math.exp(min(FURTHEST, rate * spread))
+            groups.setdefault((which, busy), []).append((factor, theta, tail, zero * guest.zero_error))
+        found: list[tuple[Run, float]] = []
+        curve, busy, _ = laws[0]
+        found += self._run(sample, attrs.evolve(guest, curve=curve, busy=busy), link, limits, [_POINT], 0.0)
+        for (which, needs), alike in groups.items():
+            other = attrs.evolve(guest, curve=laws[which][0], busy=needs)
+            found += self._run(sample, other, link, limits, alike, laws[which][2])
+        return found
+
+    def _run(
+        self,
+        sample: Sample,
+        guest: Guest,
+        link: Link,
+        limits: Limits,
+        members: list[tuple[float, float, float, float]],
+        weight: float,
+    ) -> list[tuple[Run, float]]:
+        if members == [_POINT]:
+            members = [(speed_of(guest), 1.0, 1.0, 0.0)]
+        scenario = scenario_of(guest, link, limits, self.rules)
+        state = self._state(sample, scenario, guest)
+        return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members)]
+
+    def before(self, sample: Sample) -> float:
+        """What passes before the memory's turn comes, s."""
+        begin = 0.0 if sample.iteration else max(0.0, self.rules.begin - sample.elapsed)
+        return begin + sample.disk_remaining / min(self.link.limit or math.inf, self.link.line_rate)
+
+    def likely(self, runs: list[tuple[Run, float]], left: float, limit: float) -> float:
+        """The chance to end within *left* s: of each run that ends 0 or 1, of one that does not that of a lucky round."""
+        share = whole = 0.0
+        for run, weight in runs:
+            whole += weight
+            if run.ends:
+                share += weight * (run.seconds <= left)
+            elif left > 0.0:
+                share += weight * (1.0 - 0.5 ** (min(left, _HORIZON) / self.lucky_after(run, limit)))
+        return share / whole if whole > 0.0 else 0.0
+
+    def lucky_after(self, run: Run, limit: float) -> float:
+        """Seconds in which a migration that goes round for ever has had, by even chance, a round that wrote little enough.
+
+        Rounds differ by chance (`Counts.scatter`); the threshold is that of the present pace and *limit*.
+        """
+        page = self.guest.page_size
+        pace = max(1.0, (self.link.limit or self.link.line_rate) / (self.pace.slowness or 1.0) / self.rules.wire(page))
+        least = max(1.0, pace * limit)
+        if run.pending <= least or not self.counts.rows:
+            return math.inf
+        sigmas = math.log(run.pending / least) / self.counts.scatter
+        chance = 0.5 * math.erfc(sigmas / math.sqrt(2.0))
+        return max(_SLOT, run.pending / pace) * math.log(2.0) / chance if chance > _RARE else math.inf

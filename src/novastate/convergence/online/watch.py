@@ -1,0 +1,271 @@
+"""Watching a migration that runs: when it will be done, with what pause, whether at all, and what to do about it.
+
+Rules:
+
+1. It starts from what is known now, and runs the rules of the hypervisor on from there (`novastate.convergence.online.tracking`); what no
+   statistics tell, the guest and the link as they were known before tell.
+2. What is counted while it runs corrects the write law, the zero pages and the pace (`novastate.convergence.online.learning`).
+3. A verdict changes when the other one has been likelier for a while, so that one look says little: nothing flaps.
+4. Every time is finite and not negative. A migration that goes round for ever has none, and the reason says so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from novastate.convergence import bounds
+from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.online.ahead import Ahead, Outlook
+from novastate.convergence.online.stalls import Stall, Stalls
+from novastate.convergence.online.statistics import Sample, Statistics
+from novastate.convergence.online.tracking import Tracker
+from novastate.convergence.policy import ForecastPolicy, Policy, data_gb
+from novastate.convergence.precopy import check_kinds
+from novastate.convergence.resume import Run
+from novastate.convergence.rules import Rules
+from novastate.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from novastate.convergence.precopy import Forecast
+
+__all__ = ["Watch", "outlook"]
+
+_MIB = 1 << 20
+#: What no state tells: where in its slot the migration is, s; and how steady a pace is: under a limit, without, throttled.
+_PHASE, _UNSTEADY, _UNLIMITED, _THROTTLED = 0.12, 0.02, 0.06, 0.08
+#: Seconds for which the other verdict must be likelier before it is taken over: where it is certain, and where it is not.
+_SURE_AFTER, _LIKELY_AFTER = 1.0, 3.0
+_SURE = 0.95
+#: A migration that completes with less probability than this has no time at which it does.
+_HARDLY = 0.05
+
+
+class Watch:
+    """One migration, watched: give `observe` its statistics every now and then (every 50 ms, or every few seconds).
+
+    *guest*, *link*, *limits* and *rules* are what a forecast would be made from; *policy* is asked for its advice at every
+    look (by default a `ForecastPolicy` of just those limits); *size* is what moves, in GiB as Nova counts it.
+
+    >>> from novastate.convergence import DirtyCurve
+    >>> from novastate.drivers import JobStats, JobType
+    >>> curve = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
+    >>> guest = Guest(384 * 2**20, zero_pages=32079, page_size=4096, curve=curve)
+    >>> watch = Watch(guest, Link(limit=64 * 2**20), Limits(downtime=0.3))
+    >>> now = JobStats(JobType.UNBOUNDED, elapsed=2.3, memory_total=384 * 2**20, memory_processed=128 * 2**20,
+    ...                memory_remaining=256 * 2**20, iteration=1, constant=80)
+    >>> found = watch.observe(now)
+    >>> found.converges, 3 < found.eta < 4, found.advice.action
+    (True, True, 'none')
+    """
+
+    def __init__(
+        self,
+        guest: Guest,
+        link: Link,
+        limits: Limits | None = None,
+        rules: Rules | None = None,
+        *,
+        policy: Policy | None = None,
+        size: float | None = None,
+    ) -> None:
+        self.guest, self.link = guest, link
+        self.limits = Limits() if limits is None else limits
+        self.rules = Rules.qemu() if rules is None else rules
+        check_kinds(guest, link, self.limits, self.rules)
+        self.policy: Policy = policy or ForecastPolicy(
+            # What the limit bounds is the pages' part of the pause; the devices' comes on top.
+            longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
+            latest_end=self.limits.timeout,
+            throttle=self.rules.auto_converge,
+            post_copy=self.rules.post_copy,
+        )
+        self.size = data_gb(guest.memory / _MIB) if size is None else bounds.number("size", size, 0, 1e9)
+        self._start()
+
+    def _start(self) -> None:
+        self._tracker = Tracker(self.guest, self.link, self.limits, self.rules)
+        self._stalls = Stalls()
+        self._last: Sample | None = None
+        #: A look whose counters fell: it, or the one before it, is wrong.
+        self._refused: Sample | None = None
+        self._verdict: bool | None = None
+        self._since = 0.0
+        self._doubted: float | None = None
+
+    def observe(self, stats: Statistics, *, downtime: float | None = None, running: bool = True) -> Outlook:
+        """What *stats*, taken later than those before, mean.
+
+        *downtime*: the present limit of the pause, s, where it is not that of the limits; *running*: False where the guest was
+        paused, so that it writes nothing. Raises `ConvergenceError` for numbers that no migration has, and for counters
+        that go backwards; what was seen before is then kept. But where the next look goes on from the refused one, the one before
+        was wrong, or it is another attempt: it is watched anew, from what was known at first.
+        """
+        limit = self.limits.downtime if downtime is None else bounds.number("downtime", downtime, 0, 2000)
+        bounds.flag("running", running)
+        sample = self._taken(stats)
+        self._last, self._refused = sample, None
+        stalled = self._stalls.observe(sample)
+        self._tracker.learn(sample, limit)
+        post_copy = sample.post_copy
+        found = (
+            self._post_copied(sample, limit, stalled)
+            if post_copy
+            else self._ahead(sample, limit, stalled, running=running)
+        )
+        return attrs.evolve(found, advice=self.policy.decide(found))
+
+    def _taken(self, stats: Statistics) -> Sample:
+        try:
+            return Sample.of(stats, self.guest.memory, self._last)
+        except ConvergenceError:
+            alone, refused = Sample.of(stats, self.guest.memory), self._refused
+            if refused is None or alone.elapsed <= refused.elapsed or alone.fallen(refused):
+                self._refused = alone
+                raise
+        self._start()
+        return alone
+
+    @property
+    def learnt(self) -> Guest:
+        """The guest as what was counted leaves it: its write law, and how busy it is."""
+        at = 0.0 if self._last is None else self._last.elapsed
+        counts, guest = self._tracker.counts, self.guest
+        busy = counts.busy(guest.curve, at, guest.least_busy or guest.busy, guest.busy)
+        return attrs.evolve(guest, curve=counts.corrected(guest.curve, at, busy), busy=busy)
+
+    def _ahead(self, sample: Sample, limit: float, stalled: Stall | None, *, running: bool) -> Outlook:
+        tracker, timeout = self._tracker, self.limits.timeout
+        before = tracker.before(sample)
+        left = math.inf if timeout is None else timeout - sample.elapsed - before
+        runs = tracker.runs(sample, limit, running=running)
+        point = runs[0][0]
+        probability = tracker.likely(runs, left, limit)
+        converges = self._settled(sample.elapsed, probability)
+        eta, interval, pause = self._when(sample, runs, before, limit)
+        if probability < _HARDLY and not point.ends:
+            eta = interval = pause = None
+        shown = sample.elapsed / (sample.elapsed + eta) if eta is not None and sample.elapsed + eta > 0 else None
+        return Outlook(
+            elapsed=sample.elapsed,
+            progress=self._copied(sample) if shown is None else shown,
+            eta=eta,
+            eta_interval=interval,
+            downtime=pause,
+            converges=converges,
+            probability=probability,
+            steady=sample.elapsed - self._since,
+            stalled=stalled,
+            throttle=point.throttle,
+            rounds=tracker.counts.rounds,
+            reason=self._reason(sample, eta, pause, probability, stalled),
+            data_gb=self.size,
+            current_downtime=max(1, round(1000 * limit)),
+            future=_Future(tracker, sample, before, left, running=running),
+        )
+
+    def _when(
+        self, sample: Sample, runs: list[tuple[Run, float]], before: float, limit: float
+    ) -> tuple[float | None, tuple[float, float] | None, float | None]:
+        """The time that is left, its interval, and the pause; all None where no run ends."""
+        ends = sorted((run.seconds, weight, run.pause) for run, weight in runs if run.ends)
+        point, timeout = runs[0][0], self.limits.timeout
+        if not ends:
+            return None, None, None
+        middle, pause = _quantile(ends, 0.5)
+        lucky = self._tracker.lucky_after(point, limit)
+        if point.ends:
+            middle, pause = point.seconds, point.pause
+        elif math.isfinite(lucky):
+            middle = max(middle, lucky)
+        eta = before + middle
+        low, high = before + _quantile(ends, 0.05)[0], before + _quantile(ends, 0.95)[0]
+        slack = _THROTTLED if point.throttle else _UNSTEADY if self.link.limit else _UNLIMITED
+        low, high = min(eta, max(0.0, low * (1 - slack) - _PHASE)), max(eta, high * (1 + slack) + _PHASE)
+        whole = sum(weight for _, weight in runs)
+        if sum(weight for run, weight in runs if not run.ends) > 0.05 * whole:
+            # It may go on for ever: until it is given up, where it is.
+            high = 2 * high if timeout is None else max(high, timeout - sample.elapsed)
+        return eta, (low, high), pause
+
+    def _post_copied(self, sample: Sample, limit: float, stalled: Stall | None) -> Outlook:
+        """The guest runs on the destination: what goes out now says more than the line could carry."""
+        page = self.guest.page_size
+        each = max(self.rules.wire(page) / self.link.line_rate, self.rules.first_touch * page / 4096)
+        alone = sample.memory_remaining / page * each
+        eta = sample.memory_remaining / sample.memory_bps if sample.memory_bps else alone
+        interval = (max(0.0, min(eta, alone) * (1 - _UNSTEADY) - _PHASE), eta * (1 + _UNSTEADY) + _PHASE)
+        return Outlook(
+            elapsed=sample.elapsed, progress=self._copied(sample), eta=eta, eta_interval=interval, downtime=None, converges=True,
+            probability=1.0, steady=0.0, stalled=stalled, throttle=0.0, rounds=self._tracker.counts.rounds, post_copy=True,
+            reason=f"The guest runs on the destination; the rest follows in {eta:.1f} s.",
+            data_gb=self.size, current_downtime=max(1, round(1000 * limit)),
+        )  # fmt: skip
+
+    def _copied(self, sample: Sample) -> float:
+        total = sample.memory_total or self.guest.memory
+        return min(1.0, max(0.0, 1.0 - sample.memory_remaining / total)) if sample.iteration else 0.0
+
+    def _settled(self, at: float, probability: float) -> bool:
+        """Rule 3: the verdict, which does not change for one look."""
+        likelier = probability >= 0.5
+        if self._verdict is None:
+            self._verdict, self._since = likelier, at
+        elif likelier is self._verdict:
+            self._doubted = None
+        else:
+            self._doubted = at if self._doubted is None else self._doubted
+            patience = _LIKELY_AFTER if 1 - _SURE < probability < _SURE else _SURE_AFTER
+            if at - self._doubted >= patience:
+                self._verdict, self._since, self._doubted = likelier, self._doubted, None
+        return self._verdict
+
+    def _reason(
+        self, sample: Sample, eta: float | None, pause: float | None, probability: float, stalled: Stall | None
+    ) -> str:
+        if stalled is Stall.NO_BYTES:
+            return f"Nothing has been sent for {self._stalls.silent:.0f} s: the link or the destination stands still."
+        if eta is None or pause is None:
+            return "It does not converge: in each round the guest writes more than the pause limit has room for."
+        text = f"Done in {eta:.1f} s with a pause of {1000 * pause:.0f} ms"
+        timeout = self.limits.timeout
+        if timeout is not None and sample.elapsed + eta > timeout:
+            text += f", if it were not given up after {timeout:g} s"
+        if not 0.1 <= probability <= 0.9:
+            return f"{text}."
+        return f"{text} (close: {probability:.0%} likely{'' if timeout is None else ' in time'})."
+
+
+@attrs.frozen
+class _Future:
+    """What would come under another limit: *before* s until the memory's turn, *left* s until it is given up."""
+
+    tracker: Tracker
+    sample: Sample
+    before: float
+    left: float
+    running: bool = attrs.field(kw_only=True)
+
+    def __call__(self, downtime: float) -> Ahead:
+        runs = self.tracker.runs(self.sample, downtime, running=self.running, few=True)
+        point, likely = runs[0][0], self.tracker.likely(runs, self.left, downtime)
+        if not point.ends:
+            return Ahead(None, None, likely, point.throttle)
+        return Ahead(self.before + point.seconds, point.pause, likely, point.throttle)
+
+
+def _quantile(ends: list[tuple[float, float, float]], share: float) -> tuple[float, float]:
+    """Of (s, weight, pause) in ascending order the one at *share* of the weight."""
+    left = share * sum(weight for _, weight, _ in ends)
+    for value, weight, pause in ends:
+        left -= weight
+        if left <= 0 and weight > 0:
+            return value, pause
+    return ends[-1][0], ends[-1][2]
+
+
+def outlook(forecast: Forecast, stats: Statistics, *, downtime: float | None = None) -> Outlook:
+    """What one look at *stats* says of the migration that *forecast* was made for, without those before; as `Watch.observe`."""
+    return Watch(forecast.guest, forecast.link, forecast.limits, forecast.rules).observe(stats, downtime=downtime)

@@ -1,0 +1,173 @@
+"""The pages of a simulated guest as bitmaps: which are unsent, zero, sent before, written since the last sync.
+
+Rules: sending goes round and round by address; a page that was sent is unsent again only by a sync, which takes over what was
+written. With an XBZRLE cache a page that it holds goes out as a difference, once the first round is over; another page may take
+its slot if it was not used in this round or the one before (QEMU migration/page_cache.c, migration/ram.c).
+
+A guest of more than 1 GiB on KVM is watched anew in parts of 1 GiB, each when its first page is sent after a sync: what was unsent
+at the sync and is written before that is not written again (`PageMap.arm`; migration_clear_memory_region_dirty_bitmap).
+
+Memory: half a byte a page (an eighth more in parts), and 16 bytes a slot of the cache, of which there are no more than pages. At most
+2**30 pages (4 TiB).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from novastate._native import scan
+from novastate.convergence.simulation.writers import mark_range
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from novastate.convergence.simulation.setup import SimulationSetup
+
+    Words = npt.NDArray[np.uint64]
+    Integers = npt.NDArray[np.int64]
+
+__all__ = ["MOST", "PageMap", "Sent"]
+
+#: Pages of the largest guest that is simulated.
+MOST = 1 << 30
+#: Integers, so that sums are exact: half bytes, and picoseconds of at most an hour a page.
+_HALF, _PICO, _LONGEST = 2, 1e12, 1 << 52
+_ENDLESS = 1 << 62
+#: Pages that are watched anew together, as a power of two.
+_PART = 18
+
+
+class Sent(NamedTuple):
+    """Pages that went out: for the first time, again, zero, as a difference; their *bytes*, and *seconds* at line rate."""
+
+    first: int
+    again: int
+    blank: int
+    delta: int
+    bytes: int
+    seconds: float
+
+    @property
+    def pages(self) -> int:
+        """All of them."""
+        return self.first + self.again + self.blank + self.delta
+
+
+class PageMap:
+    """*pages* pages, all unsent; *zero* are the ranges (start, end) of those that are zero."""
+
+    def __init__(self, pages: int, zero: list[tuple[int, int]], setup: SimulationSetup) -> None:
+        self._pages = self.left = pages
+        self._bits: Words = np.zeros((4, (pages + 63) // 64), dtype=np.uint64)
+        mark_range(self._bits[0], 0, pages)
+        for start, end in zero:
+            mark_range(self._bits[1], start, end)
+        sizes = (setup.wire, setup.wire, setup.wire_zero, setup.wire_delta)
+        times = (setup.first, setup.again, setup.blank, setup.again_delta)
+        self._costs: Integers = np.array(
+            [
+                [round(min(size * _HALF, _LONGEST)) for size in sizes],
+                [max(1, round(min(time * _PICO, _LONGEST))) for time in times],
+            ],
+            dtype=np.int64,
+        )
+        self._cursor = 0
+        self._round = 1
+        self._first_round = True
+        self._cache: Integers | None = None
+        self._entered: list[int] = []
+        #: What was unsent at the last sync, and which parts have been watched anew since; empty where all is at the sync.
+        parts = -(-pages >> _PART) if setup.rearm and pages > 1 << _PART else 0
+        self._armed = np.zeros(parts, dtype=np.bool_)
+        self._marked = self._bits[0].copy() if parts else self._bits[0][:0]
+        if setup.cache_pages >= 1:
+            slots = 1 << min(int(setup.cache_pages).bit_length() - 1, (pages - 1).bit_length())
+            self._cache = np.vstack((np.full(slots, -1), np.zeros(slots, dtype=np.int64)))
+
+    @property
+    def written(self) -> Words:
+        """The bitmap in which writers mark what they write."""
+        row: Words = self._bits[3]
+        return row
+
+    @property
+    def unsent(self) -> Words:
+        """The bitmap of what is to be sent."""
+        row: Words = self._bits[0]
+        return row
+
+    def send(self, room: float, patience: float) -> Sent:
+        """Sends until the page that uses up *room* bytes or *patience* seconds has gone out, or nothing is left."""
+        counts: Integers = np.zeros(4, dtype=np.int64)
+        most = _whole(room * _HALF), _whole(patience * _PICO)
+        before = self._cursor
+        if self._cache is None or self._first_round:
+            self._cursor = scan.scan(self._bits, self._pages, before, self.left, *most, self._costs, counts)
+        else:
+            self._cursor = scan.scan_cached(
+                self._bits, self._pages, self._cache, self._round, before, self.left, *most, self._costs, counts
+            )
+        sent = self._sent(counts)
+        self._first_round = self._first_round and self._cursor > before
+        self.left -= sent.pages
+        self._entered = self._parts(before) if len(self._armed) else []
+        return sent
+
+    def _parts(self, before: int) -> list[int]:
+        """The parts that the scan has come to, from *before* on, for the first time since the sync."""
+        first, last = before >> _PART, (self._cursor - 1) >> _PART
+        count = len(self._armed)
+        passed = range(first, last + (1 if self._cursor > before else count + 1))
+        return [at % count for at in passed if not self._armed[at % count]]
+
+    @property
+    def entered(self) -> bool:
+        """Whether the last sending came to parts that are now to be watched anew."""
+        return bool(self._entered)
+
+    def arm(self) -> None:
+        """Watches the parts anew that the last sending came to; what is written by then must have been marked."""
+        for at in self._entered:
+            words = slice(at << (_PART - 6), (at + 1) << (_PART - 6))
+            self._bits[3, words] &= ~self._marked[words]
+            self._armed[at] = True
+        self._entered = []
+
+    def sync(self) -> int:
+        """Takes over what was written; how many pages were not unsent before."""
+        fresh = scan.merge(self._bits, self._pages)
+        self.left += fresh
+        self._round += 1
+        self._armed[:] = False
+        if len(self._marked):
+            self._marked[:] = self._bits[0]
+        return fresh
+
+    def rest(self) -> Sent:
+        """What is left, as if it were sent now."""
+        counts: Integers = np.zeros(4, dtype=np.int64)
+        scan.census(self._bits, self._pages, counts)
+        if self._cache is not None and not self._first_round:
+            words = self._bits[0] & ~self._bits[1]
+            found = np.flatnonzero(np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little"))
+            held = int(np.count_nonzero(self._cache[0, found & (self._cache.shape[1] - 1)] == found))
+            counts += (0, -held, 0, held)
+        return self._sent(counts)
+
+    def _sent(self, counts: Integers) -> Sent:
+        size, time = (int(total) for total in self._totals(counts))
+        first, again, blank, delta = counts.tolist()
+        return Sent(first, again, blank, delta, size // _HALF, time / _PICO)
+
+    def _totals(self, counts: Integers) -> tuple[int, int]:
+        # Python's integers: a terabyte at an hour a page is more than 64 bits hold.
+        rows = self._costs.tolist()
+        found = [sum(cost * count for cost, count in zip(row, counts.tolist(), strict=True)) for row in rows]
+        return found[0], found[1]
+
+
+def _whole(amount: float) -> int:
+    """The least integer that is not below *amount*: sums of integers are below the one if they are below the other."""
+    return _ENDLESS if amount >= _ENDLESS else max(1, -int(-amount // 1))

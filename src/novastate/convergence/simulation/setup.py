@@ -1,0 +1,205 @@
+"""What a simulated migration is set up with, what can be seen of it, and how it ended.
+
+Rules: times in seconds, sizes in bytes, rates in bytes a second, throttles as shares of vCPU time. Nothing here computes; the rules of
+QEMU are in `novastate.convergence.simulation.simulator`, and their constants in `novastate.convergence.rules`.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from attrs import evolve, field, frozen
+
+from novastate.convergence.guest import Limits, Link
+from novastate.convergence.precopy import Round, Verdict
+from novastate.convergence.rules import Rules
+from novastate.convergence.simulation.laws import PAGE
+from novastate.convergence.throttle import LOST, WAKE
+
+__all__ = ["Answer", "SimulationResult", "SimulationSetup", "Status"]
+
+
+class Status(Enum):
+    """Where a migration stands; the values are QEMU's (``query-migrate``)."""
+
+    ACTIVE = "active"
+    DEVICE = "device"
+    POSTCOPY = "postcopy-active"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {Status.COMPLETED, Status.CANCELLED, Status.FAILED}
+
+
+@frozen
+class SimulationSetup:
+    """The numbers of one migration.
+
+    *quota*: bytes that go out in one slot, infinite without a limit. *first*, *again*, *blank*: s to send a page that the destination
+    touches first, one that it has already, a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the
+    measured one in the threshold, if not 0. *lost*, *wake*: what a throttle takes besides (shares of what is left, of vCPU time).
+    *post_copy*: permitted; *post_copy_after*: the switch comes by itself when more bitmaps than this were synced, 0: never.
+    *slow_slots*: share of the slots that last 101 ms. *wire*, *wire_zero*, *wire_delta*: bytes of a page, a zero page, a difference
+    to a page of the XBZRLE cache, which holds *cache_pages* (0: no XBZRLE) and takes *again_delta* s; *turn_header*: of each turn.
+    *multifd*: how many channels there are, 0 for one without packets. *tailslow*, *background_sync*, *rearm*, *most_rounds*: as in `Rules`;
+    *dirty_limit*: pages that may be written a second once the guest is limited, 0: any. *whole_rounds*: the rules of Cloud Hypervisor,
+    with *deadline*, s after which the guest is stopped all the same (0: never).
+    """
+
+    quota: float = math.inf
+    downtime: float = 0.3
+    first: float = 10.5e-6
+    again: float = 1.7e-6
+    blank: float = 0.25e-6
+    device: float = 0.011
+    auto_converge: bool = False
+    throttle_initial: float = 0.20
+    throttle_increment: float = 0.10
+    throttle_max: float = 0.99
+    throttle_trigger: float = 0.50
+    lost: float = LOST
+    wake: float = WAKE
+    post_copy: bool = False
+    post_copy_after: int = 0
+    switchover_bandwidth: float = 0.0
+    wire: float = PAGE + 8
+    wire_zero: float = 9
+    wire_delta: float = PAGE + 8
+    again_delta: float = 1.7e-6
+    cache_pages: float = 0
+    multifd: int = 0
+    turn_header: int = 18
+    slot: float = 0.1
+    turn: float = 0.05
+    slow_slots: float = 0.04
+    tailslow: bool = False
+    background_sync: float = 0.0
+    dirty_limit: float = 0.0
+    rearm: bool = False
+    whole_rounds: bool = False
+    most_rounds: int = 0
+    deadline: float = 0.0
+
+    @classmethod
+    def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
+        """The numbers of a migration over *link* within *limits* by *rules*.
+
+        *post_copy_after* instead of the rules': 0 leaves the switch to a command. Stated approximations, those of the forecast:
+        each cached page of XBZRLE takes `Rules.xbzrle_delta` bytes; multifd overshoots its quota by one packet and a half.
+        """
+        whole = rules.family != "qemu"
+        wire, delta, rate = rules.wire(), rules.wire_again(), link.line_rate
+        automatic = rules.post_copy_after if post_copy_after is None else post_copy_after
+        if whole and link.limit:
+            rate = min(rate, link.limit)
+        first = max(wire / rate, rules.first_touch)
+        setup = cls(
+            downtime=limits.downtime,
+            first=first,
+            again=max(wire / rate, rules.rewrite),
+            blank=first if whole else rules.blank,
+            device=rules.device,
+            auto_converge=rules.auto_converge or rules.dirty_limit > 0,
+            throttle_initial=rules.initial,
+            throttle_increment=rules.increment,
+            throttle_max=rules.most,
+            throttle_trigger=rules.trigger,
+            post_copy=rules.post_copy,
+            post_copy_after=automatic if rules.post_copy else 0,
+            switchover_bandwidth=rules.switchover_bandwidth or 0.0,
+            wire=wire,
+            wire_zero=rules.wire_zero(),
+            wire_delta=delta,
+            again_delta=max(delta / rate, rules.rewrite),
+            cache_pages=rules.cached_pages(),
+            multifd=rules.multifd,
+            turn_header=0 if rules.multifd or whole else 18,
+            turn=0.1 if whole else 0.05,
+            tailslow=rules.tailslow,
+            background_sync=rules.background_sync,
+            dirty_limit=rules.dirty_limit / PAGE,
+            rearm=rules.rearm,
+            whole_rounds=whole,
+            most_rounds=rules.most_rounds,
+            deadline=max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
+        )
+        return setup.limited(link.limit)
+
+    def limited(self, limit: float | None) -> SimulationSetup:
+        """The same with another bandwidth limit, bytes/s; none is 0 or None."""
+        # The quota of the rules counts the header of one turn; here each turn adds its own.
+        paced = limit and not self.whole_rounds
+        quota = Rules("", multifd=self.multifd).quota(limit) - self.turn_header if paced else math.inf
+        return evolve(self, quota=quota)
+
+
+@frozen
+class Answer:
+    """What QEMU would answer now: *elapsed* s, *processed*, *remaining* and *total* bytes, *bandwidth* bytes a second in the last slot,
+    *dirty_rate* pages a second (refreshed by a sync more than 1 s after the previous refresh), *iteration* syncs.
+
+    A `Watch` takes them as they are, also by the names of a job's statistics; their time counts from the hypervisor's start.
+    """
+
+    status: Status
+    elapsed: float
+    processed: int
+    remaining: int
+    total: int
+    iteration: int
+    dirty_rate: int = 0
+    bandwidth: float = 0.0
+    throttle: float = 0.0
+    normal: int = 0
+    constant: int = 0
+    expected_downtime: float = field(default=0.3)
+    disk_remaining: int = 0
+
+    @property
+    def memory_total(self) -> int:
+        """Bytes of memory that migrate."""
+        return self.total
+
+    @property
+    def memory_processed(self) -> int:
+        """Bytes that memory has taken on the wire."""
+        return self.processed
+
+    @property
+    def memory_remaining(self) -> int:
+        """Bytes that are known to be unsent."""
+        return self.remaining
+
+    @property
+    def memory_bps(self) -> int:
+        """Bytes a second on the wire in the last slot."""
+        return int(self.bandwidth)
+
+    @property
+    def post_copy(self) -> bool:
+        """Whether the guest runs on the destination already."""
+        return self.status is Status.POSTCOPY
+
+
+@frozen
+class SimulationResult:
+    """How a simulated migration ended; the fields are those of a `Forecast`.
+
+    *total* s from the request, *downtime* s of pause, *transferred* bytes (None unless it converged), *syncs* as QEMU counts,
+    *throttle* the highest in percent, *rounds*. *hypervisor_total*: without what the management layer takes before QEMU starts.
+    """
+
+    verdict: Verdict
+    total: float | None
+    hypervisor_total: float | None
+    downtime: float | None
+    transferred: int | None
+    syncs: int
+    throttle: int
+    rounds: tuple[Round, ...] = field(repr=False)
+    post_copied: bool = False

@@ -1,0 +1,218 @@
+"""Writing as a write law says: each writer sets the bits of the pages that are written in a time.
+
+Rules: a writer is deterministic by its seed; what is left of a write is carried over. Pages with few writes each in the
+time are drawn write by write. Of pages with more, each is written with the probability 1 - exp(-writes), which is the same
+and costs no more than the pages. The ranks of a zipf law, and the hot pages of a hot-and-cold one, are scattered over its pages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from novastate._native import scan
+from novastate.convergence.simulation.laws import Part, WriteLaw
+from novastate.convergence.simulation.shares import shares_of
+from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
+from novastate.convergence.throttle import limited
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from novastate.convergence.simulation.timed import Law
+
+    Words = npt.NDArray[np.uint64]
+
+__all__ = ["Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
+
+_ALL = (1 << 64) - 1
+#: Writes a page from which it is cheaper to draw the pages than the writes: 64 at a time, or each where it was scattered to.
+_OFTEN, _OFTEN_SCATTERED = 0.125, 0.5
+
+
+class Randoms:
+    """Random numbers by a counter: a seed gives many of these, and each gives its numbers in any order."""
+
+    def __init__(self, seed: int, name: int) -> None:
+        self.key = scan.random_at(scan.mix(seed & _ALL), name)
+        self._counter = 0
+
+    def take(self, count: int) -> int:
+        """Reserves *count* numbers; the counter of the first."""
+        first = self._counter
+        self._counter = (first + count) & _ALL
+        return first
+
+    def random(self) -> float:
+        """The next number, from 0 to less than 1."""
+        return (scan.random_at(self.key, self.take(1)) >> 11) / (1 << 53)
+
+
+class Writer(Protocol):
+    """Something that writes pages."""
+
+    def write(self, written: Words, seconds: float) -> None:
+        """Sets the bits of the pages written in *seconds* more of unthrottled writing."""
+        ...
+
+
+def writer_of(law: Law, first: int, seed: int) -> Writer:
+    """The writer of *law*, whose pages begin at page *first* (but those of a trace are where they are)."""
+    return _writer(law, first, seed, [0])
+
+
+def _writer(law: Law, first: int, seed: int, names: list[int]) -> Writer:
+    if isinstance(law, TraceLaw):
+        return _Replay(law)
+    if isinstance(law, PhasedLaw):
+        return _Phases(law, [_writer(part, first, seed, names) for _, part in law.phases])
+    writers: list[Writer] = []
+    for part in law.parts:
+        names[0] += 1
+        randoms = Randoms(seed, names[0])
+        if part.pattern == "sequential":
+            writers.append(_InOrder(part, first, randoms))
+        else:
+            # Where a part lies decides the order of its pages, so that it has the same hot pages in every phase.
+            writers.append(_AtRandom(part, first, randoms, Randoms(seed, first ^ (part.pages << 40) ^ (1 << 63))))
+        first += part.pages
+    return _Together(writers)
+
+
+class _Together:
+    def __init__(self, writers: list[Writer]) -> None:
+        self._writers = writers
+
+    def write(self, written: Words, seconds: float) -> None:
+        for writer in self._writers:
+            writer.write(written, seconds)
+
+
+class _AtRandom:
+    """One part, whose writes are drawn."""
+
+    def __init__(self, part: Part, first: int, randoms: Randoms, scatter: Randoms) -> None:
+        self._first, self._rate, self._randoms = first, part.rate, randoms
+        self._shares = shares_of(part)
+        self._rarer = -self._shares.each
+        self._carry = 0.0
+        self._often = _OFTEN if part.pattern == "uniform" else _OFTEN_SCATTERED
+        rows = math.isqrt(part.pages - 1) + 1 if part.pattern != "uniform" else 0
+        columns = -(-part.pages // rows) if rows else 0
+        keys = [scan.random_at(scatter.key, i) for i in range(2)]
+        self._order = np.array([part.pages, rows, columns, *keys], dtype=np.uint64)
+
+    def write(self, written: Words, seconds: float) -> None:
+        writes, shares, randoms = self._rate * seconds, self._shares, self._randoms
+        if writes <= 0:
+            return
+        often = int(np.searchsorted(self._rarer, -self._often / writes))
+        if often:
+            rows = np.empty((often, 3), dtype=np.uint64)
+            rows[:, 0], rows[:, 1] = shares.groups[:often, 2], shares.sizes[:often]
+            rows[:, 2] = np.floor(-np.expm1(-writes * shares.each[:often]) * 2.0**32)
+            count = int((shares.sizes[:often] // 64 * 32 + shares.sizes[:often] % 64).sum())
+            scan.fill(written, self._first, randoms.key, randoms.take(count), rows, self._order)
+        self._carry += writes * float(shares.above[often])
+        count = math.floor(self._carry)
+        self._carry -= count
+        if count and often < len(shares.sizes):
+            base = int(shares.groups[often, 0])
+            at = randoms.take(count)
+            scan.draw(
+                written,
+                self._first,
+                randoms.key,
+                at,
+                count,
+                base,
+                shares.groups,
+                shares.ratios,
+                shares.guide,
+                shares.shift,
+                self._order,
+            )
+
+
+class _InOrder:
+    """One part, whose pages are written one after the other; where it is when the migration starts is chance."""
+
+    def __init__(self, part: Part, first: int, randoms: Randoms) -> None:
+        self._part, self._first, self._carry = part, first, 0.0
+        self._at = int(randoms.random() * part.pages)
+
+    def write(self, written: Words, seconds: float) -> None:
+        pages = self._part.pages
+        self._carry += self._part.rate * seconds
+        count = math.floor(self._carry)
+        self._carry -= count
+        end = self._at + min(count, pages)
+        mark_range(written, self._first + self._at, self._first + min(end, pages))
+        mark_range(written, self._first, self._first + end - pages)
+        self._at = (self._at + count) % pages
+
+
+class _Replay:
+    """A trace, from its beginning on; what was written in a window as long as the trace is all of it."""
+
+    def __init__(self, law: TraceLaw) -> None:
+        self._law, self._now = law, 0.0
+
+    def write(self, written: Words, seconds: float) -> None:
+        law, start = self._law, self._now
+        self._now = end = start + seconds
+        if law.period is None:
+            self._between(written, start, end)
+        elif seconds >= law.period:
+            scan.mark(written, law.page_numbers)
+        else:
+            self._now = end = end % law.period
+            start %= law.period
+            if start <= end:
+                self._between(written, start, end)
+            else:
+                self._between(written, start, math.inf)
+                self._between(written, 0.0, end)
+
+    def _between(self, written: Words, start: float, end: float) -> None:
+        first, last = np.searchsorted(self._law.times, (start, end))
+        scan.mark(written, self._law.page_numbers[first:last])
+
+
+class _Phases:
+    """One law after the other; in a window each has its share of the time, in whatever order, for a bit is set once."""
+
+    def __init__(self, law: PhasedLaw, writers: list[Writer]) -> None:
+        self._law, self._writers, self._now = law, writers, 0.0
+
+    def write(self, written: Words, seconds: float) -> None:
+        start, end = self._now, self._now + seconds
+        self._now = end
+        for at, writer in enumerate(self._writers):
+            spent = self._law.spent(at, end) - self._law.spent(at, start)
+            if spent > 0:
+                writer.write(written, spent)
+
+
+def limited_share(law: Law, most: float) -> float:
+    """By what all writes of *law* are to be multiplied so that no more than *most* pages are written in a second."""
+    if not isinstance(law, WriteLaw):
+        return min(1.0, most / law.rate) if law.rate > 0 else 1.0
+    return limited(law.written, most)
+
+
+def mark_range(written: Words, start: int, end: int) -> None:
+    """Sets the bits of the pages from *start* to before *end*; none where there are none."""
+    if end <= start:
+        return
+    first, last = start >> 6, (end - 1) >> 6
+    head = np.uint64(_ALL << (start & 63) & _ALL)
+    tail = np.uint64(_ALL >> (63 - ((end - 1) & 63)))
+    if first == last:
+        written[first] |= head & tail
+        return
+    written[first] |= head
+    written[first + 1 : last] = np.uint64(_ALL)
+    written[last] |= tail
