@@ -781,7 +781,7 @@ def test_looks_that_nothing_can_be_foreseen_of_are_told_once(monkeypatch):
     def refuse(*_, **__):
         raise ConvergenceError("stats.constant", 1, "must not fall")
 
-    monkeypatch.setattr("novastate.convergence.watch.Watch.observe", refuse)
+    monkeypatch.setattr("novastate.convergence.online.watch.Watch.observe", refuse)
     world, ended = foreseeing(ForecastPolicy(longest_pause=0.05, latest_end=60))
     assert ended.status is MigrationStatus.CANCELLED
     (said,) = world.heard("live_migration.unforeseen")

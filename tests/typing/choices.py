@@ -7,7 +7,7 @@ from typing import assert_type
 from novastate.convergence import Forecast, Guest, Limits, Link, Requirement, required_bandwidth
 from novastate.convergence.choices import Choice, Choices, Way, compare
 from novastate.convergence.inverse import required_downtime, required_throttle
-from novastate.convergence.plots import plot_forecast
+from novastate.convergence.pictures.plots import plot_forecast
 
 
 def asked(guest: Guest, link: Link, limits: Limits, made: Forecast) -> None:
