@@ -10,8 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from novastate.cli import main
-from novastate.convergence import Recording
-from novastate.convergence.pictures.curve_plot import plot_curve
+from novastate.convergence import Recording, plot_curve
 from novastate.convergence.pictures.figures import as_svg
 
 #: Whose migration is drawn: its law was known, and it converges after a handful of rounds.

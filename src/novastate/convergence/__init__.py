@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup
     from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
     from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
+    from novastate.convergence.sources import DirtyRate, Observation, Visit, ZeroPages
 
 __all__ = [
     "Advice",
@@ -54,6 +55,7 @@ __all__ = [
     "Comparison",
     "DirtyClass",
     "DirtyCurve",
+    "DirtyRate",
     "DrainBudget",
     "DrainGuest",
     "DrainHost",
@@ -71,6 +73,7 @@ __all__ = [
     "Limits",
     "Link",
     "NovaPolicy",
+    "Observation",
     "Outlook",
     "PhasedLaw",
     "Policy",
@@ -88,8 +91,10 @@ __all__ = [
     "Stall",
     "TraceLaw",
     "Verdict",
+    "Visit",
     "Watch",
     "WriteLaw",
+    "ZeroPages",
     "compare",
     "data_gb",
     "evaluate",
@@ -136,6 +141,7 @@ _HOMES = {
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),
     "rules": ("Rules",),
+    "sources": ("DirtyRate", "Observation", "Visit", "ZeroPages"),
     "simulation.laws": ("WriteLaw",),
     "simulation.setup": ("SimulationResult", "SimulationSetup"),
     "simulation.simulator": ("PreCopySimulation", "simulate"),
