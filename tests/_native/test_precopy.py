@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate._native import precopy, precopy_py
+from novastate._native import endless_py, precopy, precopy_py
 
 try:
     from novastate._native import _precopy as compiled
@@ -384,7 +384,7 @@ def test_a_first_pass_of_days_has_an_end(kernel, pages, throttling):
 def test_what_is_said_to_go_round_for_ever_does(migration):
     scenario, law = migration
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precopy_py, "BOUNDS", False)
+        patch.setattr(endless_py, "BOUNDS", False)
         _, without, _ = run(precopy_py, scenario, law, POINT)
     _, out, _ = run(precopy_py, scenario, law, POINT)
     assert out[0] == without[0]

@@ -139,6 +139,14 @@ def test_post_copy_ends_a_guest_whose_rounds_all_fit_into_one_slot(pages):
     assert result.post_copied
 
 
+@pytest.mark.parametrize("after", [5, 20, 300])
+def test_post_copy_is_waited_for_by_a_guest_that_goes_round(after):
+    result = forecast(guest(4.0), SLOW, Limits(0.05), Rules.qemu("10.0", post_copy=True, post_copy_after=after))
+    assert result.verdict is Verdict.CONVERGES
+    assert result.post_copied
+    assert result.syncs > after
+
+
 def test_post_copy_ends_what_pre_copy_never_would():
     result = forecast(guest(4.0), SLOW, Limits(0.05), Rules.qemu("10.0", post_copy=True))
     assert result.verdict is Verdict.CONVERGES

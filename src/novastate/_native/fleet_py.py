@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from novastate._native.gone_py import LOG2E, TINY, armed, gone
-from novastate._native.precopy_py import POSTCOPY_ASKED, POSTCOPY_SWITCH
+from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate._native.tables_py import force_isa, isa, variants
 
 __all__ = [

@@ -7,229 +7,20 @@
  * Cost: for each sync one exp() per class and four operations per class and segment of the ring (one to a
  * handful); runs of equal slots are one step. State is about 20 kB of stack; no allocation, no global.
  */
-#include "precopy.h"
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-enum { STRETCH = 32 };
-enum { SEGMENTS = NS_PRECOPY_SEGMENTS, CLASSES = NS_PRECOPY_MAX_CLASSES };
-
-static inline double least(double a, double b) { return b < a ? b : a; } /* Python's min(a, b) */
-static inline double greatest(double a, double b) { return b > a ? b : a; }
-
-/* What is unsent. The segments are [head, head + n) of the arrays; send() pops at the head, sync() pushes. */
-typedef struct {
-    size_t k, head, n;
-    double chunks, size[CLASSES], rate[CLASSES], held[CLASSES], passed[CLASSES];
-    int ordered[CLASSES];
-    double width[2 * SEGMENTS], mass[2 * SEGMENTS];
-    double dens[2 * SEGMENTS][CLASSES];
-    double behind, dirty;
-} ring;
-
-static void ring_start(ring *r, const double *classes, size_t k, double chunks) {
-    r->k = k;
-    r->chunks = chunks;
-    r->head = r->n = 0;
-    for (size_t i = 0; i < k; i++) {
-        r->size[i] = classes[3 * i];
-        r->rate[i] = classes[3 * i + 1];
-        r->ordered[i] = classes[3 * i + 2] > 0.0;
-        r->held[i] = r->passed[i] = 0.0;
-    }
-    r->behind = 1.0;
-    r->dirty = 0.0;
-}
-
-static void ring_push(ring *r, double width, double dens) {
-    if (r->head + r->n == 2 * SEGMENTS) { /* at most SEGMENTS live: move them to the front */
-        memmove(r->width, r->width + r->head, r->n * sizeof *r->width);
-        memmove(r->mass, r->mass + r->head, r->n * sizeof *r->mass);
-        memmove(r->dens, r->dens + r->head, r->n * sizeof *r->dens);
-        r->head = 0;
-    }
-    size_t at = r->head + r->n++;
-    r->width[at] = width;
-    r->mass[at] = 0.0;
-    for (size_t i = 0; i < r->k; i++) r->dens[at][i] = dens;
-}
-
-static void ring_sum(ring *r) {
-    double dirty = 0.0;
-    for (size_t j = r->head; j < r->head + r->n; j++) dirty = dirty + r->mass[j];
-    for (size_t i = 0; i < r->k; i++) dirty = dirty + r->held[i];
-    r->dirty = dirty;
-}
-
-static void ring_begin(ring *r, double behind, const double *held) {
-    behind = least(greatest(behind, 0.0), 1.0);
-    for (size_t i = 0; i < r->k; i++) {
-        double n = r->size[i];
-        if (n <= 0.0) continue;
-        if (r->ordered[i])
-            r->held[i] = least(held[i], n);
-        else
-            behind = least(behind, 1.0 - least(held[i] / n, 1.0));
-    }
-    double width = 1.0 - behind;
-    if (width > 0.0) {
-        ring_push(r, width, 0.0);
-        double mass = 0.0;
-        for (size_t i = 0; i < r->k; i++) {
-            double n = r->size[i];
-            if (n > 0.0 && !r->ordered[i]) {
-                r->dens[0][i] = least(least(held[i] / n, 1.0) / width, 1.0);
-                mass = mass + n * width * r->dens[0][i];
-            }
-        }
-        r->mass[0] = mass;
-        r->behind = behind;
-        for (size_t i = 0; i < r->k; i++) r->passed[i] = behind * r->dens[0][i];
-    }
-    ring_sum(r);
-}
-
-static double ring_sync(ring *r, double span, double factor, double ahead) {
-    if (ahead > 0.0 && r->n == 0 && r->behind > 0.0) {
-        ring_push(r, ahead, 1.0);
-        for (size_t i = 0; i < r->k; i++)
-            if (r->ordered[i]) r->dens[r->head][i] = 0.0; /* these keep a plain count */
-        r->behind = r->behind - ahead;
-    }
-    size_t fresh_at = SIZE_MAX; /* the segment of what was passed since the last sync */
-    const double share = r->behind;
-    if (r->behind > 0.0) {
-        if (r->n == SEGMENTS) {
-            size_t last = r->head + r->n - 1;
-            double old = r->width[last];
-            r->width[last] = old + r->behind;
-            for (size_t i = 0; i < r->k; i++) r->dens[last][i] = r->dens[last][i] * (old / r->width[last]);
-        } else {
-            ring_push(r, r->behind, 0.0);
-            fresh_at = r->head + r->n - 1;
-        }
-        r->behind = 0.0;
-    }
-    double fresh_all = 0.0;
-    size_t end = r->head + r->n;
-    for (size_t j = r->head; j < end; j++) r->mass[j] = 0.0;
-    for (size_t i = 0; i < r->k; i++) {
-        double n = r->size[i];
-        if (n <= 0.0) continue;
-        if (r->ordered[i]) {
-            double fresh = least(r->rate[i] * factor * span, n - r->held[i]);
-            if (r->chunks > 1.0 && r->passed[i] > 0.0)
-                fresh = fresh * (1.0 - r->passed[i] * (0.5 - 0.5 / r->chunks));
-            r->passed[i] = 0.0;
-            r->held[i] = r->held[i] + fresh;
-            fresh_all = fresh_all + fresh;
-            continue;
-        }
-        double hit = 1.0 - exp(-r->rate[i] * factor * span / n), late = hit;
-        if (r->chunks > 1.0 && share > 0.0 && r->passed[i] > 0.0 && hit > 0.0) {
-            double parts = greatest(1.0, r->chunks * share);
-            double step = -expm1(-r->rate[i] * factor * span / n / parts);
-            double armed = 1.0 - (1.0 - step) * hit / (parts * step);
-            late = hit - least(1.0, r->passed[i] / share) * (hit - least(hit, greatest(0.0, armed)));
-        }
-        r->passed[i] = 0.0;
-        for (size_t j = r->head; j < end; j++) {
-            double dens = r->dens[j][i];
-            double fresh = (1.0 - dens) * (j == fresh_at ? late : hit);
-            dens = dens + fresh;
-            r->dens[j][i] = dens;
-            r->mass[j] = r->mass[j] + n * r->width[j] * dens;
-            fresh_all = fresh_all + n * r->width[j] * fresh;
-        }
-    }
-    ring_sum(r);
-    return fresh_all;
-}
-
-static void ring_send(ring *r, double n) {
-    double share = r->dirty > 0.0 ? n / r->dirty : 1.0;
-    share = least(share, 1.0);
-    double due = n;
-    for (size_t i = 0; i < r->k; i++) {
-        due = due - r->held[i] * share;
-        r->held[i] = r->held[i] * (1.0 - share);
-    }
-    while (r->n) {
-        size_t j = r->head;
-        if (share < 1.0 && r->mass[j] > due) {
-            double part = due > 0.0 ? due / r->mass[j] : 0.0;
-            for (size_t i = 0; i < r->k; i++) r->passed[i] = r->passed[i] + r->width[j] * part * r->dens[j][i];
-            r->behind = r->behind + r->width[j] * part;
-            r->width[j] = r->width[j] * (1.0 - part);
-            r->mass[j] = r->mass[j] * (1.0 - part);
-            break;
-        }
-        due = due - r->mass[j];
-        for (size_t i = 0; i < r->k; i++) r->passed[i] = r->passed[i] + r->width[j] * r->dens[j][i];
-        r->behind = r->behind + r->width[j];
-        r->head++;
-        r->n--;
-    }
-    ring_sum(r);
-}
-
-/* Whether it goes round for ever: see outgrows() in ring_py.py. */
-static int outgrows(const ns_precopy_scenario *s, const ring *r, double theta_factor, double factor, double pending,
-                    double span) {
-    double per = s->slot / s->again;
-    if (s->quota > 0.0) per = least(per, s->quota / s->wire);
-    const double ms = floor(s->slot * 1000.0 + 0.5);
-    const double full = (s->switchover > 0.0 ? s->switchover : per * s->wire / ms) * (s->downtime * 1000.0) * theta_factor
-                        / s->page;
-    const double x = sqrt(pending * full);
-    if (!(full < x && x < pending)) return 0;
-    const int paced = per < full && per * s->again <= s->turn && s->quota > 0.0 && per * s->wire >= s->quota * 0.9999999;
-    const double each = paced ? s->slot / per : s->again;
-    for (int end = 0; end < 2; end++) {
-        double unsent = end ? greatest(0.0, full - per) : paced ? full : 1.005 * full;
-        double passes = greatest(0.0, x - unsent) * each;
-        if (passes > span) return 0;
-        double once = 0.0, twice = 0.0;
-        int simple = r->chunks <= 1.0;
-        double lost[CLASSES] = {0.0};
-        for (size_t i = 0; i < r->k; i++) {
-            double n = r->size[i];
-            if (n <= 0.0) continue;
-            double written = r->rate[i] * factor * passes;
-            if (r->ordered[i]) {
-                once = once + least(written, n);
-                simple = 0;
-                continue;
-            }
-            double hit = 1.0 - exp(-written / n), late = hit;
-            if (r->chunks > 1.0 && hit > 0.0) {
-                double step = -expm1(-written / n / r->chunks);
-                double armed = 1.0 - (1.0 - step) * hit / (r->chunks * step);
-                late = least(hit, greatest(0.0, armed));
-            }
-            lost[i] = hit - late;
-            once = once + n * hit;
-            twice = twice + n * (1.0 - (1.0 - hit) * (1.0 - hit));
-        }
-        double leaves = once;
-        if (r->chunks > 1.0) {
-            double fewest = 0.0;
-            for (size_t i = 0; i < r->k; i++) fewest = fewest + r->size[i] * lost[i];
-            for (size_t l = 0; l < r->k; l++) {
-                double found = lost[l] * greatest(0.0, x - unsent);
-                for (size_t i = 0; i < r->k; i++) found = found + r->size[i] * greatest(0.0, lost[i] - lost[l]);
-                fewest = least(fewest, found);
-            }
-            leaves = leaves - fewest;
-        }
-        if (simple && once > 0.0) leaves = leaves + unsent * ((twice - once) / once);
-        if (!(leaves >= x + 1.0)) return 0;
-    }
-    return 1;
-}
+#include "precopy_endless.h"
 
 enum { CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
+
+/* The throttle after one step more; `allowed`: of the pages that were dirtied, the share that would not have been too many. */
+static double stepped(const ns_precopy_scenario *s, double throttle, double allowed) {
+    if (throttle <= 0.0) return least(s->most, s->initial);
+    double step = s->increment;
+    if (s->tailslow > 0.0) {
+        double cpu = floor(100.0 * (1.0 - throttle) + 0.5);
+        step = least((cpu - floor(cpu * allowed)) / 100.0, step);
+    }
+    return least(s->most, throttle + step);
+}
 
 static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
                   const double *start, double *out, double *rounds, size_t capacity) {
@@ -254,15 +45,15 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
     if (b.left > 0.0 && front_all > 0.0)
         for (size_t i = 0; i < k; i++) r.passed[i] = 1.0; /* what the first pass has sent was all unsent */
     size_t row = 0;
-    double now = 0, sent = 0, round_sent = 0, last_round = 0, marked = 0, marked_span = 0;
+    double now = 0, sent = 0, round_sent = 0, last_round = 0;
     double slot_start = 0.0 - b.slot_age, synced = 0.0 - b.since, period_start = 0.0 - b.period_age;
     double slot_sent = b.slot_sent, period_sent = 0.0 - b.period_sent, period_dirty = b.period_dirty;
     double throttle = b.throttle, theta = b.theta * theta_factor;
     const int syncs_first = (int)least(b.syncs, 1e9);
-    int high = (int)least(b.high, 1.0), syncs = syncs_first, mark_at = syncs + 7;
-    int check_at = syncs + 3, gap = 4, stretch_at = 0;
-    double low = 1e300, low_before = 0.0;
-    int hits = 0, to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
+    int high = (int)least(b.high, 1.0), syncs = syncs_first;
+    endless e;
+    endless_start(&e, syncs);
+    int to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
     const int ticks = s->throttling > 0.0 && s->resync > 0.0;
     const double slot_ms = floor(slot * 1000.0 + 0.5);
     double pending = 0, tick = s->resync;
@@ -302,25 +93,11 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                     high = high + 1;
                     if (high >= 2) {
                         high = 0;
-                        if (!(throttle >= s->most || capped)) {
-                            mark_at = syncs + 8;
-                            check_at = syncs + 2;
-                            stretch_at = 0;
-                        }
-                        if (s->limited > 0.0) {
+                        if (!(throttle >= s->most || capped)) endless_changed(&e, syncs);
+                        if (s->limited > 0.0)
                             capped = 1;
-                        } else if (throttle > 0.0) {
-                            double step = s->increment;
-                            if (s->tailslow > 0.0) {
-                                double cpu = floor(100.0 * (1.0 - throttle) + 0.5);
-                                double ideal =
-                                    floor(cpu * ((sent - period_sent) * s->trigger / (period_dirty * page)));
-                                step = least((cpu - ideal) / 100.0, step);
-                            }
-                            throttle = least(s->most, throttle + step);
-                        } else {
-                            throttle = least(s->most, s->initial);
-                        }
+                        else
+                            throttle = stepped(s, throttle, (sent - period_sent) * s->trigger / (period_dirty * page));
                     }
                 }
                 period_start = now;
@@ -348,38 +125,12 @@ static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k,
                 break;
             }
             if (s->postcopy > 0.0 && (double)syncs > s->postcopy) to_postcopy = 1;
-            if (s->throttling <= 0.0 || throttle >= s->most || capped) {
-                if (syncs == mark_at) {
-                    marked = pending;
-                    marked_span = span;
-                    hits = 0;
-                } else if (syncs > mark_at) {
-                    if (fabs(pending - marked) < 0.25 && fabs(span - marked_span) < 1e-6) hits = hits + 1;
-                    if (syncs >= 2 * mark_at) mark_at = syncs + 1;
-                }
-                if (syncs >= check_at) {
-                    check_at = syncs + gap;
-                    gap = gap + gap;
-                    const int plain = !ticks && s->cache <= 0.0 && s->postcopy <= 0.0 && front + zero + tail + tail_zero <= 0.0;
-                    if (plain && outgrows(s, &r, theta_factor, factor, pending, span)) break;
-                }
-                if (s->throttling > 0.0) {
-                    if (stretch_at == 0) {
-                        stretch_at = syncs + STRETCH;
-                        low = 1e300;
-                        low_before = 0.0;
-                    }
-                    low = least(low, pending);
-                    if (syncs >= stretch_at) {
-                        if (low_before > 0.0 && low >= 0.999 * low_before && low * page > 1.05 * theta && s->postcopy <= 0.0)
-                            break;
-                        low_before = low;
-                        low = 1e300;
-                        stretch_at = syncs + STRETCH;
-                    }
-                }
+            /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
+            if (s->postcopy <= 0.0 && (s->throttling <= 0.0 || throttle >= s->most || capped)) {
+                const int bound = !ticks && s->cache <= 0.0 && front + zero + tail + tail_zero <= 0.0;
+                if (endless_seen(&e, s, &r, syncs, pending, span, theta, theta_factor, factor, bound)) break;
             }
-            if (!to_postcopy && (hits >= 3 || syncs - syncs_first >= NS_PRECOPY_SYNCS)) break;
+            if (!to_postcopy && syncs - syncs_first >= NS_PRECOPY_SYNCS) break;
         }
         /* A run of equal full slots, of whichever kind of page, by the threshold that they give. */
         if (now == slot_start && slot_sent == 0.0 && !to_postcopy) {

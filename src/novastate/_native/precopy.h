@@ -17,7 +17,7 @@
 #define NS_PRECOPY_OUT_FIELDS 8
 #define NS_PRECOPY_ROUND_FIELDS 5
 
-/* The fields of a scenario, in the order of its doubles; precopy_py.py says what each means. */
+/* The fields of a scenario, in the order of its doubles; precopy_fields.py says what each means. */
 typedef struct {
     double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank;
     double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
@@ -26,7 +26,7 @@ typedef struct {
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 
 /* Where in a migration a run begins; the fields, and the unsent pages of each class that follow them, as in
- * precopy_py.py. */
+ * precopy_fields.py. */
 typedef struct {
     double left, zero, tail, tail_zero, front, behind, since, slot_age, slot_sent, theta, syncs, throttle, high;
     double period_age, period_sent, period_dirty, cached, widest;

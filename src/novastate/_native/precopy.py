@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novastate._native import NATIVE
-from novastate._native.precopy_py import (
+from novastate._native.precopy_fields import (
     CLASS_FIELDS,
     CONVERGED,
     MAX_CLASSES,

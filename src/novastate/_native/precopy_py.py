@@ -21,28 +21,18 @@ A sync after T seconds makes a clean page of a class (N pages, written r times a
 1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent; less where memory is
 watched anew in parts (`ring_py`).
 
-Throttling: where at a sync, more than 1 s after the last such look, more was dirtied than the trigger's share of what was sent,
-and that for the second time, the vCPU gets the first throttle or a step more. With tailslow a step is no larger than what
-brings the dirtied bytes down to the trigger: cpu - floor(cpu trigger sent / dirtied), in whole percents. A throttled
-guest writes min(1, awake / busy) as fast; the sync waits for its sleep. Under auto-converge a round that is not over after
-`resync` seconds is synced all the same (looked at every `resync` seconds, not in the first pass). With `limited`
-the same trigger slows all writes by one factor instead.
+Under auto-converge the guest is slowed (`throttle_py`), and a round that is not over after `resync` seconds is synced all the
+same (looked at every `resync` seconds, not in the first pass). One that goes round for ever is known by `endless_py`.
 
-It goes round for ever where, with nothing left to change, it comes back to where it was; where every round would be followed by
-one that leaves more (`ring_py.outgrows`, tried at syncs 4, 8, 16, ...); and under the highest throttle where what is pending,
-the least of `STRETCH` syncs, is no thousandth less than that of as many before: it would take more than `SYNCS` to
-fall to the threshold.
-
-A run may begin in the middle (`START_FIELDS`): the unsent pages of each class then lie evenly over what is still to be visited.
+A run may begin in the middle (`precopy_fields.Start`): the unsent pages of each class then lie evenly over what is still to be visited.
 `family` 1 is another loop altogether: `rounds_py`.
 
 Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
 operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number
 of turns is bounded by `TURNS`.
 Sources: QEMU 10.0 migration/migration.c (migration_thread, migration_iteration_run,
-migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate,
-migration_bitmap_sync, migration_trigger_throttle, mig_throttle_guest_down, migration_dirty_limit_guest),
-migration/cpu-throttle.c (cpu_throttle_thread, cpu_throttle_dirty_sync_timer_tick; before 9.2 system/cpu-throttle.c).
+migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate, migration_bitmap_sync),
+migration/cpu-throttle.c (cpu_throttle_dirty_sync_timer_tick; before 9.2 system/cpu-throttle.c).
 
 The compiled kernel makes the same operations in the same order: the results are equal to the last bit.
 """
@@ -53,114 +43,35 @@ import math
 from array import array
 
 from novastate._native import rounds_py
-from novastate._native.ring_py import Ring, outgrows
-
-__all__ = [
-    "CLASS_FIELDS",
-    "CONVERGED",
-    "MAX_CLASSES",
-    "MEMBER_FIELDS",
-    "NEVER",
-    "OUT_FIELDS",
-    "POSTCOPY",
-    "ROUND_FIELDS",
-    "SCENARIO_FIELDS",
-    "START_FIELDS",
-    "run",
-]
-
-#: How a member ended.
-CONVERGED, POSTCOPY, NEVER = 0.0, 1.0, 2.0
-
-#: What the numbers of a scenario mean, in order; times in s, sizes in bytes, counts in pages.
-SCENARIO_FIELDS = (
-    "pages",  # all pages of guest memory
-    "zero",  # pages that are zero in the first pass
-    "tail",  # non-zero pages behind the block of zero pages
-    "tail_zero",  # zero pages at the end of that tail
-    "page",  # bytes a page counts in `pending`
-    "wire",  # bytes a page takes on the wire
-    "wire_again",  # the same for a dirty page that the XBZRLE cache holds
-    "cache",  # pages that the XBZRLE cache holds; 0: no XBZRLE
-    "wire_zero",  # bytes of a zero page on the wire
-    "quota",  # bytes that go out in one slot, whole flushes; 0: no limit
-    "first",  # s to send a page that the destination touches first
-    "again",  # s to send a page that it has already
-    "blank",  # s to send a zero page
-    "downtime",  # the downtime limit
-    "switchover",  # bytes per ms that the threshold is computed with; 0: as measured
-    "device",  # s of pause besides the pages
-    "slot",  # s of one rate-limit slot
-    "turn",  # the longest turn of the loop
-    "throttling",  # 1: auto-converge
-    "initial",  # share of vCPU time taken by the first throttle step
-    "increment",  # share added by each later step
-    "most",  # the highest throttle, below 1
-    "trigger",  # dirtied / sent above which a period counts
-    "busy",  # share of vCPU time that the guest needs for its full write rate
-    "lost",  # share of what the throttle leaves that is lost on top
-    "wake",  # share of vCPU time that a throttled guest needs before it writes
-    "postcopy",  # switch to post-copy when more bitmaps than this were synced; 0: never
-    "tailslow",  # 1: a throttle step is no larger than what brings the writes down to the trigger
-    "resync",  # s after which a round is synced although it is not sent; 0: never
-    "chunks",  # parts of the memory that are armed just before they are sent; 1 or less: all at the sync
-    "limited",  # factor of the write rates once the writes are limited instead of throttled; 0: no such limit
-    "family",  # 0: QEMU's loop; 1: whole rounds and a budget (rounds_py)
-    "most_rounds",  # of whole rounds: the guest is stopped after so many; 0: by the budget
-    "deadline",  # of whole rounds: the guest is stopped after so many s whatever remains; 0: never
+from novastate._native.endless_py import Endless
+from novastate._native.precopy_fields import (
+    CLASS_FIELDS,
+    CONVERGED,
+    MAX_CLASSES,
+    MEMBER_FIELDS,
+    NEVER,
+    OUT_FIELDS,
+    POSTCOPY,
+    POSTCOPY_ASKED,
+    POSTCOPY_SWITCH,
+    ROUND_FIELDS,
+    SCENARIO_FIELDS,
+    START_FIELDS,
+    Scenario,
+    Start,
+    whole_ms,
 )
+from novastate._native.ring_py import Ring
+from novastate._native.throttle_py import Throttle
 
-_FAMILY = SCENARIO_FIELDS.index("family")
-#: One row of the write law: pages, writes per second, 1 where written in sequence else 0.
-CLASS_FIELDS = 3
-#: Post-copy: a missing page takes so many times what a page takes that is sent again, for it may be asked for across the link
-#: besides (two recorded migrations: 2.3 to 2.8); and the switch so much of the devices' pause (the same two: 3 ms of 11).
-POSTCOPY_ASKED, POSTCOPY_SWITCH = 2.0, 0.25
-#: One row of the ensemble: factors of the write rates, of the threshold and of the tail; pages added to the
-#: zero pages.
-MEMBER_FIELDS = 4
-#: One row of the result: end, s until the end, s of pause, bytes, syncs, throttle, pages in the last pending,
-#: s of the last complete round.
-OUT_FIELDS = 8
-#: One row of the record of rounds: start, bytes sent since the previous row, pages newly dirtied, pages then
-#: remaining, throttle.
-ROUND_FIELDS = 5
-
-#: One row of a start in the middle of a migration, followed by the unsent pages of each class. Without one a run
-#: begins with the first pass.
-START_FIELDS = (
-    "left",  # pages that the first pass has not sent yet, zero ones included
-    "zero",  # of these, zero ones
-    "tail",  # of these, non-zero ones behind the block of zero pages
-    "tail_zero",  # of the zero ones, those at the end of that tail
-    "front",  # non-zero pages before the block of zero pages as the migration began; 0 after the first round
-    "behind",  # share of addresses that the scan has passed since the last sync
-    "since",  # s since the last sync
-    "slot_age",  # s since the slot began
-    "slot_sent",  # bytes sent in it
-    "theta",  # bytes: the present threshold
-    "syncs",  # bitmaps synced so far, the one at the start included
-    "throttle",  # share of vCPU time taken
-    "high",  # periods that counted since the last throttle step: 0 or 1
-    "period_age",  # s since the period of auto-converge began
-    "period_sent",  # bytes sent in it
-    "period_dirty",  # pages newly dirtied in it
-    "cached",  # pages in the XBZRLE cache
-    "widest",  # most pages that were dirty at once
-)
+__all__ = ["JUMPS", "SYNCS", "TURNS", "run"]
 
 #: No run takes more turns, or goes through more syncs, than this. Between two syncs it takes a few turns for each kind of page.
 TURNS = 20_000
 SYNCS = 2_000
-#: What is pending is compared with what was pending so many syncs before.
-STRETCH = 32
-NONE_YET = 1e300
-#: Whether a guest that goes round for ever is known by more than its rounds being all alike.
-BOUNDS = True
 #: Whether runs of equal slots are one step; without, every slot is gone through, which changes nothing but the time.
 JUMPS = True
-#: The write law has at most so many classes.
-MAX_CLASSES = 32
+_UNLIMITED = 1e300
 
 
 def run(
@@ -189,288 +100,283 @@ def run(
     width = len(START_FIELDS) + len(classes) // CLASS_FIELDS
     if start is not None and len(start) not in (width, width * count):
         raise ValueError(f"start: must have {width} numbers, or as many for each member")
+    s = Scenario(*scenario)
     recorded = 0
     for m in range(count):
+        member = members[m * MEMBER_FIELDS : (m + 1) * MEMBER_FIELDS]
         row = None if start is None else start[:width] if len(start) == width else start[m * width : (m + 1) * width]
-        run_one = _one if scenario[_FAMILY] <= 0.0 else rounds_py.one
-        rows = run_one(
-            scenario, classes, members, m * MEMBER_FIELDS, row, out, m * OUT_FIELDS, rounds if m == 0 else None
-        )
+        one = _one if s.family <= 0.0 else rounds_py.one
+        found, rows = one(s, classes, member, row, rounds if m == 0 else None)
+        out[m * OUT_FIELDS : (m + 1) * OUT_FIELDS] = found
         recorded = rows if m == 0 else recorded
     return recorded
 
 
 def _one(
-    s: array[float],
+    s: Scenario,
     classes: array[float],
-    members: array[float],
-    m: int,
+    member: array[float],
     start: array[float] | None,
-    out: array[float],
-    o: int,
     rounds: array[float] | None,
-) -> int:
-    (pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank, downtime,
-     switchover, device, slot, turn, throttling, initial, increment, most, trigger, busy, lost, wake,
-     postcopy, tailslow, resync, chunks, limited, _, _, _) = s  # fmt: skip
-    speed = members[m]
-    theta_factor = members[m + 1]
-    if start is not None:
-        (pages, zero, tail, tail_zero, front_all, behind, since, slot_age, slot_sent, theta, syncs_before, throttle,
-         high_before, period_age, period_sent, period_dirty, cached, widest) = start[:len(START_FIELDS)]  # fmt: skip
-    else:
-        front_all = behind = since = slot_age = slot_sent = theta = throttle = high_before = 0.0
-        period_age = period_sent = period_dirty = cached = widest = 0.0
-        syncs_before = 1.0
-    zero = min(max(zero + members[m + 3], 0.0), pages)
-    tail = min(tail * members[m + 2], pages - zero)
-    tail_zero = min(tail_zero, zero)
-    zero = zero - tail_zero
-    front = pages - zero - tail_zero - tail
-    if start is None:
-        front_all = front
-    cost = wire  # bytes of a dirty page now, between `wire` and `wire_again`
-    resent = 0.0  # dirty pages sent since the last sync
-    ring = Ring(classes, chunks)
-    if start is not None:
-        ring.begin(behind, start[len(START_FIELDS) :])
-        if cache > 0.0 and widest > 0.0:
-            cost = wire - (wire - wire_again) * min(1.0, cached / widest)
-    if pages > 0.0 and front_all > 0.0:
-        ring.arm()  # what the first pass has sent was all unsent
-    capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
-    row = 0
-    now = sent = round_sent = last_round = marked = marked_span = 0.0
-    slot_start = 0.0 - slot_age
-    synced = 0.0 - since
-    period_start = 0.0 - period_age
-    period_sent = 0.0 - period_sent  # what was sent in all as the period began
-    theta = theta * theta_factor
-    high = int(min(high_before, 1.0))
-    syncs = syncs_first = int(min(syncs_before, 1e9))
-    mark_at = syncs + 7
-    hits = 0
-    check_at, gap = syncs + 3, 4
-    low, low_before = NONE_YET, 0.0  # the fewest pages pending in this stretch of syncs, and in the one before
-    stretch_at = 0
-    switch = False  # to post-copy, as the next slot begins
-    end = NEVER
-    pending = 0.0
-    ticks = throttling > 0.0 and resync > 0.0
-    tick = resync  # when it is next looked whether a round lasts too long
-    ticked = 0  # the syncs that there had been at the last look
-    capped = False  # the writes are limited
-    slot_ms = math.floor(slot * 1000.0 + 0.5)
-    jumping, bounding = JUMPS, BOUNDS
-    for _ in range(TURNS):
-        pending = front + zero + tail + tail_zero + ring.dirty
-        overdue = False
-        if ticks and now >= tick - 1e-9:
-            overdue = syncs > 1 and syncs == ticked
-            ticked = syncs + 1 if overdue else syncs
-            tick = tick + resync
-        if overdue or pending * page < theta:
-            factor = speed
-            if capped:
-                factor = speed * limited
-            if throttle > 0.0:
-                # The throttled vCPU sleeps, and the sync waits for it.
-                nap = 0.01 * throttle / (1.0 - throttle)
-                now = now + (nap * 0.97 if throttle > 0.98 else nap * 0.5)
-                if busy > 0.0:
-                    factor = factor * min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
-            span = now - synced
-            ahead = min(1.0, front / front_all) if front_all > 0.0 else 0.0
-            before = ring.dirty
-            fresh = ring.sync(span, factor, ahead)
-            if ahead > 0.0:
-                # What the first round has not reached of the written pages is counted in the ring from now on.
-                front = max(0.0, front - (ring.dirty - before - fresh))
-                front_all = 0.0
-            syncs = syncs + 1
-            last_round = span
-            synced = now
-            pending = front + zero + tail + tail_zero + ring.dirty
-            period_dirty = period_dirty + fresh
-            if now > period_start + 1.000000001:
-                if throttling > 0.0 and period_dirty * page > (sent - period_sent) * trigger:
-                    high = high + 1
-                    if high >= 2:
-                        high = 0
-                        if not (throttle >= most or capped):
-                            mark_at = syncs + 8
-                            check_at = syncs + 2
-                            stretch_at = 0
-                        if limited > 0.0:
-                            capped = True
-                        elif throttle > 0.0:
-                            step = increment
-                            if tailslow > 0.0:
-                                cpu = math.floor(100.0 * (1.0 - throttle) + 0.5)
-                                ideal = math.floor(cpu * ((sent - period_sent) * trigger / (period_dirty * page)))
-                                step = min((cpu - ideal) / 100.0, step)
-                            throttle = min(most, throttle + step)
-                        else:
-                            throttle = min(most, initial)
-                period_start = now
-                period_sent = sent
-                period_dirty = 0.0
-            if rounds is not None and row < capacity:
-                at = row * ROUND_FIELDS
-                rounds[at] = now - span
-                rounds[at + 1] = sent - round_sent
-                rounds[at + 2] = fresh
-                rounds[at + 3] = pending
-                rounds[at + 4] = throttle
-                row = row + 1
-            round_sent = sent
-            if cache > 0.0:
-                # Sent again once, a page is in the cache: only then is it sent as a difference.
-                widest = max(widest, ring.dirty)
-                cached = min(cache, cached + resent * (cost - wire_again) / (wire - wire_again))
-                resent = 0.0
-                cost = wire - (wire - wire_again) * min(1.0, cached / widest) if widest > 0.0 else wire
-            if not overdue and pending * page < theta:
-                end = CONVERGED
+) -> tuple[array[float], int]:
+    migration = _Migration(s, classes, member, start, rounds)
+    end = migration.end()
+    return migration.result(end), migration.row
+
+
+class _Migration:
+    """One member's migration, somewhere on its way: what is unsent, the clock and the slot, and what the rules remember."""
+
+    __slots__ = (
+        "cached", "capacity", "cost", "endless", "first_syncs", "front_all", "kinds", "last_round", "now", "pending", "resent",
+        "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
+        "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "widest",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        s: Scenario,
+        classes: array[float],
+        member: array[float],
+        start: array[float] | None,
+        rounds: array[float] | None,
+    ) -> None:
+        self.s = s
+        self.speed, self.theta_factor, tail_factor, more_zero = member
+        begin = Start(s.pages, s.zero, s.tail, s.tail_zero) if start is None else Start(*start[: len(START_FIELDS)])
+        all_zero = min(max(begin.zero + more_zero, 0.0), begin.left)
+        tail = min(begin.tail * tail_factor, begin.left - all_zero)
+        tail_zero = min(begin.tail_zero, all_zero)
+        zero = all_zero - tail_zero
+        front = begin.left - zero - tail_zero - tail
+        self.unsent = [front, zero, tail, tail_zero]  # by the first pass, in its order
+        self.kinds = ((s.wire, s.first), (s.wire_zero, s.blank)) * 2  # of these: bytes of a page, and s to send it
+        self.front_all = front if start is None else begin.front  # as the migration began; 0: the first sync has been
+        self.ring = Ring(classes, s.chunks)
+        self.cost = s.wire  # bytes of a dirty page now, between `wire` and `wire_again`
+        self.resent = 0.0  # dirty pages sent since the last sync
+        self.cached, self.widest = begin.cached, begin.widest
+        if start is not None:
+            self.ring.begin(begin.behind, start[len(START_FIELDS) :])
+            if s.cache > 0.0 and self.widest > 0.0:
+                self.cost = s.wire - (s.wire - s.wire_again) * min(1.0, self.cached / self.widest)
+        if begin.left > 0.0 and self.front_all > 0.0:
+            self.ring.arm()  # what the first pass has sent was all unsent
+        self.now = self.sent = 0.0
+        self.slot_start = 0.0 - begin.slot_age
+        self.slot_sent = begin.slot_sent
+        self.theta = begin.theta * self.theta_factor  # bytes: the threshold
+        self.pending = 0.0  # pages, at the last look
+        self.syncs = self.first_syncs = int(min(begin.syncs, 1e9))
+        self.synced = 0.0 - begin.since  # when it was synced last
+        self.last_round = 0.0
+        self.throttle = Throttle(s, begin)
+        self.endless = Endless(s, self.syncs)
+        self.switch = False  # to post-copy, as the next slot begins
+        self.ticks = s.throttling > 0.0 and s.resync > 0.0
+        self.tick = s.resync  # when it is next looked whether a round lasts too long
+        self.ticked = 0  # the syncs that there had been at the last look
+        self.rounds = rounds
+        self.capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
+        self.row = 0
+        self.round_sent = 0.0
+
+    def end(self) -> float:
+        """Goes through the migration; how it ends."""
+        s = self.s
+        for _ in range(TURNS):
+            self.pending = self._all_unsent()
+            overdue = self.ticks and self.now >= self.tick - 1e-9 and self._overdue()
+            if overdue or self.pending * s.page < self.theta:
+                end = self._sync(overdue)
+                if end is not None:
+                    return end
+            if JUMPS and self.now == self.slot_start and self.slot_sent == 0.0 and not self.switch:
+                self._full_slots()
+            self._turn()
+            if self.now >= self.slot_start + s.slot - 1e-9:
+                end = self._end_slot()
+                if end is not None:
+                    return end
+        return NEVER
+
+    def result(self, end: float) -> array[float]:
+        """The row of results: what is unsent goes out at the end, without the rate limit."""
+        s = self.s
+        front, zero, tail, tail_zero = self.unsent
+        dirty, untouched, zeros = self.ring.dirty, front + tail, zero + tail_zero
+        pause, total, sent = s.device, self.now, self.sent
+        if end == CONVERGED:
+            pause = s.device + (untouched * s.first + zeros * s.blank + dirty * s.again)
+            total = self.now + pause
+            sent = sent + (untouched * s.wire + zeros * s.wire_zero + dirty * self.cost)
+        elif end == POSTCOPY:
+            pause = s.device * POSTCOPY_SWITCH
+            total = self.now + pause + (untouched * s.first + zeros * s.blank + dirty * (POSTCOPY_ASKED * s.again))
+            sent = sent + (untouched * s.wire + zeros * s.wire_zero + dirty * s.wire)
+        row = (end, total, pause, sent, float(self.syncs), self.throttle.share, self.pending, self.last_round)
+        return array("d", row)
+
+    def _first_pass(self) -> float:
+        """Pages that the first pass has not sent yet."""
+        front, zero, tail, tail_zero = self.unsent
+        return front + zero + tail + tail_zero
+
+    def _all_unsent(self) -> float:
+        return self._first_pass() + self.ring.dirty
+
+    def _overdue(self) -> bool:
+        """It is looked whether the round lasts too long: whether it does."""
+        overdue = self.syncs > 1 and self.syncs == self.ticked
+        self.ticked = self.syncs + 1 if overdue else self.syncs
+        self.tick = self.tick + self.s.resync
+        return overdue
+
+    def _sync(self, overdue: bool) -> float | None:
+        """Syncs the dirty bitmap: how the migration ends, where it does."""
+        s = self.s
+        speed = self.throttle.slowed(self.speed)
+        if self.throttle.share > 0.0:
+            self.now = self.now + self.throttle.nap
+        span = self.now - self.synced
+        fresh = self._dirtied(span, speed)
+        self.syncs = self.syncs + 1
+        self.last_round = span
+        self.synced = self.now
+        self.pending = self._all_unsent()
+        if self.throttle.look(self.now, self.sent, fresh):
+            self.endless.changed(self.syncs)
+        self._record(span, fresh)
+        if s.cache > 0.0:
+            self._fill_cache()
+        if not overdue and self.pending * s.page < self.theta:
+            return CONVERGED
+        if s.postcopy > 0.0 and float(self.syncs) > s.postcopy:
+            self.switch = True
+        # With nothing left to change, and no switch to post-copy to come, it may go round for ever.
+        if s.postcopy <= 0.0 and self.throttle.settled:
+            plain = not self.ticks and s.cache <= 0.0 and self._first_pass() <= 0.0
+            if self.endless.seen(
+                self.syncs, self.ring, self.pending, span, self.theta, self.theta_factor, speed, plain
+            ):
+                return NEVER
+        return NEVER if not self.switch and self.syncs - self.first_syncs >= SYNCS else None
+
+    def _dirtied(self, span: float, speed: float) -> float:
+        """Pages newly dirtied in the *span* s since the last sync, which are unsent from now on."""
+        ring = self.ring
+        if self.front_all <= 0.0:
+            return ring.sync(span, speed, 0.0)
+        ahead = min(1.0, self.unsent[0] / self.front_all)
+        before = ring.dirty
+        fresh = ring.sync(span, speed, ahead)
+        if ahead > 0.0:
+            # What the first round has not reached of the written pages is counted in the ring from now on.
+            self.unsent[0] = max(0.0, self.unsent[0] - (ring.dirty - before - fresh))
+            self.front_all = 0.0
+        return fresh
+
+    def _record(self, span: float, fresh: float) -> None:
+        """Writes a row of the record of rounds, where there is room."""
+        if self.rounds is not None and self.row < self.capacity:
+            at = self.row * ROUND_FIELDS
+            self.rounds[at] = self.now - span
+            self.rounds[at + 1] = self.sent - self.round_sent
+            self.rounds[at + 2] = fresh
+            self.rounds[at + 3] = self.pending
+            self.rounds[at + 4] = self.throttle.share
+            self.row = self.row + 1
+        self.round_sent = self.sent
+
+    def _fill_cache(self) -> None:
+        """Sent again once, a page is in the cache of XBZRLE: only then is it sent as a difference."""
+        s = self.s
+        self.widest = max(self.widest, self.ring.dirty)
+        self.cached = min(s.cache, self.cached + self.resent * (self.cost - s.wire_again) / (s.wire - s.wire_again))
+        self.resent = 0.0
+        self.cost = s.wire
+        if self.widest > 0.0:
+            self.cost = s.wire - (s.wire - s.wire_again) * min(1.0, self.cached / self.widest)
+
+    def _full_slots(self) -> None:
+        """Takes a run of equal full slots in one step.
+
+        As long as no look at what is pending finds less than the threshold that such slots give. A higher one, from slots
+        before, holds until one slot has passed.
+        """
+        s, unsent = self.s, self.unsent
+        at = -1  # the kind of page that is sent; -1: dirty ones
+        part, wire, each = self.ring.dirty, self.cost, s.again
+        for i in range(4):
+            if unsent[i] > 0.0:
+                at, part, (wire, each) = i, unsent[i], self.kinds[i]
                 break
-            if postcopy > 0.0 and float(syncs) > postcopy:
-                switch = True
-            # A migration that comes back to where it was, with nothing left to change, goes round for ever.
-            if throttling <= 0.0 or throttle >= most or capped:
-                if syncs == mark_at:
-                    marked = pending
-                    marked_span = span
-                    hits = 0
-                elif syncs > mark_at:
-                    if abs(pending - marked) < 0.25 and abs(span - marked_span) < 1e-6:
-                        hits = hits + 1
-                    if syncs >= 2 * mark_at:
-                        mark_at = syncs + 1
-                if bounding and syncs >= check_at:
-                    check_at = syncs + gap
-                    gap = gap + gap
-                    plain = not ticks and cache <= 0.0 and postcopy <= 0.0 and front + zero + tail + tail_zero <= 0.0
-                    if plain and outgrows(s, ring, theta_factor, factor, pending, span):
-                        break
-                # ... so does one under the highest throttle whose least is, far from the threshold, no longer any less.
-                if bounding and throttling > 0.0:
-                    if stretch_at == 0:
-                        stretch_at = syncs + STRETCH
-                        low, low_before = NONE_YET, 0.0
-                    low = min(low, pending)
-                    if syncs >= stretch_at:
-                        if (
-                            low_before > 0.0
-                            and low >= 0.999 * low_before
-                            and low * page > 1.05 * theta
-                            and postcopy <= 0.0
-                        ):
-                            break
-                        low, low_before = NONE_YET, low
-                        stretch_at = syncs + STRETCH
-            if not switch and (hits >= 3 or syncs - syncs_first >= SYNCS):
-                break
-        # A run of equal full slots is taken in one step: as long as no look at what is pending finds less than the threshold
-        # that such slots give. A higher one, from slots before, holds until one slot has passed.
-        if now == slot_start and slot_sent == 0.0 and not switch and jumping:
-            if front > 0.0 or (zero <= 0.0 and tail > 0.0):
-                part, size, per = front if front > 0.0 else tail, wire, slot / first
-            elif zero + tail_zero > 0.0:
-                part, size, per = zero if zero > 0.0 else tail_zero, wire_zero, slot / blank
-            else:
-                part, size, per = ring.dirty, cost, slot / again
-            if quota > 0.0:
-                per = min(per, quota / size)
-            full = (switchover if switchover > 0.0 else per * size / slot_ms) * (downtime * 1000.0) * theta_factor
-            jump = math.floor(min(pending - full / page, part) / per) * 1.0
-            if ticks and syncs > 1:
-                jump = min(jump, math.ceil((tick - 1e-9 - now) / slot) - 1.0)
-            if jump > 0.0 and theta <= full * 1.000000001:
-                n = jump * per
-                if front > 0.0:
-                    front = max(0.0, front - n)
-                elif zero > 0.0:
-                    zero = max(0.0, zero - n)
-                elif tail > 0.0:
-                    tail = max(0.0, tail - n)
-                elif tail_zero > 0.0:
-                    tail_zero = max(0.0, tail_zero - n)
-                else:
-                    ring.send(n)
-                    resent = resent + n
-                sent = sent + n * size
-                now = now + jump * slot
-                slot_start = now
-                theta = full
-                if ticks and tick <= now:
-                    # In the first pass nothing comes of it.
-                    tick = tick + resync * math.floor((now - tick) / resync)
-        # One turn: until the quota or the time is used up, or all is sent.
-        budget = max(0.0, quota - slot_sent) if quota > 0.0 else 1e300
-        left = turn
-        n = min(front, budget / wire, left / first)
-        front = front - n
-        used = n * wire
-        left = left - n * first
-        if front <= 0.0:
-            n = min(zero, max(0.0, (budget - used) / wire_zero), max(0.0, left / blank))
-            zero = zero - n
-            used = used + n * wire_zero
-            left = left - n * blank
-            if zero <= 0.0:
-                n = min(tail, max(0.0, (budget - used) / wire), max(0.0, left / first))
-                tail = tail - n
-                used = used + n * wire
-                left = left - n * first
-                if tail <= 0.0:
-                    n = min(tail_zero, max(0.0, (budget - used) / wire_zero), max(0.0, left / blank))
-                    tail_zero = tail_zero - n
-                    used = used + n * wire_zero
-                    left = left - n * blank
-                    if tail_zero <= 0.0 and ring.dirty > 0.0:
-                        n = min(ring.dirty, max(0.0, (budget - used) / cost), max(0.0, left / again))
-                        if n > 0.0:
-                            ring.send(n)
-                            resent = resent + n
-                        used = used + n * cost
-                        left = left - n * again
-        now = now + (turn - left)
-        sent = sent + used
-        slot_sent = slot_sent + used
-        if quota > 0.0 and slot_sent >= quota * 0.9999999 and now < slot_start + slot:
-            now = slot_start + slot  # the thread sleeps until the slot ends
+        per = s.slot_pages(wire, each)
+        full = s.threshold(per * wire / whole_ms(s.slot), self.theta_factor)
+        slots = math.floor(min(self.pending - full / s.page, part) / per) * 1.0
+        if self.ticks and self.syncs > 1:
+            slots = min(slots, math.ceil((self.tick - 1e-9 - self.now) / s.slot) - 1.0)
+        if slots <= 0.0 or self.theta > full * 1.000000001:
+            return
+        n = slots * per
+        if at >= 0:
+            unsent[at] = max(0.0, part - n)
+        else:
+            self.ring.send(n)
+            self.resent = self.resent + n
+        self.sent = self.sent + n * wire
+        self.now = self.now + slots * s.slot
+        self.slot_start = self.now
+        self.theta = full
+        if self.ticks and self.tick <= self.now:
+            # In the first pass nothing comes of it.
+            self.tick = self.tick + s.resync * math.floor((self.now - self.tick) / s.resync)
+
+    def _turn(self) -> None:
+        """One turn: until the quota or the time is used up, or all is sent."""
+        s = self.s
+        budget = max(0.0, s.quota - self.slot_sent) if s.quota > 0.0 else _UNLIMITED
+        used, left = self._send(budget)
+        self.now = self.now + (s.turn - left)
+        self.sent = self.sent + used
+        self.slot_sent = self.slot_sent + used
+        if s.quota > 0.0 and self.slot_sent >= s.quota * 0.9999999 and self.now < self.slot_start + s.slot:
+            self.now = self.slot_start + s.slot  # the thread sleeps until the slot ends
         elif used <= 0.0:
-            now = now + 0.001  # nothing to send and not converged: a sync and its bookkeeping take time too
-        if now >= slot_start + slot - 1e-9:
-            spent = math.floor((now - slot_start) * 1000.0 + 0.5)
-            theta = (switchover if switchover > 0.0 else slot_sent / spent) * (downtime * 1000.0) * theta_factor
-            slot_start = now
-            still = slot_sent <= 0.0 and theta <= 0.0 and syncs == syncs_first
-            slot_sent = 0.0
-            if switch:
-                end = POSTCOPY
-                break
-            if still and front + zero + tail + tail_zero + ring.dirty <= 0.0 and not (ticks and syncs > 1):
-                break  # all is sent, and there will never be a threshold
-    dirty = ring.dirty
-    untouched = front + tail
-    zeros = zero + tail_zero
-    pause = device
-    total = now
-    if end == CONVERGED:
-        pause = device + (untouched * first + zeros * blank + dirty * again)
-        total = now + pause
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * cost)
-    elif end == POSTCOPY:
-        pause = device * POSTCOPY_SWITCH
-        total = now + pause + (untouched * first + zeros * blank + dirty * (POSTCOPY_ASKED * again))
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire)
-    out[o] = end
-    out[o + 1] = total
-    out[o + 2] = pause
-    out[o + 3] = sent
-    out[o + 4] = float(syncs)
-    out[o + 5] = throttle
-    out[o + 6] = pending
-    out[o + 7] = last_round
-    return row
+            self.now = self.now + 0.001  # nothing to send and not converged: a sync and its bookkeeping take time too
+
+    def _send(self, budget: float) -> tuple[float, float]:
+        """Sends at most *budget* bytes, first what the first pass has left: the bytes, and s that are left of the turn."""
+        s, unsent = self.s, self.unsent
+        used, left = 0.0, s.turn
+        for i in range(4):
+            if unsent[i] != 0.0:
+                wire, each = self.kinds[i]
+                n = min(unsent[i], max(0.0, (budget - used) / wire), max(0.0, left / each))
+                unsent[i] = unsent[i] - n
+                used = used + n * wire
+                left = left - n * each
+                if unsent[i] > 0.0:
+                    return used, left
+        if self.ring.dirty > 0.0:
+            n = min(self.ring.dirty, max(0.0, (budget - used) / self.cost), max(0.0, left / s.again))
+            if n > 0.0:
+                self.ring.send(n)
+                self.resent = self.resent + n
+            used = used + n * self.cost
+            left = left - n * s.again
+        return used, left
+
+    def _end_slot(self) -> float | None:
+        """Ends the slot with a new threshold: how the migration ends, where it does."""
+        s = self.s
+        spent = whole_ms(self.now - self.slot_start)
+        self.theta = s.threshold(self.slot_sent / spent, self.theta_factor)
+        self.slot_start = self.now
+        still = self.slot_sent <= 0.0 and self.theta <= 0.0 and self.syncs == self.first_syncs
+        self.slot_sent = 0.0
+        if self.switch:
+            return POSTCOPY
+        if still and self._all_unsent() <= 0.0 and not (self.ticks and self.syncs > 1):
+            return NEVER  # all is sent, and there will never be a threshold
+        return None

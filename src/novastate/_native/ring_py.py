@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from array import array
 
-__all__ = ["SEGMENTS", "Ring", "outgrows"]
+from novastate._native.precopy_fields import CLASS_FIELDS
 
-_FIELDS = 3
+__all__ = ["SEGMENTS", "Ring"]
+
 #: The ring has at most so many segments (more are merged, oldest kept apart).
 SEGMENTS = 64
 
@@ -26,10 +27,10 @@ class Ring:
 
     def __init__(self, classes: array[float], chunks: float) -> None:
         self.chunks = chunks  # parts of the memory that are armed anew just before they are sent; 1: all at the sync
-        self.k = len(classes) // _FIELDS
-        self.size = [classes[_FIELDS * i] for i in range(self.k)]
-        self.rate = [classes[_FIELDS * i + 1] for i in range(self.k)]
-        self.ordered = [classes[_FIELDS * i + 2] > 0.0 for i in range(self.k)]
+        self.k = len(classes) // CLASS_FIELDS
+        self.size = [classes[CLASS_FIELDS * i] for i in range(self.k)]
+        self.rate = [classes[CLASS_FIELDS * i + 1] for i in range(self.k)]
+        self.ordered = [classes[CLASS_FIELDS * i + 2] > 0.0 for i in range(self.k)]
         self.passed = [0.0] * self.k  # share of a class that was sent since the last sync
         self.held = [0.0] * self.k  # unsent pages of a sequential class
         self.width: list[float] = []
@@ -160,68 +161,3 @@ class Ring:
             gone = gone + 1
         del self.width[:gone], self.dens[:gone], self.mass[:gone]
         self._sum()
-
-
-def outgrows(s: array[float], ring: Ring, theta_factor: float, factor: float, pending: float, span: float) -> bool:
-    """Whether it goes round for ever: every round that leaves x pages or more is followed by one that leaves more than x.
-
-    For an x between the threshold and what is *pending*, where only dirty pages are left and nothing about the rules will
-    change. A round that begins with x pages is cut at the threshold, at whichever moment of its slot, u pages unsent: it lasts
-    T, the time of x - u pages. W is concave, so it leaves at least W(T) + u (W(2T) - W(T)) / W(T); W(T) where a class is
-    sequential. Where memory is armed in parts, less what is lost of the x - u pages that are sent, and armed, meanwhile, be
-    they those by which most is lost: at most, for any level, that of each of them and what single classes lose above it.
-    """
-    page, wire, quota, again, downtime, switchover, slot, turn = s[4], s[5], s[9], s[11], s[13], s[14], s[16], s[17]
-    per = slot / again
-    if quota > 0.0:
-        per = min(per, quota / wire)
-    ms = math.floor(slot * 1000.0 + 0.5)
-    full = (switchover if switchover > 0.0 else per * wire / ms) * (downtime * 1000.0) * theta_factor / page
-    x = math.sqrt(pending * full)
-    if not full < x < pending:
-        return False
-    paced = per < full and per * again <= turn and quota > 0.0 and per * wire >= quota * 0.9999999
-    each = slot / per if paced else again
-    for end in range(2):
-        # Where a slot ends between turns its bytes are over whole ms, up to a half too few.
-        unsent = max(0.0, full - per) if end else full if paced else 1.005 * full
-        passes = max(0.0, x - unsent) * each
-        if passes > span:
-            return False
-        once = twice = 0.0
-        simple = ring.chunks <= 1.0
-        lost = [0.0] * ring.k
-        for i in range(ring.k):
-            n = ring.size[i]
-            if n <= 0.0:
-                continue
-            written = ring.rate[i] * factor * passes
-            if ring.ordered[i]:
-                once = once + min(written, n)
-                simple = False
-                continue
-            hit = 1.0 - math.exp(-written / n)
-            late = hit
-            if ring.chunks > 1.0 and hit > 0.0:
-                step = -math.expm1(-written / n / ring.chunks)
-                armed = 1.0 - (1.0 - step) * hit / (ring.chunks * step)
-                late = min(hit, max(0.0, armed))
-            lost[i] = hit - late
-            once = once + n * hit
-            twice = twice + n * (1.0 - (1.0 - hit) * (1.0 - hit))
-        leaves = once
-        if ring.chunks > 1.0:
-            least = 0.0
-            for i in range(ring.k):
-                least = least + ring.size[i] * lost[i]
-            for level in lost:
-                found = level * max(0.0, x - unsent)
-                for i in range(ring.k):
-                    found = found + ring.size[i] * max(0.0, lost[i] - level)
-                least = min(least, found)
-            leaves = leaves - least
-        if simple and once > 0.0:
-            leaves = leaves + unsent * ((twice - once) / once)
-        if not leaves >= x + 1.0:
-            return False
-    return True

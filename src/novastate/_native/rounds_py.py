@@ -17,41 +17,41 @@ from __future__ import annotations
 import math
 from array import array
 
+from novastate._native.precopy_fields import CLASS_FIELDS, CONVERGED, NEVER, ROUND_FIELDS, START_FIELDS, Scenario, Start
+
 __all__ = ["one"]
 
-_CONVERGED, _NEVER = 0.0, 2.0
 _ROUNDS = 2000
-_START, _CLASS, _ROUND = 18, 3, 5
 
 
 def one(
-    s: array[float],
+    s: Scenario,
     classes: array[float],
-    members: array[float],
-    m: int,
+    member: array[float],
     start: array[float] | None,
-    out: array[float],
-    o: int,
     rounds: array[float] | None,
-) -> int:
-    """One member, as `precopy_py` runs it: the same buffers."""
-    pages, page, wire, quota, first, again = s[0], s[4], s[5], s[9], s[10], s[11]
-    downtime, device, slot, most_rounds, deadline = s[13], s[15], s[16], s[32], s[33]
-    if quota > 0.0:
-        first = max(first, wire * slot / quota)
-        again = max(again, wire * slot / quota)
-    k = len(classes) // _CLASS
-    left, dirty, synced, syncs = pages, 0.0, 0.0, 1
+) -> tuple[array[float], int]:
+    """One member, as `precopy_py` runs it: its row of results, and how many rows of *rounds* were written."""
+    speed, theta_factor, _, _ = member
+    page, wire, deadline, most_rounds = s.page, s.wire, s.deadline, s.most_rounds
+    first, again = s.first, s.again
+    if s.quota > 0.0:
+        first = max(first, wire * s.slot / s.quota)
+        again = max(again, wire * s.slot / s.quota)
+    k = len(classes) // CLASS_FIELDS
+    left, dirty, synced, syncs = s.pages, 0.0, 0.0, 1
     if start is not None:
-        left = start[0]
-        synced = 0.0 - start[6]
-        syncs = int(min(start[10], 1e9))
+        width = len(START_FIELDS)
+        begin = Start(*start[:width])
+        left = begin.left
+        synced = 0.0 - begin.since
+        syncs = int(min(begin.syncs, 1e9))
         for i in range(k):
-            dirty = dirty + min(start[_START + i], classes[_CLASS * i])
-    capacity = len(rounds) // _ROUND if rounds is not None else 0
+            dirty = dirty + min(start[width + i], classes[CLASS_FIELDS * i])
+    capacity = len(rounds) // ROUND_FIELDS if rounds is not None else 0
     row = 0
     now = sent = last_round = marked = marked_span = 0.0
-    end = _NEVER
+    end = NEVER
     alike = 0
     lasts = left * first + dirty * again
     gone = left + dirty
@@ -61,17 +61,17 @@ def one(
         span = now - synced
         dirty = 0.0
         for i in range(k):
-            n = classes[_CLASS * i]
+            n = classes[CLASS_FIELDS * i]
             if n <= 0.0:
                 continue
-            written = classes[_CLASS * i + 1] * members[m] * span
-            ordered = classes[_CLASS * i + 2] > 0.0
+            written = classes[CLASS_FIELDS * i + 1] * speed * span
+            ordered = classes[CLASS_FIELDS * i + 2] > 0.0
             dirty = dirty + (min(written, n) if ordered else n * (1.0 - math.exp(-written / n)))
         synced = now
         syncs = syncs + 1
         last_round = span
         if rounds is not None and row < capacity:
-            at = row * _ROUND
+            at = row * ROUND_FIELDS
             rounds[at] = max(0.0, now - span)
             rounds[at + 1] = gone * wire
             rounds[at + 2] = dirty
@@ -79,11 +79,11 @@ def one(
             rounds[at + 4] = 0.0
             row = row + 1
         pause = dirty * page * lasts / (gone * wire) if gone > 0.0 else 0.0
-        within = most_rounds <= 0.0 and pause <= downtime * members[m + 1]
+        within = most_rounds <= 0.0 and pause <= s.downtime * theta_factor
         over = most_rounds > 0.0 and float(done) >= most_rounds
         late = deadline > 0.0 and now >= deadline
         if dirty < 0.5 or within or over or late:
-            end = _CONVERGED
+            end = CONVERGED
             break
         alike = alike + 1 if abs(dirty - marked) < 0.25 and abs(span - marked_span) < 1e-6 else 0
         marked = dirty
@@ -97,18 +97,10 @@ def one(
             now = now + skipped * lasts
             sent = sent + skipped * (gone * wire)
             synced = now
-    pause = device
+    pause = s.device
     total = now
-    if end == _CONVERGED:
-        pause = device + dirty * again
+    if end == CONVERGED:
+        pause = s.device + dirty * again
         total = now + pause
         sent = sent + dirty * wire
-    out[o] = end
-    out[o + 1] = total
-    out[o + 2] = pause
-    out[o + 3] = sent
-    out[o + 4] = float(syncs)
-    out[o + 5] = 0.0
-    out[o + 6] = dirty
-    out[o + 7] = last_round
-    return row
+    return array("d", (end, total, pause, sent, float(syncs), 0.0, dirty, last_round)), row
