@@ -8,246 +8,279 @@
  * handful); runs of equal slots are one step. State is about 20 kB of stack; no allocation, no global.
  */
 #include "precopy_endless.h"
+#include "precopy_throttle.h"
 
-enum { CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
+enum { GOES_ON = -1, CONVERGED = 0, POSTCOPY = 1, NEVER = 2 };
+enum { FRONT, ZERO, TAIL, TAIL_ZERO, KINDS };
 
-/* The throttle after one step more; `allowed`: of the pages that were dirtied, the share that would not have been too many. */
-static double stepped(const ns_precopy_scenario *s, double throttle, double allowed) {
-    if (throttle <= 0.0) return least(s->most, s->initial);
-    double step = s->increment;
-    if (s->tailslow > 0.0) {
-        double cpu = floor(100.0 * (1.0 - throttle) + 0.5);
-        step = least((cpu - floor(cpu * allowed)) / 100.0, step);
-    }
-    return least(s->most, throttle + step);
+/* One member's migration, somewhere on its way: what is unsent, the clock and the slot, and what the rules remember. */
+typedef struct {
+    const ns_precopy_scenario *s;
+    double speed, theta_factor;
+    double unsent[KINDS], wire[KINDS], each[KINDS], front_all; /* by the first pass, in its order */
+    ring r;
+    double cost, resent, cached, widest;
+    double now, sent, slot_start, slot_sent, theta, pending;
+    int syncs, first_syncs;
+    double synced, last_round;
+    throttle t;
+    endless e;
+    int to_postcopy, ticks, ticked;
+    double tick, round_sent, *rounds;
+    size_t row, capacity;
+} migration;
+
+static inline double first_pass(const migration *m) {
+    return m->unsent[FRONT] + m->unsent[ZERO] + m->unsent[TAIL] + m->unsent[TAIL_ZERO];
 }
 
-static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
-                  const double *start, double *out, double *rounds, size_t capacity) {
-    const double page = s->page, quota = s->quota, first = s->first, again = s->again, blank = s->blank;
-    const double wire = s->wire, wire_again = s->wire_again, wire_zero = s->wire_zero, slot = s->slot;
-    double speed = member[0], theta_factor = member[1];
+static inline double all_unsent(const migration *m) { return first_pass(m) + m->r.dirty; }
+
+static void begin(migration *m, const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
+                  const double *start, double *rounds, size_t capacity) {
     ns_precopy_start b = {s->pages, s->zero, s->tail, s->tail_zero, .syncs = 1.0};
     if (start != NULL) memcpy(&b, start, sizeof b);
-    double zero = least(greatest(b.zero + member[3], 0.0), b.left);
-    double tail = least(b.tail * member[2], b.left - zero);
-    double tail_zero = least(b.tail_zero, zero);
-    zero = zero - tail_zero;
-    double front = b.left - zero - tail_zero - tail;
-    double front_all = start != NULL ? b.front : front;
-    double cost = wire, cached = b.cached, resent = 0, widest = b.widest;
-    ring r;
-    ring_start(&r, classes, k, s->chunks);
+    m->s = s;
+    m->speed = member[0];
+    m->theta_factor = member[1];
+    const double all_zero = least(greatest(b.zero + member[3], 0.0), b.left);
+    const double tail = least(b.tail * member[2], b.left - all_zero);
+    const double tail_zero = least(b.tail_zero, all_zero);
+    const double zero = all_zero - tail_zero;
+    const double front = b.left - zero - tail_zero - tail;
+    m->unsent[FRONT] = front;
+    m->unsent[ZERO] = zero;
+    m->unsent[TAIL] = tail;
+    m->unsent[TAIL_ZERO] = tail_zero;
+    m->wire[FRONT] = m->wire[TAIL] = s->wire;
+    m->wire[ZERO] = m->wire[TAIL_ZERO] = s->wire_zero;
+    m->each[FRONT] = m->each[TAIL] = s->first;
+    m->each[ZERO] = m->each[TAIL_ZERO] = s->blank;
+    m->front_all = start != NULL ? b.front : front;
+    m->cost = s->wire;
+    m->resent = 0.0;
+    m->cached = b.cached;
+    m->widest = b.widest;
+    ring_start(&m->r, classes, k, s->chunks);
     if (start != NULL) {
-        ring_begin(&r, b.behind, start + NS_PRECOPY_START_FIELDS);
-        if (s->cache > 0.0 && widest > 0.0) cost = wire - (wire - wire_again) * least(1.0, cached / widest);
+        ring_begin(&m->r, b.behind, start + NS_PRECOPY_START_FIELDS);
+        if (s->cache > 0.0 && m->widest > 0.0)
+            m->cost = s->wire - (s->wire - s->wire_again) * least(1.0, m->cached / m->widest);
     }
-    if (b.left > 0.0 && front_all > 0.0)
-        for (size_t i = 0; i < k; i++) r.passed[i] = 1.0; /* what the first pass has sent was all unsent */
-    size_t row = 0;
-    double now = 0, sent = 0, round_sent = 0, last_round = 0;
-    double slot_start = 0.0 - b.slot_age, synced = 0.0 - b.since, period_start = 0.0 - b.period_age;
-    double slot_sent = b.slot_sent, period_sent = 0.0 - b.period_sent, period_dirty = b.period_dirty;
-    double throttle = b.throttle, theta = b.theta * theta_factor;
-    const int syncs_first = (int)least(b.syncs, 1e9);
-    int high = (int)least(b.high, 1.0), syncs = syncs_first;
-    endless e;
-    endless_start(&e, syncs);
-    int to_postcopy = 0, end = NEVER, ticked = 0, capped = 0;
-    const int ticks = s->throttling > 0.0 && s->resync > 0.0;
-    const double slot_ms = floor(slot * 1000.0 + 0.5);
-    double pending = 0, tick = s->resync;
+    if (b.left > 0.0 && m->front_all > 0.0) ring_arm(&m->r); /* what the first pass has sent was all unsent */
+    m->now = m->sent = 0.0;
+    m->slot_start = 0.0 - b.slot_age;
+    m->slot_sent = b.slot_sent;
+    m->theta = b.theta * m->theta_factor;
+    m->pending = 0.0;
+    m->syncs = m->first_syncs = (int)least(b.syncs, 1e9);
+    m->synced = 0.0 - b.since;
+    m->last_round = 0.0;
+    throttle_start(&m->t, &b);
+    endless_start(&m->e, m->syncs);
+    m->to_postcopy = 0;
+    m->ticks = s->throttling > 0.0 && s->resync > 0.0;
+    m->tick = s->resync;
+    m->ticked = 0;
+    m->rounds = rounds;
+    m->capacity = capacity;
+    m->row = 0;
+    m->round_sent = 0.0;
+}
+
+/* It is looked whether the round lasts too long: whether it does. */
+static int overdue(migration *m) {
+    const int late = m->syncs > 1 && m->syncs == m->ticked;
+    m->ticked = late ? m->syncs + 1 : m->syncs;
+    m->tick = m->tick + m->s->resync;
+    return late;
+}
+
+/* Pages newly dirtied in the `span` s since the last sync, which are unsent from now on. */
+static double dirtied(migration *m, double span, double speed) {
+    if (m->front_all <= 0.0) return ring_sync(&m->r, span, speed, 0.0);
+    const double ahead = least(1.0, m->unsent[FRONT] / m->front_all), before = m->r.dirty;
+    const double fresh = ring_sync(&m->r, span, speed, ahead);
+    if (ahead > 0.0) {
+        m->unsent[FRONT] = greatest(0.0, m->unsent[FRONT] - (m->r.dirty - before - fresh));
+        m->front_all = 0.0;
+    }
+    return fresh;
+}
+
+static void record(migration *m, double span, double fresh) {
+    if (m->row < m->capacity) {
+        double *at = m->rounds + m->row * NS_PRECOPY_ROUND_FIELDS;
+        at[0] = m->now - span;
+        at[1] = m->sent - m->round_sent;
+        at[2] = fresh;
+        at[3] = m->pending;
+        at[4] = m->t.share;
+        m->row++;
+    }
+    m->round_sent = m->sent;
+}
+
+/* Sent again once, a page is in the cache of XBZRLE: only then is it sent as a difference. */
+static void fill_cache(migration *m) {
+    const double wire = m->s->wire, again = m->s->wire_again;
+    m->widest = greatest(m->widest, m->r.dirty);
+    m->cached = least(m->s->cache, m->cached + m->resent * (m->cost - again) / (wire - again));
+    m->resent = 0.0;
+    m->cost = m->widest > 0.0 ? wire - (wire - again) * least(1.0, m->cached / m->widest) : wire;
+}
+
+/* Syncs the dirty bitmap: how the migration ends, where it does. */
+static int synced(migration *m, int late) {
+    const ns_precopy_scenario *s = m->s;
+    const double speed = throttle_slowed(&m->t, s, m->speed);
+    if (m->t.share > 0.0) m->now = m->now + throttle_nap(&m->t);
+    const double span = m->now - m->synced, fresh = dirtied(m, span, speed);
+    m->syncs = m->syncs + 1;
+    m->last_round = span;
+    m->synced = m->now;
+    m->pending = all_unsent(m);
+    if (throttle_look(&m->t, s, m->now, m->sent, fresh)) endless_changed(&m->e, m->syncs);
+    record(m, span, fresh);
+    if (s->cache > 0.0) fill_cache(m);
+    if (!late && m->pending * s->page < m->theta) return CONVERGED;
+    if (s->postcopy > 0.0 && (double)m->syncs > s->postcopy) m->to_postcopy = 1;
+    /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
+    if (s->postcopy <= 0.0 && throttle_settled(&m->t, s)) {
+        const int plain = !m->ticks && s->cache <= 0.0 && first_pass(m) <= 0.0;
+        if (endless_seen(&m->e, s, m->syncs, &m->r, m->pending, span, m->theta, m->theta_factor, speed, plain))
+            return NEVER;
+    }
+    return !m->to_postcopy && m->syncs - m->first_syncs >= NS_PRECOPY_SYNCS ? NEVER : GOES_ON;
+}
+
+/* Takes a run of equal full slots in one step, of whichever kind of page, by the threshold that they give. */
+static void full_slots(migration *m) {
+    const ns_precopy_scenario *s = m->s;
+    int at = 0;
+    while (at < KINDS && !(m->unsent[at] > 0.0)) at++;
+    const double part = at < KINDS ? m->unsent[at] : m->r.dirty;
+    const double wire = at < KINDS ? m->wire[at] : m->cost;
+    const double per = slot_pages(s, wire, at < KINDS ? m->each[at] : s->again);
+    const double full = threshold(s, per * wire / whole_ms(s->slot), m->theta_factor);
+    double slots = floor(least(m->pending - full / s->page, part) / per);
+    if (m->ticks && m->syncs > 1) slots = least(slots, ceil((m->tick - 1e-9 - m->now) / s->slot) - 1.0);
+    if (slots <= 0.0 || m->theta > full * 1.000000001) return;
+    const double n = slots * per;
+    if (at < KINDS) {
+        m->unsent[at] = greatest(0.0, part - n);
+    } else {
+        ring_send(&m->r, n);
+        m->resent = m->resent + n;
+    }
+    m->sent = m->sent + n * wire;
+    m->now = m->now + slots * s->slot;
+    m->slot_start = m->now;
+    m->theta = full;
+    if (m->ticks && m->tick <= m->now) /* in the first pass nothing comes of it */
+        m->tick = m->tick + s->resync * floor((m->now - m->tick) / s->resync);
+}
+
+/* Sends at most `budget` bytes, first what the first pass has left: the bytes; *left: s that are left of the turn. */
+static double send_turn(migration *m, double budget, double *left) {
+    double used = 0.0;
+    for (int i = 0; i < KINDS; i++) {
+        if (m->unsent[i] == 0.0) continue;
+        double n = least(least(m->unsent[i], greatest(0.0, (budget - used) / m->wire[i])),
+                         greatest(0.0, *left / m->each[i]));
+        m->unsent[i] = m->unsent[i] - n;
+        used = used + n * m->wire[i];
+        *left = *left - n * m->each[i];
+        if (m->unsent[i] > 0.0) return used;
+    }
+    if (m->r.dirty > 0.0) {
+        double n = least(least(m->r.dirty, greatest(0.0, (budget - used) / m->cost)), greatest(0.0, *left / m->s->again));
+        if (n > 0.0) {
+            ring_send(&m->r, n);
+            m->resent = m->resent + n;
+        }
+        used = used + n * m->cost;
+        *left = *left - n * m->s->again;
+    }
+    return used;
+}
+
+/* One turn: until the quota or the time is used up, or all is sent. */
+static void turn(migration *m) {
+    const ns_precopy_scenario *s = m->s;
+    double left = s->turn;
+    const double used = send_turn(m, s->quota > 0.0 ? greatest(0.0, s->quota - m->slot_sent) : 1e300, &left);
+    m->now = m->now + (s->turn - left);
+    m->sent = m->sent + used;
+    m->slot_sent = m->slot_sent + used;
+    if (s->quota > 0.0 && m->slot_sent >= s->quota * 0.9999999 && m->now < m->slot_start + s->slot)
+        m->now = m->slot_start + s->slot;
+    else if (used <= 0.0)
+        m->now = m->now + 0.001;
+}
+
+/* Ends the slot with a new threshold: how the migration ends, where it does. */
+static int slot_ended(migration *m) {
+    const ns_precopy_scenario *s = m->s;
+    m->theta = threshold(s, m->slot_sent / whole_ms(m->now - m->slot_start), m->theta_factor);
+    m->slot_start = m->now;
+    const int still = m->slot_sent <= 0.0 && m->theta <= 0.0 && m->syncs == m->first_syncs;
+    m->slot_sent = 0.0;
+    if (m->to_postcopy) return POSTCOPY;
+    return still && all_unsent(m) <= 0.0 && !(m->ticks && m->syncs > 1) ? NEVER : GOES_ON;
+}
+
+/* Goes through the migration; how it ends. */
+static int ends(migration *m) {
+    const ns_precopy_scenario *s = m->s;
     for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
-        pending = front + zero + tail + tail_zero + r.dirty;
-        int overdue = 0;
-        if (ticks && now >= tick - 1e-9) {
-            overdue = syncs > 1 && syncs == ticked;
-            ticked = overdue ? syncs + 1 : syncs;
-            tick = tick + s->resync;
+        m->pending = all_unsent(m);
+        const int late = m->ticks && m->now >= m->tick - 1e-9 && overdue(m);
+        if (late || m->pending * s->page < m->theta) {
+            const int end = synced(m, late);
+            if (end != GOES_ON) return end;
         }
-        if (overdue || pending * page < theta) {
-            double factor = speed;
-            if (capped) factor = speed * s->limited;
-            if (throttle > 0.0) {
-                double nap = 0.01 * throttle / (1.0 - throttle);
-                now = now + (throttle > 0.98 ? nap * 0.97 : nap * 0.5);
-                if (s->busy > 0.0)
-                    factor = factor
-                             * least(1.0, greatest(0.0, (1.0 - throttle) * (1.0 - s->lost) - s->wake) / s->busy);
-            }
-            double span = now - synced;
-            double ahead = front_all > 0.0 ? least(1.0, front / front_all) : 0.0;
-            double before = r.dirty;
-            double fresh = ring_sync(&r, span, factor, ahead);
-            if (ahead > 0.0) {
-                front = greatest(0.0, front - (r.dirty - before - fresh));
-                front_all = 0.0;
-            }
-            syncs = syncs + 1;
-            last_round = span;
-            synced = now;
-            pending = front + zero + tail + tail_zero + r.dirty;
-            period_dirty = period_dirty + fresh;
-            if (now > period_start + 1.000000001) {
-                if (s->throttling > 0.0 && period_dirty * page > (sent - period_sent) * s->trigger) {
-                    high = high + 1;
-                    if (high >= 2) {
-                        high = 0;
-                        if (!(throttle >= s->most || capped)) endless_changed(&e, syncs);
-                        if (s->limited > 0.0)
-                            capped = 1;
-                        else
-                            throttle = stepped(s, throttle, (sent - period_sent) * s->trigger / (period_dirty * page));
-                    }
-                }
-                period_start = now;
-                period_sent = sent;
-                period_dirty = 0.0;
-            }
-            if (row < capacity) {
-                double *at = rounds + row * NS_PRECOPY_ROUND_FIELDS;
-                at[0] = now - span;
-                at[1] = sent - round_sent;
-                at[2] = fresh;
-                at[3] = pending;
-                at[4] = throttle;
-                row++;
-            }
-            round_sent = sent;
-            if (s->cache > 0.0) {
-                widest = greatest(widest, r.dirty);
-                cached = least(s->cache, cached + resent * (cost - wire_again) / (wire - wire_again));
-                resent = 0.0;
-                cost = widest > 0.0 ? wire - (wire - wire_again) * least(1.0, cached / widest) : wire;
-            }
-            if (!overdue && pending * page < theta) {
-                end = CONVERGED;
-                break;
-            }
-            if (s->postcopy > 0.0 && (double)syncs > s->postcopy) to_postcopy = 1;
-            /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
-            if (s->postcopy <= 0.0 && (s->throttling <= 0.0 || throttle >= s->most || capped)) {
-                const int bound = !ticks && s->cache <= 0.0 && front + zero + tail + tail_zero <= 0.0;
-                if (endless_seen(&e, s, &r, syncs, pending, span, theta, theta_factor, factor, bound)) break;
-            }
-            if (!to_postcopy && syncs - syncs_first >= NS_PRECOPY_SYNCS) break;
-        }
-        /* A run of equal full slots, of whichever kind of page, by the threshold that they give. */
-        if (now == slot_start && slot_sent == 0.0 && !to_postcopy) {
-            double part, size, per;
-            if (front > 0.0 || (zero <= 0.0 && tail > 0.0)) {
-                part = front > 0.0 ? front : tail;
-                size = wire;
-                per = slot / first;
-            } else if (zero + tail_zero > 0.0) {
-                part = zero > 0.0 ? zero : tail_zero;
-                size = wire_zero;
-                per = slot / blank;
-            } else {
-                part = r.dirty;
-                size = cost;
-                per = slot / again;
-            }
-            if (quota > 0.0) per = least(per, quota / size);
-            double full = (s->switchover > 0.0 ? s->switchover : per * size / slot_ms) * (s->downtime * 1000.0) * theta_factor;
-            double jump = floor(least(pending - full / page, part) / per);
-            if (ticks && syncs > 1) jump = least(jump, ceil((tick - 1e-9 - now) / slot) - 1.0);
-            if (jump > 0.0 && theta <= full * 1.000000001) {
-                double n = jump * per;
-                if (front > 0.0) {
-                    front = greatest(0.0, front - n);
-                } else if (zero > 0.0) {
-                    zero = greatest(0.0, zero - n);
-                } else if (tail > 0.0) {
-                    tail = greatest(0.0, tail - n);
-                } else if (tail_zero > 0.0) {
-                    tail_zero = greatest(0.0, tail_zero - n);
-                } else {
-                    ring_send(&r, n);
-                    resent = resent + n;
-                }
-                sent = sent + n * size;
-                now = now + jump * slot;
-                slot_start = now;
-                theta = full;
-                if (ticks && tick <= now) tick = tick + s->resync * floor((now - tick) / s->resync);
-            }
-        }
-        double budget = quota > 0.0 ? greatest(0.0, quota - slot_sent) : 1e300;
-        double left = s->turn;
-        double n = least(least(front, budget / wire), left / first);
-        front = front - n;
-        double used = n * wire;
-        left = left - n * first;
-        if (front <= 0.0) {
-            n = least(least(zero, greatest(0.0, (budget - used) / wire_zero)), greatest(0.0, left / blank));
-            zero = zero - n;
-            used = used + n * wire_zero;
-            left = left - n * blank;
-            if (zero <= 0.0) {
-                n = least(least(tail, greatest(0.0, (budget - used) / wire)), greatest(0.0, left / first));
-                tail = tail - n;
-                used = used + n * wire;
-                left = left - n * first;
-                if (tail <= 0.0) {
-                    n = least(least(tail_zero, greatest(0.0, (budget - used) / wire_zero)),
-                              greatest(0.0, left / blank));
-                    tail_zero = tail_zero - n;
-                    used = used + n * wire_zero;
-                    left = left - n * blank;
-                    if (tail_zero <= 0.0 && r.dirty > 0.0) {
-                        n = least(least(r.dirty, greatest(0.0, (budget - used) / cost)),
-                                  greatest(0.0, left / again));
-                        if (n > 0.0) {
-                            ring_send(&r, n);
-                            resent = resent + n;
-                        }
-                        used = used + n * cost;
-                        left = left - n * again;
-                    }
-                }
-            }
-        }
-        now = now + (s->turn - left);
-        sent = sent + used;
-        slot_sent = slot_sent + used;
-        if (quota > 0.0 && slot_sent >= quota * 0.9999999 && now < slot_start + slot) {
-            now = slot_start + slot;
-        } else if (used <= 0.0) {
-            now = now + 0.001;
-        }
-        if (now >= slot_start + slot - 1e-9) {
-            double spent = floor((now - slot_start) * 1000.0 + 0.5);
-            theta = (s->switchover > 0.0 ? s->switchover : slot_sent / spent) * (s->downtime * 1000.0) * theta_factor;
-            slot_start = now;
-            const int still = slot_sent <= 0.0 && theta <= 0.0 && syncs == syncs_first;
-            slot_sent = 0.0;
-            if (to_postcopy) {
-                end = POSTCOPY;
-                break;
-            }
-            if (still && front + zero + tail + tail_zero + r.dirty <= 0.0 && !(ticks && syncs > 1)) break;
+        if (m->now == m->slot_start && m->slot_sent == 0.0 && !m->to_postcopy) full_slots(m);
+        turn(m);
+        if (m->now >= m->slot_start + s->slot - 1e-9) {
+            const int end = slot_ended(m);
+            if (end != GOES_ON) return end;
         }
     }
-    double dirty = r.dirty, untouched = front + tail, zeros = zero + tail_zero, pause = s->device, total = now;
+    return NEVER;
+}
+
+/* What is unsent goes out at the end, without the rate limit. */
+static void results(const migration *m, int end, double *out) {
+    const ns_precopy_scenario *s = m->s;
+    const double dirty = m->r.dirty, untouched = m->unsent[FRONT] + m->unsent[TAIL];
+    const double zeros = m->unsent[ZERO] + m->unsent[TAIL_ZERO];
+    double pause = s->device, total = m->now, sent = m->sent;
     if (end == CONVERGED) {
-        pause = s->device + (untouched * first + zeros * blank + dirty * again);
-        total = now + pause;
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * cost);
+        pause = s->device + (untouched * s->first + zeros * s->blank + dirty * s->again);
+        total = m->now + pause;
+        sent = sent + (untouched * s->wire + zeros * s->wire_zero + dirty * m->cost);
     } else if (end == POSTCOPY) {
         pause = s->device * NS_POSTCOPY_SWITCH;
-        total = now + pause + (untouched * first + zeros * blank + dirty * (NS_POSTCOPY_ASKED * again));
-        sent = sent + (untouched * wire + zeros * wire_zero + dirty * wire);
+        total = m->now + pause + (untouched * s->first + zeros * s->blank + dirty * (NS_POSTCOPY_ASKED * s->again));
+        sent = sent + (untouched * s->wire + zeros * s->wire_zero + dirty * s->wire);
     }
     out[0] = end;
     out[1] = total;
     out[2] = pause;
     out[3] = sent;
-    out[4] = syncs;
-    out[5] = throttle;
-    out[6] = pending;
-    out[7] = last_round;
-    return row;
+    out[4] = m->syncs;
+    out[5] = m->t.share;
+    out[6] = m->pending;
+    out[7] = m->last_round;
+}
+
+static size_t one(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
+                  const double *start, double *out, double *rounds, size_t capacity) {
+    migration m;
+    begin(&m, s, classes, k, member, start, rounds, capacity);
+    results(&m, ends(&m), out);
+    return m.row;
 }
 
 size_t ns_precopy_run(const ns_precopy_scenario *s, const double *classes, size_t k, const double *members,

@@ -1,15 +1,12 @@
 /* The ring of the pre-copy kernel: what of the memory is unsent, by class, from the scan's position on. See ring_py.py, the twin. */
 #ifndef NOVASTATE_PRECOPY_RING_H
 #define NOVASTATE_PRECOPY_RING_H
-#include "precopy.h"
-#include <math.h>
+#include "precopy_fields.h"
 #include <stdint.h>
 #include <string.h>
 
 enum { SEGMENTS = NS_PRECOPY_SEGMENTS, CLASSES = NS_PRECOPY_MAX_CLASSES };
 
-static inline double least(double a, double b) { return b < a ? b : a; } /* Python's min(a, b) */
-static inline double greatest(double a, double b) { return b > a ? b : a; }
 
 /* What is unsent. The segments are [head, head + n) of the arrays; send() pops at the head, sync() pushes. */
 typedef struct {
@@ -81,6 +78,11 @@ static void ring_begin(ring *r, double behind, const double *held) {
         for (size_t i = 0; i < r->k; i++) r->passed[i] = behind * r->dens[0][i];
     }
     ring_sum(r);
+}
+
+/* All that was passed since the last sync was unsent: the first pass. */
+static void ring_arm(ring *r) {
+    for (size_t i = 0; i < r->k; i++) r->passed[i] = 1.0;
 }
 
 static double ring_sync(ring *r, double span, double factor, double ahead) {

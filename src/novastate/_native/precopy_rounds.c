@@ -5,11 +5,7 @@
  *
  * Cost: one exp() a class and round, at most NS_PRECOPY_SYNCS rounds. No allocation, no global.
  */
-#include "precopy.h"
-#include <math.h>
-
-static inline double least(double a, double b) { return b < a ? b : a; }
-static inline double greatest(double a, double b) { return b > a ? b : a; }
+#include "precopy_fields.h"
 
 size_t ns_precopy_rounds(const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
                          const double *start, double *out, double *rounds, size_t capacity) {
