@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import DESIGN, RUNS, Ensemble, _heavy, other_of
 
 MIB = 1 << 20
@@ -19,7 +20,7 @@ def guest(rate=4000.0, **more):
 def ensemble(told):
     return Ensemble(
         told._scenario,
-        told.guest.curve._rows,
+        kernel_rows(told.guest.curve),
         1.0,
         told.guest,
         told.link,

@@ -368,6 +368,13 @@ class DirtyCurve:
         return attrs.evolve(self, classes=classes, spread=0.0, others=(), band=None)
 
 
+def kernel_rows(curve: DirtyCurve) -> array[float]:
+    """The rows of *curve* as the kernel reads them, made once for all its runs. Within the package only, and never to be written to:
+    others have `DirtyCurve.rows`.
+    """
+    return curve._rows  # noqa: SLF001  (a property would let a caller change a frozen curve)
+
+
 def _known(taus: Sequence[float], slope: float | None) -> bool:
     """Whether windows of *taus*, rising, and the *slope* at 0 leave nothing open that decides a migration."""
     return len(taus) >= _MANY and taus[-1] >= _ROUND and (slope is not None or taus[0] <= _SLOT)

@@ -25,6 +25,7 @@ from statistics import NormalDist
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
 
@@ -124,7 +125,7 @@ class Ensemble:
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             out = array("d", bytes(8 * kernel.OUT_FIELDS * (len(members) // kernel.MEMBER_FIELDS)))
-            classes = self.classes if which < 0 else curve.others[which]._rows  # noqa: SLF001  (not copied for each run)
+            classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
             found += [
                 math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin

@@ -22,6 +22,7 @@ import attrs
 
 from novastate._native import precopy as kernel
 from novastate.convergence import bounds
+from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
@@ -174,7 +175,7 @@ class Forecast:
 
 def rows_of(guest: Guest) -> array[float]:
     """The kernel's rows of the guest's write law; to be read only."""
-    return guest.curve._rows  # noqa: SLF001  (the array would let a caller change a frozen curve)
+    return kernel_rows(guest.curve)
 
 
 def speed_of(guest: Guest) -> float:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novastate.convergence import DirtyClass, DirtyCurve
-from novastate.convergence.curves.rounds import new_pages, round_points
+from novastate.convergence.curves.rounds import found_pages, new_pages, round_points
 from novastate.errors import ConvergenceError
 
 pages = st.integers(0, 10**6)
@@ -29,6 +29,12 @@ def test_new_pages_are_what_remains_more_and_what_was_sent(remaining, normal, ze
         "memory_constant": blank + zero,
     }
     assert new_pages(start, after) == pytest.approx(new, abs=1e-6)
+
+
+@given(remaining=st.integers(-(10**6), 10**6), normal=pages, zero=pages, wire=st.floats(4096, 8192))
+def test_a_page_may_take_more_on_the_wire(remaining, normal, zero, wire):
+    found = found_pages(remaining * 4096, normal * wire + 9 * zero, zero, 4096, wire)
+    assert found == pytest.approx(max(0, remaining + normal + zero), abs=1e-6)
 
 
 def test_what_was_unsent_already_is_made_up_for():

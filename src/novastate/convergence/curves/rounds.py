@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
-__all__ = ["new_pages", "round_points"]
+__all__ = ["found_pages", "new_pages", "round_points"]
 
 #: Bytes on the wire of a page's header, and of a zero page.
 _HEADER, _ZERO = 8, 9
@@ -41,9 +41,15 @@ def new_pages(before: Mapping[str, float], after: Mapping[str, float], *, page_s
     for field, old, new in (("memory_processed", processed, processed2), ("memory_constant", constant, constant2)):
         if new < old:
             raise ConvergenceError(f"after[{field!r}]", new, f"must not be below the {old:g} before")
-    zero = constant2 - constant
-    sent = (processed2 - processed - _ZERO * zero) / (page_size + _HEADER) + zero
-    return max(0.0, (remaining2 - remaining) / page_size + sent)
+    return found_pages(
+        remaining2 - remaining, processed2 - processed, constant2 - constant, page_size, page_size + _HEADER
+    )
+
+
+def found_pages(remaining: float, processed: float, constant: float, page_size: int, wire: float) -> float:
+    """The same of what the three have risen by, where a page of *page_size* bytes takes *wire* bytes on the wire."""
+    sent = max(0.0, processed - _ZERO * constant) / wire + constant
+    return max(0.0, remaining / page_size + sent)
 
 
 def round_points(rounds: Iterable[tuple[float, float, float]], page_count: int) -> list[tuple[float, float, float]]:

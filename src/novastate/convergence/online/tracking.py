@@ -17,6 +17,7 @@ import attrs
 
 from novastate._native import precopy as kernel
 from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.online.learning import Counted, Counts, Pace
@@ -155,8 +156,7 @@ class Tracker:
         self._synced = at
         if span <= 0.0:
             return
-        went = max(0.0, sent - _ZERO_BYTES * zero) / self.rules.wire(page) + zero
-        new = max(0.0, (now.memory_remaining - last.memory_remaining) / page + went)
+        new = found_pages(now.memory_remaining - last.memory_remaining, sent, zero, page, self.rules.wire(page))
         if self.rules.xbzrle_cache:  # bytes do not tell how many pages they were; QEMU's own count does
             new = now.dirty_rate * span
         self.counts.add(
