@@ -47,7 +47,7 @@ static void begin(migration *m, const ns_precopy_scenario *s, const double *clas
     const double tail = least(b.tail * member[2], b.left - all_zero);
     const double tail_zero = least(b.tail_zero, all_zero);
     const double zero = all_zero - tail_zero;
-    const double front = b.left - zero - tail_zero - tail;
+    const double front = greatest(0.0, b.left - zero - tail_zero - tail);
     m->unsent[FRONT] = front;
     m->unsent[ZERO] = zero;
     m->unsent[TAIL] = tail;
@@ -185,7 +185,7 @@ static void full_slots(migration *m) {
 static double send_turn(migration *m, double budget, double *left) {
     double used = 0.0;
     for (int i = 0; i < KINDS; i++) {
-        if (m->unsent[i] == 0.0) continue;
+        if (m->unsent[i] <= 0.0) continue;
         double n = least(least(m->unsent[i], greatest(0.0, (budget - used) / m->wire[i])),
                          greatest(0.0, *left / m->each[i]));
         m->unsent[i] = m->unsent[i] - n;

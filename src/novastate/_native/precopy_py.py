@@ -24,7 +24,8 @@ watched anew in parts (`ring_py`).
 Under auto-converge the guest is slowed (`throttle_py`), and a round that is not over after `resync` seconds is synced all the
 same (looked at every `resync` seconds, not in the first pass). One that goes round for ever is known by `endless_py`.
 
-A run may begin in the middle (`precopy_fields.Start`): the unsent pages of each class then lie evenly over what is still to be visited.
+A run may begin in the middle (`precopy_fields.Start`): the unsent pages of each class then lie evenly over what is still to be
+visited.
 `family` 1 is another loop altogether: `rounds_py`.
 
 Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
@@ -148,7 +149,7 @@ class _Migration:
         tail = min(begin.tail * tail_factor, begin.left - all_zero)
         tail_zero = min(begin.tail_zero, all_zero)
         zero = all_zero - tail_zero
-        front = begin.left - zero - tail_zero - tail
+        front = max(0.0, begin.left - zero - tail_zero - tail)
         self.unsent = [front, zero, tail, tail_zero]  # by the first pass, in its order
         self.kinds = ((s.wire, s.first), (s.wire_zero, s.blank)) * 2  # of these: bytes of a page, and s to send it
         self.front_all = front if start is None else begin.front  # as the migration began; 0: the first sync has been
@@ -350,7 +351,7 @@ class _Migration:
         s, unsent = self.s, self.unsent
         used, left = 0.0, s.turn
         for i in range(4):
-            if unsent[i] != 0.0:
+            if unsent[i] > 0.0:
                 wire, each = self.kinds[i]
                 n = min(unsent[i], max(0.0, (budget - used) / wire), max(0.0, left / each))
                 unsent[i] = unsent[i] - n
