@@ -276,7 +276,11 @@ def report(recordings: list[Recording], broken: list[tuple[str, str]], *, whole:
     lines: list[str] = []
     results = {view: judged(recordings, view) for view in VIEWS}
     known = {one.name for one in recordings if (one.data["pre"].get("memory_stats") or {}).get("rss")}
-    by_size = {"resident size known": known, "nothing known": {one.name for one in recordings} - known}
+    by_size = {
+        "resident size known": known,
+        "resident size known, no application": known - parts["applications"],
+        "nothing known": {one.name for one in recordings} - known,
+    }
     for view, words in VIEWS.items():
         lines += [
             "",

@@ -162,13 +162,14 @@ def _moments(values: list[float]) -> tuple[float, float]:
     return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
 
 
-def _resident(found: Sequence[Recording]) -> tuple[float, float]:
-    more = []
+def _touched(found: Sequence[Recording]) -> tuple[float, float]:
+    shares = []
     for recording in found:
         rss = (recording.data["pre"].get("memory_stats") or {}).get("rss")  # type: ignore[attr-defined]
         if rss:
-            more.append(rss / 1024 - (recording.pages - _counted(recording)) / 256)
-    return _moments(more)
+            touched = rss / 1024 - sources.PROCESS[0]
+            shares.append(1.0 - (recording.pages - _counted(recording)) / 256 / touched)
+    return _moments(shares)
 
 
 def _share(found: Sequence[Recording]) -> tuple[float, float]:
@@ -177,7 +178,7 @@ def _share(found: Sequence[Recording]) -> tuple[float, float]:
 
 _CLOSED: tuple[tuple[str, Callable[[Sequence[Recording]], object], Callable[[object], object]], ...] = (
     ("begin", _begin, lambda value: _rule("begin", value)),
-    ("resident size beyond the non-zero pages, MiB", _resident, lambda value: _both("RSS_MORE", value)),
+    ("share of the touched memory that is zero", _touched, lambda value: _set(sources, "TOUCHED_ZERO", value)),
     ("share of zero pages, not known", _share, lambda value: _both("ZERO_SHARE", value)),
 )
 
@@ -237,7 +238,7 @@ def crossvalidated(found: Sequence[Recording]) -> list[str]:
             for view, all_of_it in views.items():
                 held[view] += _rows([one for one in all_of_it if fold[one.name] == k], view).values()
     shipped = {constant.name: constant.shipped for constant in constants}
-    shipped |= {"begin": Rules.qemu().begin, _CLOSED[1][0]: sources.RSS_MORE, _CLOSED[2][0]: sources.ZERO_SHARE}
+    shipped |= {"begin": Rules.qemu().begin, _CLOSED[1][0]: sources.TOUCHED_ZERO, _CLOSED[2][0]: sources.ZERO_SHARE}
     lines = ["| constant | shipped | chosen by the other four fifths |", "|---|--:|---|"]
     for name, values in chosen.items():
         lines.append(f"| {name} | {_text(shipped[name])} | {', '.join(_text(value) for value in values)} |")

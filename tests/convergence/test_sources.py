@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novastate.convergence import Link, WriteLaw, forecast
-from novastate.convergence.sources import PAGE, DirtyRate, Observation, Visit, checksums
+from novastate.convergence.sources import PAGE, DirtyRate, Observation, Visit, checksums, zero_by_resident
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -196,10 +198,25 @@ def test_in_a_large_guest_the_place_of_zero_pages_is_not_known():
 
 def test_without_visits_the_resident_size_bounds_the_zero_pages():
     pages = 131072
-    seen = Observation(pages * PAGE, resident=300 * MIB).zero_pages()
-    assert seen.pages == pytest.approx(pages - (300 - 185) * 256)
-    assert seen.error == pytest.approx(55 * 256)
+    seen = Observation(pages * PAGE, resident=320 * MIB).zero_pages()
+    # 120 MiB are the process; of what the guest has touched a fifth is zero.
+    assert seen.pages == pytest.approx(pages - 0.8 * (320 - 120) * 256)
+    assert seen.error == pytest.approx(math.hypot(0.8 * 20, 0.15 * 200) * 256)
     assert Observation(pages * PAGE).zero_pages().error > 0.1 * pages
+
+
+def test_what_the_resident_size_leaves_open_grows_with_what_was_touched():
+    large = 64 * 262144
+    errors = [Observation(large * PAGE, resident=size * 1024 * MIB).zero_pages().error / size for size in (4, 16, 60)]
+    assert errors == pytest.approx([errors[0]] * 3, rel=0.05)
+    assert errors[0] > 0.1 * 262144
+
+
+@given(resident=st.floats(0, 1e12), pages=st.integers(1, 2**28))
+def test_of_any_resident_size_some_pages_may_be_zero_and_none_too_many(resident, pages):
+    zero, error = zero_by_resident(pages, resident)
+    assert 0 < zero < pages
+    assert 0 < error <= pages
 
 
 def test_a_guest_that_does_not_run_writes_nothing():
@@ -216,7 +233,7 @@ def test_an_idle_guest_has_its_background():
 
 
 def test_what_devices_have_migrates_too():
-    guest = Observation(40960 * PAGE, running=False, devices=4226, device_zero=4096, resident=165 * MIB).guest()
+    guest = Observation(40960 * PAGE, running=False, devices=4226, device_zero=4096, resident=125 * MIB).guest()
     assert guest.memory == (40960 + 4226) * PAGE
     assert guest.zero_pages == pytest.approx(0.95 * 40960 + 4096)
 

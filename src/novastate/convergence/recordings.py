@@ -9,8 +9,8 @@ questions that are asked of one:
 
 What a host does not see is made up for by uncertainty, never by a guess that is hidden:
 
-- the share of zero pages, unless given: the process's resident size exceeds the non-zero pages by 117 to 278 MiB;
-  without it anything from a tenth to seven tenths is likely;
+- the share of zero pages, unless given: of what the process holds some 120 MiB are its own, and up to four tenths of what
+  the guest has touched are zero; without the resident size anything from a tenth to seven tenths is likely;
 - page sampling compares contents, so pages that are rewritten with equal bytes are not seen: the rates
   may be far higher, the more so where the vCPU never idles;
 - every guest has a background of its own (timers, stacks, device rings): about 190 pages within 4 s, 60 of them within
@@ -34,7 +34,7 @@ from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules
-from novastate.convergence.sources import PACED, RSS_MORE, ZERO_SHARE, DirtyRate, Observation
+from novastate.convergence.sources import PACED, ZERO_SHARE, DirtyRate, Observation, zero_by_resident
 from novastate.errors import ConvergenceError
 
 __all__ = ["Outcome", "Recording", "Source", "load_all"]
@@ -327,9 +327,7 @@ class Recording:
         kib = _known(rss)
         if kib is None or not 0 < kib < 2**42:
             raise ConvergenceError("pre.memory_stats.rss", rss, "must be a number of KiB above 0")
-        more, error = RSS_MORE
-        used = kib * 1024 - more * _MIB
-        return min(max(self.pages - used / _PAGE, 0.02 * self.pages), 0.95 * self.pages), error * _MIB / _PAGE
+        return zero_by_resident(self.pages, kib * 1024)
 
     def _law(self) -> DirtyCurve:
         truth = self._part("pre").get("guest_truth")
