@@ -346,7 +346,7 @@ def test_a_run_of_slots_in_one_step_is_the_run_slot_by_slot(migration):
     scenario, law = migration
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precopy_py, "JUMPS", False)
-        patch.setattr(precopy_py, "TURNS", 200_000)
+        patch.setattr(precopy_py, "TURNS", 1_000_000)
         count, slowly, rows = run(precopy_py, scenario, law, POINT)
     jumped, at_once, at_once_rows = run(precopy_py, scenario, law, POINT)
     assert (at_once[0], at_once[4], jumped) == (slowly[0], slowly[4], count)
@@ -358,7 +358,7 @@ def test_a_run_of_slots_in_one_step_is_the_run_slot_by_slot(migration):
 @given(scenarios(), laws())
 def test_the_bound_on_turns_ends_nothing(scenario, law):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precopy_py, "TURNS", 100_000)
+        patch.setattr(precopy_py, "TURNS", 500_000)
         longer = run(precopy_py, scenario, law, POINT)
     assert run(precopy_py, scenario, law, POINT) == longer
 
@@ -377,6 +377,19 @@ def test_a_first_pass_of_days_has_an_end(kernel, pages, throttling):
         assert out[4] >= 2
         lasts = (slow * pages * 4104 + (1 - slow) * pages * 9) / quota * 0.1
         assert out[1] == pytest.approx(lasts, rel=0.001)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+@pytest.mark.parametrize("rate", [300, 500])
+def test_a_round_of_hours_that_is_synced_every_five_seconds_has_an_end(kernel, rate):
+    scenario = small(pages=4e7, quota=2 * 131328 + 18, throttling=1, initial=0.2, increment=0.1)  # 2.6 MB/s
+    law = array("d", [2e7, rate, 0])  # more than 10,000 s of sending lie dirty after the first pass
+    whole, rows = member(scenario, law, kernel)
+    assert rows[1][0] - rows[0][0] > 10_000
+    out, _ = member(scenario | {"resync": 5}, law, kernel)
+    assert out[0] == whole[0] == precopy.CONVERGED
+    assert out[4] > 2000
+    assert out[1] == pytest.approx(whole[1], rel=0.2)
 
 
 @settings(max_examples=120, deadline=None)

@@ -21,7 +21,7 @@ typedef struct {
     ring r;
     double cost, resent, cached, widest;
     double now, sent, slot_start, slot_sent, theta, pending;
-    int syncs, first_syncs;
+    int syncs, first_syncs, over; /* ... rounds that have come to their end in this run */
     double synced, last_round;
     throttle t;
     endless e;
@@ -74,6 +74,7 @@ static void begin(migration *m, const ns_precopy_scenario *s, const double *clas
     m->theta = b.theta * m->theta_factor;
     m->pending = 0.0;
     m->syncs = m->first_syncs = (int)least(b.syncs, 1e9);
+    m->over = 0;
     m->synced = 0.0 - b.since;
     m->last_round = 0.0;
     throttle_start(&m->t, &b);
@@ -137,6 +138,7 @@ static int synced(migration *m, int late) {
     if (m->t.share > 0.0) m->now = m->now + throttle_nap(&m->t);
     const double span = m->now - m->synced, fresh = dirtied(m, span, speed);
     m->syncs = m->syncs + 1;
+    if (!late) m->over = m->over + 1;
     m->last_round = span;
     m->synced = m->now;
     m->pending = all_unsent(m);
@@ -151,7 +153,7 @@ static int synced(migration *m, int late) {
         if (endless_seen(&m->e, s, m->syncs, &m->r, m->pending, span, m->theta, m->theta_factor, speed, plain))
             return NEVER;
     }
-    return !m->to_postcopy && m->syncs - m->first_syncs >= NS_PRECOPY_SYNCS ? NEVER : GOES_ON;
+    return !m->to_postcopy && m->over >= NS_PRECOPY_SYNCS ? NEVER : GOES_ON;
 }
 
 /* Takes a run of equal full slots in one step, of whichever kind of page, by the threshold that they give. */

@@ -67,9 +67,10 @@ from novastate._native.throttle_py import Throttle
 
 __all__ = ["JUMPS", "SYNCS", "TURNS", "run"]
 
-#: No run takes more turns, or goes through more syncs, than this. Between two syncs it takes a few turns for each kind of page.
-TURNS = 20_000
+#: No run goes through more rounds, or takes more turns, than this. Between two syncs it takes a few turns for each kind of page:
+#: rounds that are synced every 5 s may last a day.
 SYNCS = 2_000
+TURNS = 100_000
 #: Whether runs of equal slots are one step; without, every slot is gone through, which changes nothing but the time.
 JUMPS = True
 _UNLIMITED = 1e300
@@ -129,8 +130,8 @@ class _Migration:
     """One member's migration, somewhere on its way: what is unsent, the clock and the slot, and what the rules remember."""
 
     __slots__ = (
-        "cached", "capacity", "cost", "endless", "first_syncs", "front_all", "kinds", "last_round", "now", "pending", "resent",
-        "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
+        "cached", "capacity", "cost", "endless", "first_syncs", "front_all", "kinds", "last_round", "now", "over", "pending",
+        "resent", "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
         "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "widest",
     )  # fmt: skip
 
@@ -169,6 +170,7 @@ class _Migration:
         self.theta = begin.theta * self.theta_factor  # bytes: the threshold
         self.pending = 0.0  # pages, at the last look
         self.syncs = self.first_syncs = int(min(begin.syncs, 1e9))
+        self.over = 0  # rounds that have come to their end in this run
         self.synced = 0.0 - begin.since  # when it was synced last
         self.last_round = 0.0
         self.throttle = Throttle(s, begin)
@@ -242,6 +244,8 @@ class _Migration:
         span = self.now - self.synced
         fresh = self._dirtied(span, speed)
         self.syncs = self.syncs + 1
+        if not overdue:
+            self.over = self.over + 1
         self.last_round = span
         self.synced = self.now
         self.pending = self._all_unsent()
@@ -261,7 +265,7 @@ class _Migration:
                 self.syncs, self.ring, self.pending, span, self.theta, self.theta_factor, speed, plain
             ):
                 return NEVER
-        return NEVER if not self.switch and self.syncs - self.first_syncs >= SYNCS else None
+        return NEVER if not self.switch and self.over >= SYNCS else None
 
     def _dirtied(self, span: float, speed: float) -> float:
         """Pages newly dirtied in the *span* s since the last sync, which are unsent from now on."""
