@@ -146,21 +146,24 @@ def summed(name: str, part: Evaluation, view: str = "") -> str:
     sums = part.as_json()
     return (
         f"| {name} | {sums['recordings']} | {spread_of(sums['total_error'])} | {spread_of(sums['hypervisor_error'])} "
-        f"| {spread_of(sums['bytes_error'])} | {percent(sums['downtime_near_share'])} | {percent(sums['interval_coverage'])} "
+        f"| {spread_of(sums['bytes_error'])} | {percent(sums['downtime_near_share'])} "
+        f"/ {percent(sums['downtime_interval_coverage'])} | {percent(sums['interval_coverage'])} "
         f"| {spread_of(sums['interval_half_width'])} | {len(sums['verdicts_wrong'])} | {len(sums['verdicts_wrong_decided'])} "
         f"| {sums['undecided']} | {goal(view, name, sums)} |"
     )
 
 
+_COLUMNS = "total %|QEMU's part %|bytes %|pause near / within %|intervals %|half-width %|wrong|decided|undecided|goal"
 SUM_HEAD = [
-    "| group | n | total % | QEMU's part % | bytes % | pause near % | intervals % | half-width % | wrong | decided | undecided | goal |",
+    f"| group | n | {' | '.join(_COLUMNS.split('|'))} |",
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
 ]
 
 
 def sums(result: Evaluation, parts: Mapping[str, set[str]] = _NO_PARTS, view: str = "") -> list[str]:
     lines = [
-        "Errors are median / p90 / max; *decided* counts wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %;",
+        "Errors are median / p90 / max; *decided* counts wrong verdicts that were said for sure; a pause is *near* within 5 ms or 15 %,",
+        "and *within* its own interval of 90 %;",
         "goals are median / p90 at most, the share of pauses at least, the share of intervals that hold from / to.",
         "",
         *SUM_HEAD,

@@ -27,6 +27,7 @@ def ensemble(told):
         told.limits,
         told.rules,
         told.total,
+        told.downtime,
         told.throttle,
     )
 
@@ -129,3 +130,37 @@ def test_the_few_that_do_not_complete_are_no_part_of_the_interval_and_are_told()
     assert [round(24 * told.probability) for told in (sure, likely, unsure)] == [23, 20, 16]
     assert likely.total_interval[1] < 2 * likely.total < unsure.total_interval[1] == 60
     assert (sure.otherwise, likely.otherwise) == (None, "not before the timeout of 60 s")
+
+
+def test_the_pause_lies_in_its_interval_and_there_is_none_without_one():
+    told = forecast(guest(spread=0.2), Link(64 * MIB))
+    low, high = told.downtime_interval
+    # What devices take differs by some milliseconds from host to host, and more often upwards.
+    assert 0 < low < told.downtime - 0.003 < told.downtime + 0.015 < high < 0.1
+    assert told.as_json()["downtime_interval"] == [low, high]
+    assert forecast(guest(40000.0), Link(64 * MIB)).downtime_interval is None
+    assert forecast(guest(), Link(64 * MIB), Limits(timeout=1.0)).as_json()["downtime_interval"] is None
+
+
+def test_a_switch_to_post_copy_takes_little_and_is_known_better():
+    told = forecast(guest(40000.0), Link(64 * MIB), rules=Rules.qemu(post_copy=True))
+    assert told.post_copied
+    low, high = told.downtime_interval
+    assert 0 < low < told.downtime < high < 0.01
+
+
+def test_where_in_its_last_turn_an_unlimited_link_is_nobody_knows():
+    # A turn sends up to 50 ms of pages: what is left of the last one when the guest stops may be all or nothing.
+    limited, unlimited = (forecast(guest(), Link(limit)) for limit in (64 * MIB, None))
+    widths = [high - low for low, high in (limited.downtime_interval, unlimited.downtime_interval)]
+    assert widths[0] < 0.03
+    assert widths[1] > 0.05
+
+
+def test_what_an_unlimited_link_carries_is_not_known_to_a_percent():
+    told = forecast(guest(), Link(None))
+    low, high = ensemble(told).totals[0], ensemble(told).totals[-1]
+    assert 0.05 < high / low - 1 < 0.25
+    # Where the limit decides, the line does not.
+    slow = forecast(guest(), Link(64 * MIB))
+    assert ensemble(slow).totals[-1] / ensemble(slow).totals[0] - 1 < 0.05

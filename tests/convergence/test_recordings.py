@@ -80,6 +80,8 @@ def test_with_the_law_known_every_forecast_is_right_over_all_recordings(every_la
         assert part[key]["median"] <= median, key
         assert part[key]["p90"] <= p90, key
     assert plain["downtime_near_share"] >= 0.75
+    for part in (plain, others):
+        assert 0.85 <= part["downtime_interval_coverage"] <= 1.0
     assert 0.85 <= plain["interval_coverage"] <= 0.98
     assert len(plain["verdicts_wrong"]) <= 1
     assert plain["verdicts_wrong_decided"] == others["verdicts_wrong_decided"] == []

@@ -10,7 +10,12 @@ them that complete in time, the interval is between their quantiles. They differ
 - the curve, where several are as likely (`DirtyCurve.others`): they differ most where nothing was measured;
 - the threshold, 1 % lower now and then (QEMU divides by whole milliseconds, and some slots last 101);
 - the zero pages: more or fewer, and lying otherwise;
+- where the line decides, not a limit, what it carries (`PACE_ERROR`), and by that where in a turn of the loop the guest is
+  stopped: a turn sends up to 50 ms of pages;
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
+
+The pause of the same guests, those that complete in time, and what the devices and the management layer take more or less at the
+stop (`DEVICE_LESS`, `DEVICE_MORE`: hosts are late more often than early), make the interval of the pause.
 
 The values of each are laid out evenly (a rank-1 lattice), not drawn: the same question has the same answer.
 """
@@ -29,7 +34,17 @@ from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
 
-__all__ = ["DESIGN", "FURTHEST", "LEAST_SPREAD", "RUNS", "Ensemble", "other_of"]
+__all__ = [
+    "DESIGN",
+    "DEVICE_LESS",
+    "DEVICE_MORE",
+    "FURTHEST",
+    "LEAST_SPREAD",
+    "PACE_ERROR",
+    "RUNS",
+    "Ensemble",
+    "other_of",
+]
 
 _NO_ROUNDS = array("d")
 #: How many guests are run.
@@ -40,6 +55,12 @@ LEAST_SPREAD = 0.035
 _TAIL = 0.2
 #: Every so many-th guest has a threshold lower by this factor.
 _LOWER_EVERY, _LOWER = 12, 0.99
+#: One standard deviation of the logarithm of what a line carries (three recorded migrations without a limit: within 6 %).
+PACE_ERROR = 0.04
+#: A limit decides where its slots leave so much of their time.
+_IDLE = 0.1
+#: How much less and more than `Rules.device` passes at the stop, in nine of ten, as shares of it.
+DEVICE_LESS, DEVICE_MORE = 0.35, 1.5
 #: No rate is taken as more than exp of this times what is known.
 FURTHEST = 40.0
 #: The probability is never said to be nearer to 0 or 1.
@@ -78,7 +99,11 @@ def _design() -> tuple[tuple[float, float, float, float, float], ...]:
 
 #: The guests that are run, in the order of their write rates.
 DESIGN = _design()
-_BUSY = kernel.SCENARIO_FIELDS.index("busy")
+#: How many times as long as it should each takes to send a page, where the line decides.
+_PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _lattice(7))
+_BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _BLANK, _SLOT = (
+    kernel.SCENARIO_FIELDS.index(field) for field in ("busy", "quota", "wire", "first", "again", "blank", "slot")
+)
 
 
 def other_of(k: int, members: int, count: int) -> int:
@@ -92,7 +117,7 @@ def other_of(k: int, members: int, count: int) -> int:
 
 @attrs.frozen(eq=False)
 class Ensemble:
-    """The runs around one forecast, whose *total* (None: it has none) and *throttle* (percent) are given.
+    """The runs around one forecast, whose *total* and *pause* (None: it has none) and *throttle* (percent) are given.
 
     *scenario* and *classes* are the kernel's rows, *speed* the factor of the write rates.
     """
@@ -105,33 +130,48 @@ class Ensemble:
     limits: Limits
     rules: Rules
     total: float | None
+    pause: float | None
     throttle: int
 
     @cached_property
-    def totals(self) -> tuple[float, ...]:
-        """When each guest's migration ends, s from the request (infinite: never), in ascending order."""
+    def runs(self) -> tuple[tuple[float, float], ...]:
+        """When each guest's migration ends, s from the request (infinite: never), and its pause, s; by the first, ascending."""
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
-        groups: dict[tuple[int, float], array[float]] = {}
+        on_line = self._on_line
+        groups: dict[tuple[int, float, float], array[float]] = {}
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
             factor = self.speed * math.exp(min(FURTHEST, rate * spread))
             row = (factor, theta, tail, zero * self.guest.zero_error)
             least = self.guest.least_busy
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
             which = other_of(k, RUNS, len(curve.others))
-            groups.setdefault((which, needs), array("d")).extend(row)
-        found: list[float] = []
-        for (which, needs), members in groups.items():
+            groups.setdefault((which, needs, _PACES[k] if on_line else 1.0), array("d")).extend(row)
+        found: list[tuple[float, float]] = []
+        for (which, needs, pace), members in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
+            for field in (_FIRST, _AGAIN, _BLANK):
+                scenario[field] *= pace
             out = array("d", bytes(8 * kernel.OUT_FIELDS * (len(members) // kernel.MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
             found += [
-                math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin
+                (math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin, out[at + 2])
                 for at in range(0, len(out), kernel.OUT_FIELDS)
             ]
         return tuple(sorted(found))
+
+    @property
+    def _on_line(self) -> bool:
+        """Whether the line decides how fast pages go out, for want of a limit below what it carries."""
+        quota, slot = self.scenario[_QUOTA], self.scenario[_SLOT]
+        return not quota or quota / self.scenario[_WIRE] * self.scenario[_FIRST] > (1.0 - _IDLE) * slot
+
+    @cached_property
+    def totals(self) -> tuple[float, ...]:
+        """When each guest's migration ends, s from the request (infinite: never), in ascending order."""
+        return tuple(total for total, _ in self.runs)
 
     @property
     def probability(self) -> float:
@@ -160,13 +200,24 @@ class Ensemble:
             high = self.limits.timeout or 2.0 * max(ended, default=self.total)
         low, high = min(low, self.total), max(high, self.total)
         # What no guest decides: the management layer's start varies, and a slot begins late now and then. What a
-        # throttle takes is known within some 8 %, the rate of a line without a limit within 6 %.
-        slack = 0.08 if self.throttle else 0.004 if self.link.limit else 0.06
+        # throttle takes is known within some 8 %.
+        slack = 0.08 if self.throttle else 0.004
         begin = 1.65 * self.rules.begin_error
         late = high + max(0.16, begin) + max(0.006, slack) * high
         if self.limits.timeout is not None:
             late = min(late, max(self.limits.timeout, self.total))
         return (max(0.0, low - max(0.03, begin) - slack * low), late)
+
+    @property
+    def pause_interval(self) -> tuple[float, float] | None:
+        """What the pause lies in with 90 % probability, given that it completes in time; None where it does not."""
+        if self.pause is None:
+            return None
+        limit = math.inf if self.limits.timeout is None else self.limits.timeout
+        pauses = tuple(sorted(pause for total, pause in self.runs if total < limit)) or (self.pause,)
+        low, high = min(_quantile(pauses, 0.05), self.pause), max(_quantile(pauses, 0.95), self.pause)
+        device = min(self.rules.device, self.pause)  # a switch to post-copy has a part of it
+        return max(0.0, low - DEVICE_LESS * device), high + DEVICE_MORE * device
 
     @property
     def otherwise(self) -> str | None:

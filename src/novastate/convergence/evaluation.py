@@ -83,6 +83,14 @@ class Comparison:
         return interval[0] <= self.outcome.total <= interval[1]
 
     @property
+    def pause_covered(self) -> bool | None:
+        """Whether the interval of the pause holds it."""
+        interval = self.forecast.downtime_interval
+        if interval is None or self.outcome.downtime is None:
+            return None
+        return interval[0] <= self.outcome.downtime <= interval[1]
+
+    @property
     def half_width(self) -> float | None:
         """Half of the interval, as a share of the forecast."""
         interval = self.forecast.total_interval
@@ -111,6 +119,7 @@ class Comparison:
             "bytes_error": self.bytes_error,
             "downtime_error_s": self.downtime_error,
             "covered": self.covered,
+            "downtime_covered": self.pause_covered,
             "textbook_total_s": self.textbook,
         }
 
@@ -139,6 +148,7 @@ class Evaluation:
     def as_json(self) -> dict[str, object]:
         """The sums as plain data."""
         covered = [row.covered for row in self.rows if row.covered is not None]
+        held = [row.pause_covered for row in self.rows if row.pause_covered is not None]
         pauses = [
             (row.downtime_error, row.outcome.downtime)
             for row in self.rows
@@ -155,6 +165,7 @@ class Evaluation:
             "bytes_error": _summary(row.bytes_error for row in self.rows),
             "downtime_error_s": _summary(error for error, _ in pauses),
             "downtime_near_share": _share(near),
+            "downtime_interval_coverage": _share(held),
             "interval_coverage": _share(covered),
             "interval_half_width": _summary(row.half_width for row in self.rows if row.covered is not None),
             "brier": _mean((row.forecast.probability - row.outcome.completed) ** 2 for row in self.rows),

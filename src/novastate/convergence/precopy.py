@@ -67,8 +67,8 @@ class Forecast:
     `verdict`; `total` s from the request to the end, `downtime` s of pause, `transferred` bytes (None where the
     verdict leaves none); `throttle` percent, the highest. `syncs` counts bitmap syncs as the hypervisor's dirty-sync-count
     does: the one that starts the first round, one a round, and one more when the guest is stopped.
-    `probability` of completing within the timeout, `total_interval` (90 %), `rounds` and `reason` are
-    worked out when first asked for.
+    `probability` of completing within the timeout, `total_interval` and `downtime_interval` (90 %), `rounds` and `reason`
+    are worked out when first asked for.
     """
 
     verdict: Verdict
@@ -95,6 +95,7 @@ class Forecast:
             "total_interval": None if self.total_interval is None else list(self.total_interval),
             "hypervisor_total_s": self.hypervisor_total,
             "downtime_s": self.downtime,
+            "downtime_interval": None if self.downtime_interval is None else list(self.downtime_interval),
             "transferred_bytes": None if self.transferred is None else round(self.transferred),
             "syncs": self.syncs,
             "throttle": self.throttle,
@@ -123,6 +124,7 @@ class Forecast:
             limits=attrs.evolve(self.limits, timeout=None) if self.rules.ignores_timeout else self.limits,
             rules=self.rules,
             total=self.total,
+            pause=self.downtime,
             throttle=self.throttle,
         )
 
@@ -138,6 +140,11 @@ class Forecast:
         Where it may not complete in time the interval ends at the timeout, and `otherwise` says so.
         """
         return self._ensemble.interval
+
+    @cached_property
+    def downtime_interval(self) -> tuple[float, float] | None:
+        """`downtime` lies in this interval with 90 % probability, given that it completes in time; None where it does not."""
+        return self._ensemble.pause_interval
 
     @property
     def otherwise(self) -> str | None:
