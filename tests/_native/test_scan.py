@@ -18,6 +18,8 @@ except ImportError:  # no compiler here: the twin is all there is
 
 COSTS = np.array([[4104, 4104, 9, 50], [105, 17, 2, 17]], dtype=np.int64)
 LAST = (1 << 64) - 1
+NONE = np.zeros(0, dtype=np.uint64)
+CHANCES = [0, 1, 1 << 31, 0xDEADBEEF, (1 << 32) - 1, 1 << 32]
 
 
 @pytest.fixture(params=compiled.variants())
@@ -35,6 +37,11 @@ def bitmaps(pages, seed, *densities):
     for row, density in zip(flags, densities, strict=True):
         row[:pages] = rng.random(pages) < density
     return np.packbits(flags, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def near(pages, chance):
+    """What of so many pages is found with this chance, to five deviations."""
+    return pytest.approx(pages * chance, abs=5 * (pages * chance * max(0.0, 1 - chance)) ** 0.5 + 0.01)
 
 
 def ones(words):
@@ -142,43 +149,66 @@ class TestEveryVariantIsTheTwin:
 
     @pytest.mark.parametrize("pages", [1, 2, 3, 100, 4096, 5000])
     @pytest.mark.parametrize("base", [0, 1 << 62])
-    def test_draw(self, pages, base):
+    @pytest.mark.parametrize("parts", [False, True])
+    def test_draw(self, pages, base, parts):
         half, middle = pages // 2, 1 << 63
         rows = [(0, middle - 1, 0), (middle, LAST, half)] if half else [(0, LAST, 0)]
         ratios = np.array([half / 2**52, (pages - half) / 2**52] if half else [pages / 2**53])
         groups = np.array(rows, dtype=np.uint64)
         guide = np.zeros(2, dtype=np.int32)
-        both = np.zeros((2, pages // 64 + 2), dtype=np.uint64)
+        since = np.linspace(2**30, 2**32, pages // 64 + 2).astype(np.uint64) if parts else NONE
+        both = np.zeros((2, 2, pages // 64 + 2), dtype=np.uint64)
         for shuffled in (False, True):
             order = an_order(pages, shuffled=shuffled)
-            for written, module in zip(both, (compiled, scan_py), strict=True):
-                module.draw(written, 5, 42, LAST - 20, 500, base, groups, ratios, guide, 63, order)
+            for marks, module in zip(both, (compiled, scan_py), strict=True):
+                module.draw(*marks, 5, 42, LAST - 20, 500, base, groups, ratios, guide, 63, order, since, 6)
             assert (both[0] == both[1]).all()
-            assert 5 <= ones(both[0]).min() <= ones(both[0]).max() < pages + 5
+            assert 5 <= ones(both[0].ravel()).min() <= ones(both[0, 0] | both[0, 1]).max() < pages + 5
+        assert bool(both[0, 1].any()) == parts
+
+    @pytest.mark.parametrize("chance", CHANCES)
+    @pytest.mark.parametrize("late", CHANCES)
+    def test_fill(self, chance, late):
+        pages = 3000
+        both = np.zeros((2, 2, 60), dtype=np.uint64)
+        groups = np.array(
+            [(low, size, chance, late) for low, size in ((0, 1), (1, 63), (64, 64), (128, 2872))], np.uint64
+        )
+        for marks, module in zip(both, (compiled, scan_py), strict=True):
+            module.fill(*marks, 77, 9, 1 << 40, groups)
+        assert (both[0] == both[1]).all()
+        written, early = (ones(row) for row in both[0])
+        assert len(written) == near(pages, chance / 2**32 * late / 2**32)
+        assert len(early) == near(pages, chance / 2**32 * (1 - late / 2**32))
+        assert all(77 <= page < pages + 77 for page in (*written, *early))
+        assert not set(written) & set(early)
+
+    @pytest.mark.parametrize("chance", CHANCES)
+    @pytest.mark.parametrize("remains", [None, 0.0, 0.3, 1.0])
+    def test_fill_scattered(self, chance, remains):
+        pages = 3000
+        both = np.zeros((2, 2, 60), dtype=np.uint64)
+        groups = np.array([(low, size, chance) for low, size in ((0, 1), (1, 63), (64, 64), (128, 2872))], np.uint64)
+        rate = -math.log2(max(1e-9, 1 - chance / 2**32))
+        paces, left = np.full(4, -rate), np.zeros(0) if remains is None else np.full(60, remains)
+        for marks, module in zip(both, (compiled, scan_py), strict=True):
+            module.fill_scattered(*marks, 77, 9, 1 << 40, groups, paces, an_order(pages, shuffled=True), left, 6)
+        assert (both[0] == both[1]).all()
+        written, early = (ones(row) for row in both[0])
+        kept = 1 - 2 ** -(rate * (1.0 if remains is None else remains))
+        assert len(written) == near(pages, kept)
+        assert len(early) == near(pages, chance / 2**32 - kept)
+        assert all(77 <= page < pages + 77 for page in (*written, *early))
+        assert not set(written) & set(early)
 
     @pytest.mark.skipif(compiled is scan_py, reason="the twin does not look into the guide")
     @pytest.mark.parametrize("wrong", [-1, 2, 1 << 20])
     def test_a_guide_leads_to_groups(self, wrong):
         groups = np.array([(0, (1 << 63) - 1, 0), (1 << 63, LAST, 50)], dtype=np.uint64)
         guide = np.array([0, wrong, 1, 1], dtype=np.int32)
-        written = np.zeros(4, dtype=np.uint64)
+        order, written = an_order(100, shuffled=False), np.zeros(4, dtype=np.uint64)
         with pytest.raises(ValueError, match="guide"):
-            compiled.draw(
-                written, 0, 42, 0, 500, 0, groups, np.array([0.0, 0.0]), guide, 62, an_order(100, shuffled=False)
-            )
-
-    @pytest.mark.parametrize("chance", [0, 1, 1 << 31, 0xDEADBEEF, (1 << 32) - 1, 1 << 32])
-    @pytest.mark.parametrize("shuffled", [False, True])
-    def test_fill(self, chance, shuffled):
-        pages = 3000
-        both = np.zeros((2, 60), dtype=np.uint64)
-        groups = np.array([(0, 1, chance), (1, 63, chance), (64, 64, chance), (128, 2872, chance)], dtype=np.uint64)
-        for written, module in zip(both, (compiled, scan_py), strict=True):
-            module.fill(written, 77, 9, 1 << 40, groups, an_order(pages, shuffled=shuffled))
-        assert (both[0] == both[1]).all()
-        expected = pages * chance / 2**32
-        assert len(ones(both[0])) == pytest.approx(expected, abs=5 * (expected * (1 - chance / 2**32)) ** 0.5 + 0.01)
-        assert all(77 <= page < pages + 77 for page in ones(both[0]))
+            compiled.draw(written, NONE, 0, 42, 0, 500, 0, groups, np.zeros(2), guide, 62, order, NONE, 6)
 
     def test_mark(self):
         both = np.zeros((2, 4), dtype=np.uint64)
@@ -218,7 +248,8 @@ def test_random_numbers_are_those_of_splitmix64():
 
 BITS = np.zeros((4, 2), dtype=np.uint64)
 GROUPS, RATIOS = np.array([(0, LAST, 0)], dtype=np.uint64), np.array([100 / 2**53])
-GUIDE = np.zeros(2, np.int32)
+GUIDE, ORDER = np.zeros(2, np.int32), an_order(100, shuffled=False)
+SMALL = np.array([(0, 100, 1)], dtype=np.uint64)
 
 
 @pytest.mark.parametrize(
@@ -230,8 +261,15 @@ GUIDE = np.zeros(2, np.int32)
         lambda k: k.census(BITS, 64, np.zeros(4, np.int64)),
         lambda k: k.mark(BITS[0], np.array([-1])),
         lambda k: k.mark(BITS[0], np.array([128])),
-        lambda k: k.draw(BITS[0], 29, 1, 0, 1, 0, GROUPS, RATIOS, GUIDE, 63, an_order(100, shuffled=False)),
-        lambda k: k.fill(BITS[0], 29, 1, 0, np.zeros((0, 3), np.uint64), an_order(100, shuffled=False)),
+        lambda k: k.draw(BITS[0], NONE, 29, 1, 0, 1, 0, GROUPS, RATIOS, GUIDE, 63, ORDER, NONE, 6),
+        lambda k: k.draw(BITS[0], NONE, 0, 1, 0, 1, 0, GROUPS, RATIOS, GUIDE, 63, ORDER, np.zeros(2, np.uint64), 6),
+        lambda k: k.draw(BITS[0], BITS[1], 0, 1, 0, 1, 0, GROUPS, RATIOS, GUIDE, 63, ORDER, np.zeros(1, np.uint64), 6),
+        lambda k: k.fill(BITS[0], NONE, 29, 1, 0, np.array([(0, 100, 1, 1 << 32)], np.uint64)),
+        lambda k: k.fill(BITS[0], NONE, 0, 1, 0, np.array([(0, 100, 1, 1)], np.uint64)),
+        lambda k: k.fill_scattered(BITS[0], NONE, 29, 1, 0, SMALL, np.zeros(1), ORDER, np.zeros(0), 6),
+        lambda k: k.fill_scattered(BITS[0], NONE, 0, 1, 0, SMALL, np.zeros(1), ORDER, np.zeros(2), 6),
+        lambda k: k.fill_scattered(BITS[0], BITS[1], 0, 1, 0, SMALL, np.zeros(1), ORDER, np.zeros(1), 6),
+        lambda k: k.fill_scattered(BITS[0], BITS[1], 0, 1, 0, SMALL, np.zeros(1), ORDER, np.zeros(2), 5),
     ],
 )
 @pytest.mark.parametrize("module", [compiled, scan_py])

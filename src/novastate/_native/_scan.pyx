@@ -30,9 +30,21 @@ cdef extern from "scan.h" nogil:
     int64_t ns_scan_cached(ns_memory *, ns_cache, int64_t, int64_t, int64_t, ns_budget, int64_t *)
     void ns_census(const ns_memory *, int64_t *)
     int64_t ns_merge(ns_memory *, uint64_t *)
-    void ns_draw(uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const double *,
-                 const int32_t *, int, ns_order)
-    void ns_fill(uint64_t *, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t, ns_order)
+    ctypedef struct ns_shares:
+        const ns_group *groups
+        const double *ratios
+        const int32_t *guide
+        int64_t rows
+        uint64_t base
+        int shift
+    ctypedef struct ns_marks:
+        uint64_t *written
+        uint64_t *early
+        int part
+    void ns_draw(ns_marks, int64_t, uint64_t, uint64_t, int64_t, ns_shares, ns_order, const uint64_t *)
+    void ns_fill(ns_marks, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t)
+    void ns_fill_scattered(ns_marks, int64_t, uint64_t, uint64_t, const uint64_t *, const double *, int64_t, ns_order,
+                           const double *)
     void ns_mark(uint64_t *, const int64_t *, int64_t)
 
 
@@ -114,10 +126,27 @@ def merge(uint64_t[:, ::1] bits not None, int64_t pages):
     return fresh
 
 
-def draw(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-         const uint64_t[:, ::1] groups not None, const double[::1] ratios not None, const int32_t[::1] guide not None,
-         int shift, const uint64_t[::1] order not None):
+cdef int marks_of(uint64_t[::1] written, uint64_t[::1] early, int64_t first, uint64_t pages, int64_t parts, int part,
+                  ns_marks *marks) except -1:
+    """Where the writes of `pages` pages from first on are marked, in so many parts."""
+    if first < 0 or <uint64_t> first + pages > <uint64_t> written.shape[0] * 64:
+        raise ValueError("first: its pages must be there")
+    if parts and (early.shape[0] != written.shape[0] or not 6 <= part < 64 or (<uint64_t> first + pages - 1) >> part >= <uint64_t> parts):
+        raise ValueError("early: must be a bitmap of the pages, each of them in a part")
+    marks.written = &written[0]
+    marks.early = &early[0] if early.shape[0] else NULL
+    marks.part = part
+    return 0
+
+
+def draw(uint64_t[::1] written not None, uint64_t[::1] early not None, int64_t first, uint64_t key, uint64_t counter,
+         int64_t count, uint64_t base, const uint64_t[:, ::1] groups not None, const double[::1] ratios not None,
+         const int32_t[::1] guide not None, int shift, const uint64_t[::1] order not None, const uint64_t[::1] since not None,
+         int part):
     cdef ns_order names
+    cdef ns_marks marks
+    cdef ns_shares shares
+    cdef const uint64_t *starts = &since[0] if since.shape[0] else NULL
     cdef int64_t at
     order_of(order, &names)
     if groups.shape[0] < 1 or groups.shape[1] != 3 or ratios.shape[0] != groups.shape[0] or shift < 1 or shift > 63 or guide.shape[0] != <int64_t> 1 << (64 - shift):
@@ -130,28 +159,54 @@ def draw(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t c
     for at in range(guide.shape[0]):
         if not 0 <= guide[at] < groups.shape[0]:
             raise ValueError("guide: must lead to groups")
-    if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
-        raise ValueError("first: its pages must be there")
+    marks_of(written, early, first, names.pages, since.shape[0], part, &marks)
+    shares.groups, shares.ratios, shares.guide = <const ns_group *> &groups[0, 0], &ratios[0], &guide[0]
+    shares.rows, shares.base, shares.shift = groups.shape[0], base, shift
     with nogil:
-        ns_draw(&written[0], first, key, counter, count, base, <const ns_group *> &groups[0, 0], &ratios[0], &guide[0],
-                shift, names)
+        ns_draw(marks, first, key, counter, count, shares, names, starts)
 
 
-def fill(uint64_t[::1] written not None, int64_t first, uint64_t key, uint64_t counter,
-         const uint64_t[:, ::1] groups not None, const uint64_t[::1] order not None):
+def fill(uint64_t[::1] written not None, uint64_t[::1] early not None, int64_t first, uint64_t key, uint64_t counter,
+         const uint64_t[:, ::1] groups not None):
+    cdef ns_marks marks
+    cdef uint64_t most = 0
+    cdef int64_t at, rows = groups.shape[0]
+    if groups.shape[1] != 4:
+        raise ValueError("groups: must be rows of 4 numbers")
+    for at in range(rows):
+        if groups[at, 0] >> 40 or groups[at, 1] >> 40:
+            raise ValueError("groups: their pages must be there")
+        most = max(most, groups[at, 0] + groups[at, 1])
+        if not groups[at, 3] >> 32 and early.shape[0] != written.shape[0]:
+            raise ValueError("early: must be a bitmap of the pages")
+    if rows:
+        marks_of(written, early, first, most, 0, 6, &marks)
+        with nogil:
+            ns_fill(marks, first, key, counter, &groups[0, 0], rows)
+
+
+def fill_scattered(uint64_t[::1] written not None, uint64_t[::1] early not None, int64_t first, uint64_t key, uint64_t counter,
+                   const uint64_t[:, ::1] groups not None, const double[::1] paces not None,
+                   const uint64_t[::1] order not None, const double[::1] left not None, int part):
     cdef ns_order names
+    cdef ns_marks marks
+    cdef const double *remains = &left[0] if left.shape[0] else NULL
     cdef int64_t at, rows = groups.shape[0]
     order_of(order, &names)
-    if groups.shape[1] != 3:
-        raise ValueError("groups: must be rows of 3 numbers")
+    if groups.shape[1] != 3 or paces.shape[0] != rows:
+        raise ValueError("groups: must be rows of 3 numbers, with a pace each")
     for at in range(rows):
         if groups[at, 0] > names.pages or groups[at, 1] > names.pages - groups[at, 0]:
             raise ValueError("groups: their pages must be there")
-    if first < 0 or <uint64_t> first + names.pages > <uint64_t> written.shape[0] * 64:
-        raise ValueError("first: its pages must be there")
+        if not paces[at] <= 0:
+            raise ValueError("paces: must not be above 0")
+    for at in range(left.shape[0]):
+        if not left[at] >= 0:
+            raise ValueError("left: must not be below 0")
+    marks_of(written, early, first, names.pages, left.shape[0], part, &marks)
     if rows:
         with nogil:
-            ns_fill(&written[0], first, key, counter, &groups[0, 0], rows, names)
+            ns_fill_scattered(marks, first, key, counter, &groups[0, 0], &paces[0], rows, names, remains)
 
 
 def mark(uint64_t[::1] written not None, const int64_t[::1] pages not None):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["LOG2E", "TINY", "armed", "gone"]
+__all__ = ["LOG2E", "POLYNOMIAL", "TINY", "WHOLE", "armed", "gone"]
 
 #: Nothing is divided by less.
 TINY = 1e-300
 LOG2E = float.fromhex("0x1.71547652b82fep0")
-_Q = tuple(
+#: Of 2**f - 1 for f between -1/2 and 1/2, divided by f.
+POLYNOMIAL = tuple(
     float.fromhex(text)
     for text in (
         "0x1.62e42fef9cc64p-1", "0x1.ebfbdff823ce4p-3", "0x1.c6b08da70f1c7p-5", "0x1.3b2ab7181ce01p-7",
@@ -17,18 +18,19 @@ _Q = tuple(
     )
 )  # fmt: skip
 #: Added and taken away again, it leaves the nearest whole number.
-_WHOLE = 1.5 * 2.0**52 + 1023.0
+WHOLE = 1.5 * 2.0**52 + 1023.0
 
 
 def gone(t: float) -> tuple[float, float]:
     """1 - 2**t and 2**t for t <= 0, within 2.2e-12; below 2**-1022 about 1 and 0."""
     t = max(t, -1022.0)
-    n = (t + _WHOLE) - _WHOLE
+    n = (t + WHOLE) - WHOLE
     f = t - n
     f2 = f * f
     f4 = f2 * f2
-    a = (_Q[0] + _Q[1] * f) + (_Q[2] + _Q[3] * f) * f2
-    b = (_Q[4] + _Q[5] * f) + (_Q[6] + _Q[7] * f) * f2
+    q = POLYNOMIAL
+    a = (q[0] + q[1] * f) + (q[2] + q[3] * f) * f2
+    b = (q[4] + q[5] * f) + (q[6] + q[7] * f) * f2
     scale = math.ldexp(1.0, int(n))
     part = scale * (f * (a + b * f4))
     return (1.0 - scale) - part, scale + part

@@ -7,21 +7,25 @@
  *   merge   dirty |= written, new = popcount(written & ~dirty).
  *   writes  by a counter: the i-th random number of a key is mix(key + i * golden ratio), so they can be made in any order.
  *           draw: a number u of 64 bits falls into the group with start <= u <= last, and there on page
- *           low + (u - start) / 2048 * ratio, ratio being pages a step of 2048.
- *           fill: where many writes fall on each page, 64 pages at once: if the bits of x are 1 with probability q, those of
- *           (x | r) are with 1/2 + q/2, those of (x & r) with q/2, r random. So 32 random words, one a binary digit of the chance,
- *           make 64 pages; what is left of a group is compared page by page.
+ *           low + (u - start) / 2048 * ratio, ratio being pages a step of 2048. When it comes is another number, mix(u + golden ratio).
+ *           fill: where many writes fall on each page, 64 pages at once: a page is written if a number of 32 random digits, one
+ *           from each of 32 random words, is below its chance. The first digit that differs decides, so about ten words do.
+ *           When the last write of a page comes: of a Poisson process of rate r in T seconds it comes in the last t of them with
+ *           probability (1 - exp(-r t)) / (1 - exp(-r T)), if one comes at all.
  *           Which page a rank is, is a keyed order: a Feistel network on the rows and columns of a grid is one-to-one, and the few
  *           that fall behind the last page go round again.
  *
- * Domain: any number of pages below 2**40, in an order below 2**32; costs below 2**53. Cost: scan and merge, a few words a ns; draw, 5 to 12 ns a write;
- * fill, 1 to 3 ns a page. Source of the generator: Steele, Lea, Flood, Fast splittable pseudorandom number generators (OOPSLA'14).
+ * Domain: any number of pages below 2**40, in an order below 2**32; costs below 2**53. Cost: scan and merge, a few words a ns; draw, 2 to 6 ns a write;
+ * fill, 0.1 ns a page, scattered some ns a page. Source of the generator: Steele, Lea, Flood, Fast splittable pseudorandom number generators (OOPSLA'14).
  */
 #include "scan.h"
 #include "dispatch.h"
 
 #define GOLDEN 0x9e3779b97f4a7c15u
 #define ALL (~(uint64_t)0)
+
+/* Writes that are drawn, and words of pages that are filled, in one go. */
+enum { BLOCK = 256, LANES = 8 };
 
 static inline uint64_t mix(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -31,7 +35,12 @@ static inline uint64_t mix(uint64_t x) {
 
 static inline uint64_t random_at(uint64_t key, uint64_t i) { return mix(key + i * GOLDEN); }
 
-static inline uint64_t high_product(uint64_t x, uint64_t y) { return (uint64_t)(((unsigned __int128)x * y) >> 64); }
+/* The high half of a product, of four products of halves, which go side by side in a vector. */
+static inline uint64_t high_product(uint64_t x, uint64_t y) {
+    const uint64_t low = 0xffffffffu, x0 = x & low, x1 = x >> 32, y0 = y & low, y1 = y >> 32;
+    const uint64_t middle = x1 * y0 + (x0 * y0 >> 32), other = x0 * y1 + (middle & low);
+    return x1 * y1 + (middle >> 32) + (other >> 32);
+}
 
 /* --- the scan */
 
@@ -141,72 +150,153 @@ static inline uint64_t shifted(uint64_t x, uint64_t y, uint64_t key, uint64_t n)
     return x >= n ? x - n : x;
 }
 
-static inline uint64_t scatter(uint64_t x, ns_order o) {
-    if (!o.rows) return x;
-    uint64_t row = (uint32_t)x / (uint32_t)o.columns, column = x - row * o.columns;
-    do {
-        row = shifted(row, column, o.keys[0], o.rows);
-        column = shifted(column, row, o.keys[1], o.columns);
-        x = row * o.columns + column;
-    } while (x >= o.pages);
-    return x;
+/* One round of the network; a page behind the last one goes round again. */
+static inline uint64_t scatter(uint64_t x, const ns_order *o) {
+    /* Of whole numbers below 2**32 a quotient in doubles has the right floor. */
+    uint64_t row = (uint64_t)(int64_t)((double)(int64_t)x / (double)(int64_t)o->columns), column = x - row * o->columns;
+    row = shifted(row, column, o->keys[0], o->rows);
+    column = shifted(column, row, o->keys[1], o->columns);
+    return row * o->columns + column;
+}
+
+NS_BODY static void scatter_all(uint64_t *x, int n, const ns_order *o) {
+    if (!o->rows) return;
+    for (int i = 0; i < n; i++) x[i] = scatter(x[i], o);
+    for (int i = 0; i < n; i++)
+        while (x[i] >= o->pages) x[i] = scatter(x[i], o);
 }
 
 static inline void set(uint64_t *bits, uint64_t page) { bits[page >> 6] |= (uint64_t)1 << (page & 63); }
 
-NS_BODY static void draw_body(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count,
-                              uint64_t base, const ns_group *groups, const double *ratios, const int32_t *guide,
-                              int shift, ns_order order) {
-    const uint64_t span = 0 - base;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t u = random_at(key, counter + (uint64_t)i);
-        if (span) u = base + high_product(u, span);
-        int64_t at = guide[u >> shift];
-        while (u > groups[at].last) at++;
-        const double past = (double)(int64_t)((u - groups[at].start) >> 11) * ratios[at];
-        uint64_t rank = groups[at].low + (uint64_t)(int64_t)past;
-        if (rank >= order.pages) rank = order.pages - 1; /* of a sound table none is */
-        set(written, (uint64_t)first + scatter(rank, order));
+/* Sets the bits of n pages from `first` on, of each in `written` if it was written late. */
+static inline void set_all(const ns_marks *m, int64_t first, const uint64_t *pages, const uint64_t *late, int n) {
+    for (int i = 0; i < n; i++) set(late[i] ? m->written : m->early, (uint64_t)first + pages[i]);
+}
+
+NS_BODY static void draw_body(ns_marks m, int64_t first, uint64_t key, uint64_t counter, int64_t count, ns_shares t,
+                              ns_order order, const uint64_t *since) {
+    const uint64_t span = 0 - t.base;
+    uint64_t u[BLOCK], page[BLOCK], time[BLOCK];
+    for (int64_t done = 0; done < count; done += BLOCK) {
+        const int n = count - done < BLOCK ? (int)(count - done) : BLOCK;
+        for (int i = 0; i < n; i++) u[i] = random_at(key, counter + (uint64_t)done + (uint64_t)i);
+        if (since)
+            for (int i = 0; i < n; i++) time[i] = mix(u[i] + GOLDEN) >> 32;
+        if (span)
+            for (int i = 0; i < n; i++) u[i] = t.base + high_product(u[i], span);
+        if (t.rows == 1) {
+            const ns_group only = t.groups[0];
+            const double ratio = t.ratios[0];
+            for (int i = 0; i < n; i++)
+                page[i] = only.low + (uint64_t)(int64_t)((double)(int64_t)((u[i] - only.start) >> 11) * ratio);
+        } else {
+            for (int i = 0; i < n; i++) {
+                int64_t at = t.guide[u[i] >> t.shift];
+                while (u[i] > t.groups[at].last) at++;
+                const double past = (double)(int64_t)((u[i] - t.groups[at].start) >> 11) * t.ratios[at];
+                page[i] = t.groups[at].low + (uint64_t)(int64_t)past;
+            }
+        }
+        for (int i = 0; i < n; i++) page[i] = page[i] < order.pages ? page[i] : order.pages - 1; /* of a sound table all are */
+        scatter_all(page, n, &order);
+        if (since) {
+            for (int i = 0; i < n; i++) time[i] = time[i] >= since[((uint64_t)first + page[i]) >> m.part];
+            set_all(&m, first, page, time, n);
+        } else
+            for (int i = 0; i < n; i++) set(m.written, (uint64_t)first + page[i]);
     }
 }
 
-/* 64 bits, each 1 with probability chance / 2**32, from 32 random words. */
-static inline uint64_t biased(uint64_t key, uint64_t counter, uint64_t chance) {
-    if (chance >> 32) return ALL;
-    uint64_t x = 0;
-    if (chance)
-        for (int digit = __builtin_ctzll(chance); digit < 32; digit++) {
-            const uint64_t r = random_at(key, counter + (uint64_t)digit);
-            x = (chance >> digit) & 1 ? x | r : x & r;
+/* Of 64 pages a word, whether a number of 32 random digits is below `chance`: the first digit that differs decides. */
+NS_BODY static void biased_of(uint64_t *hit, int words, uint64_t key, uint64_t counter, uint64_t stride, uint64_t chance) {
+    uint64_t todo[LANES], any = 1;
+    for (int w = 0; w < words; w++) hit[w] = chance >> 32 ? ALL : 0, todo[w] = ~hit[w];
+    for (int digit = 31; any && digit >= 0 && chance & (((uint64_t)2 << digit) - 1) && !(chance >> 32); digit--) {
+        const uint64_t one = 0 - (chance >> digit & 1);
+        any = 0;
+        for (int w = 0; w < words; w++) {
+            const uint64_t r = random_at(key, counter + (uint64_t)w * stride + (uint64_t)digit);
+            hit[w] |= todo[w] & ~r & one;
+            todo[w] &= r ^ ~one;
+            any |= todo[w];
         }
-    return x;
+    }
 }
 
-NS_BODY static void fill_body(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups,
-                              int64_t rows, ns_order order) {
-    for (int64_t row = 0; row < rows; row++, groups += 3) {
-        uint64_t rank = groups[0], left = groups[1];
-        const uint64_t chance = groups[2];
-        for (; left; rank += 64) {
-            const uint64_t n = left < 64 ? left : 64;
-            uint64_t hit = 0;
-            if (n == 64) {
-                hit = biased(key, counter, chance);
-                counter += 32;
-            } else {
-                for (uint64_t bit = 0; bit < n; bit++)
-                    hit |= (uint64_t)((random_at(key, counter + bit) >> 32) < chance) << bit;
-                counter += n;
+NS_BODY static void biased(uint64_t *hit, int words, uint64_t key, uint64_t counter, uint64_t stride, uint64_t chance) {
+    if (words == LANES) biased_of(hit, LANES, key, counter, stride, chance);
+    else biased_of(hit, words, key, counter, stride, chance);
+}
+
+static inline uint64_t lowest(uint64_t n) { return n < 64 ? ((uint64_t)1 << n) - 1 : ALL; }
+
+/* Sets 64 bits from `page` on. */
+static inline void set_word(uint64_t *bits, uint64_t page, uint64_t hit) {
+    const uint64_t bit = page & 63;
+    if (hit) bits[page >> 6] |= hit << bit;
+    if (bit && hit >> (64 - bit)) bits[(page >> 6) + 1] |= hit >> (64 - bit);
+}
+
+NS_BODY static void fill_body(ns_marks m, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows) {
+    uint64_t hit[LANES], late[LANES];
+    for (const uint64_t *g = groups; g < groups + 4 * rows; g += 4) {
+        uint64_t page = (uint64_t)first + g[0];
+        for (uint64_t left = g[1]; left;) {
+            const int words = left < 64 * LANES ? (int)((left + 63) / 64) : LANES;
+            biased(hit, words, key, counter, 64, g[2]);
+            biased(late, words, key, counter + 32, 64, g[3]);
+            for (int w = 0; w < words; w++, page += 64) {
+                const uint64_t all = hit[w] & lowest(left);
+                set_word(m.written, page, all & late[w]);
+                if (all & ~late[w]) set_word(m.early, page, all & ~late[w]);
+                left -= left < 64 ? left : 64;
             }
-            left -= n;
-            if (order.rows) {
-                for (; hit; hit &= hit - 1)
-                    set(written, (uint64_t)first + scatter(rank + (uint64_t)__builtin_ctzll(hit), order));
-            } else if (hit) {
-                const uint64_t page = (uint64_t)first + rank, bit = page & 63;
-                written[page >> 6] |= hit << bit;
-                if (bit && hit >> (64 - bit)) written[(page >> 6) + 1] |= hit >> (64 - bit);
+            counter += 64 * (uint64_t)words;
+        }
+    }
+}
+
+/* 1 - 2**t for t <= 0, within 2.2e-12: the polynomial of gone_py.py. */
+static inline double gone(double t) {
+    t = t > -1022.0 ? t : -1022.0;
+    const double whole = 1.5 * 0x1p52 + 1023.0, shifted_t = t + whole, f = t - (shifted_t - whole), f2 = f * f;
+    const double a = (0x1.62e42fef9cc64p-1 + 0x1.ebfbdff823ce4p-3 * f) + (0x1.c6b08da70f1c7p-5 + 0x1.3b2ab7181ce01p-7 * f) * f2;
+    const double b = (0x1.5d87759513548p-10 + 0x1.4308ac8236a36p-13 * f) + (0x1.00c0e6fdccd9ap-16 + 0x1.63d13adb27880p-20 * f) * f2;
+    union { double value; uint64_t bits; } scale = {.value = shifted_t};
+    scale.bits <<= 52;
+    return (1.0 - scale.value) - scale.value * (f * (a + b * (f2 * f2)));
+}
+
+NS_BODY static void fill_scattered_body(ns_marks m, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups,
+                                        const double *paces, int64_t rows, ns_order order, const double *remains) {
+    const uint64_t other = mix(key);
+    uint64_t hit[LANES], page[64 * LANES], late[64 * LANES];
+    for (int64_t row = 0; row < rows; row++) {
+        uint64_t rank = groups[3 * row];
+        const uint64_t chance = groups[3 * row + 2];
+        const double pace = paces[row], share = (double)(int64_t)chance * 0x1p-32;
+        for (uint64_t left = groups[3 * row + 1]; left;) {
+            const int words = left < 64 * LANES ? (int)((left + 63) / 64) : LANES;
+            int n = 0;
+            biased(hit, words, key, counter, 32, chance);
+            for (int w = 0; w < words; w++) {
+                for (uint64_t todo = hit[w] & lowest(left); todo; todo &= todo - 1, n++) {
+                    const uint64_t bit = (uint64_t)(64 * w + __builtin_ctzll(todo));
+                    page[n] = rank + bit;
+                    late[n] = 2 * counter + bit;
+                }
+                left -= left < 64 ? left : 64;
             }
+            scatter_all(page, n, &order);
+            if (remains) {
+                for (int i = 0; i < n; i++) {
+                    const double v = (double)(int64_t)(random_at(other, late[i]) >> 11) * 0x1p-53;
+                    late[i] = v * share < gone(pace * remains[((uint64_t)first + page[i]) >> m.part]);
+                }
+                set_all(&m, first, page, late, n);
+            } else
+                for (int i = 0; i < n; i++) set(m.written, (uint64_t)first + page[i]);
+            rank += 64 * (uint64_t)words, counter += 32 * (uint64_t)words;
         }
     }
 }
@@ -223,13 +313,16 @@ void ns_mark(uint64_t *written, const int64_t *pages, int64_t count) {
     } \
     target static void census_##name(const ns_memory *m, int64_t *counts) { census_body(m, counts); } \
     target static int64_t merge_##name(ns_memory *m, uint64_t *written) { return merge_body(m, written); } \
-    target static void draw_##name(uint64_t *w, int64_t f, uint64_t k, uint64_t c, int64_t n, uint64_t b, \
-                                   const ns_group *g, const double *r, const int32_t *guide, int s, ns_order o) { \
-        draw_body(w, f, k, c, n, b, g, r, guide, s, o); \
+    target static void draw_##name(ns_marks m, int64_t f, uint64_t k, uint64_t c, int64_t n, ns_shares t, ns_order o, \
+                                   const uint64_t *since) { \
+        draw_body(m, f, k, c, n, t, o, since); \
     } \
-    target static void fill_##name(uint64_t *w, int64_t f, uint64_t k, uint64_t c, const uint64_t *g, int64_t n, \
-                                   ns_order o) { \
-        fill_body(w, f, k, c, g, n, o); \
+    target static void fill_##name(ns_marks m, int64_t f, uint64_t k, uint64_t c, const uint64_t *g, int64_t n) { \
+        fill_body(m, f, k, c, g, n); \
+    } \
+    target static void fill_scattered_##name(ns_marks m, int64_t f, uint64_t k, uint64_t c, const uint64_t *g, \
+                                             const double *p, int64_t n, ns_order o, const double *left) { \
+        fill_scattered_body(m, f, k, c, g, p, n, o, left); \
     }
 
 LEVEL(scalar, )
@@ -257,15 +350,20 @@ int64_t ns_merge(ns_memory *memory, uint64_t *written) {
     return variants[ns_isa()](memory, written);
 }
 
-void ns_draw(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-             const ns_group *groups, const double *ratios, const int32_t *guide, int shift, ns_order order) {
-    CHOOSE(void, draw, uint64_t *, int64_t, uint64_t, uint64_t, int64_t, uint64_t, const ns_group *, const double *,
-           const int32_t *, int, ns_order);
-    variants[ns_isa()](written, first, key, counter, count, base, groups, ratios, guide, shift, order);
+void ns_draw(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, int64_t count, ns_shares shares, ns_order order,
+             const uint64_t *since) {
+    CHOOSE(void, draw, ns_marks, int64_t, uint64_t, uint64_t, int64_t, ns_shares, ns_order, const uint64_t *);
+    variants[ns_isa()](marks, first, key, counter, count, shares, order, since);
 }
 
-void ns_fill(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows,
-             ns_order order) {
-    CHOOSE(void, fill, uint64_t *, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t, ns_order);
-    variants[ns_isa()](written, first, key, counter, groups, rows, order);
+void ns_fill(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows) {
+    CHOOSE(void, fill, ns_marks, int64_t, uint64_t, uint64_t, const uint64_t *, int64_t);
+    variants[ns_isa()](marks, first, key, counter, groups, rows);
+}
+
+void ns_fill_scattered(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, const double *paces,
+                       int64_t rows, ns_order order, const double *remains) {
+    CHOOSE(void, fill_scattered, ns_marks, int64_t, uint64_t, uint64_t, const uint64_t *, const double *, int64_t, ns_order,
+           const double *);
+    variants[ns_isa()](marks, first, key, counter, groups, paces, rows, order, remains);
 }

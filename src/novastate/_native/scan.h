@@ -33,6 +33,23 @@ typedef struct {
     uint64_t start, last, low;
 } ns_group;
 
+/* How writes are shared out: a number from `base` on falls into one of the `rows` groups, in which a step of 2048 is `ratios` pages;
+ * `guide` is the group at which to look first, by the number's bits from `shift` on. */
+typedef struct {
+    const ns_group *groups;
+    const double *ratios;
+    const int32_t *guide;
+    int64_t rows;
+    uint64_t base;
+    int shift;
+} ns_shares;
+
+/* Where writes are marked: late ones and early ones apart, in parts of 2**part pages. */
+typedef struct {
+    uint64_t *written, *early;
+    int part;
+} ns_marks;
+
 /* Sends dirty pages from `cursor` on, round and round, until the page that uses up room or patience has gone out, or all `left`
  * dirty pages have; adds them to `counts`. Returns the cursor: the page after the last one sent. */
 int64_t ns_scan(ns_memory *memory, int64_t cursor, int64_t left, ns_budget budget, int64_t *counts);
@@ -47,13 +64,19 @@ void ns_census(const ns_memory *memory, int64_t *counts);
 /* Takes `written` over into the dirty pages, which are zero no more, and empties it; how many were not dirty before. */
 int64_t ns_merge(ns_memory *memory, uint64_t *written);
 
-/* Draws `count` writes, the counter-th to the (counter + count - 1)-th of the key, from groups whose draws begin at `base`. */
-void ns_draw(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, int64_t count, uint64_t base,
-             const ns_group *groups, const double *ratios, const int32_t *guide, int shift, ns_order order);
+/* Draws `count` writes, the counter-th to the (counter + count - 1)-th of the key, at any time as likely: what comes in the first
+ * since / 2**32 of the time, a number for each part of the memory, is marked as early. All is late where `since` is NULL. */
+void ns_draw(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, int64_t count, ns_shares shares, ns_order order,
+             const uint64_t *since);
 
-/* Writes each page low .. low + size - 1 of each of the `rows` groups (low, size, chance) with probability chance / 2**32. */
-void ns_fill(uint64_t *written, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows,
-             ns_order order);
+/* Writes each page low .. low + size - 1 of each of the `rows` groups (low, size, chance, late) with probability chance / 2**32,
+ * and of what is written late / 2**32 late. */
+void ns_fill(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, int64_t rows);
+
+/* The same of groups (low, size, chance) of ranks: what is written comes late, in the last `remains` seconds of its part, with
+ * probability (1 - 2**(pace * remains)) / (chance / 2**32). All is late where `remains` is NULL. */
+void ns_fill_scattered(ns_marks marks, int64_t first, uint64_t key, uint64_t counter, const uint64_t *groups, const double *paces,
+                       int64_t rows, ns_order order, const double *remains);
 
 /* Writes these pages. */
 void ns_mark(uint64_t *written, const int64_t *pages, int64_t count);

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from novastate._native.gone_py import POLYNOMIAL as Q
+from novastate._native.gone_py import WHOLE
 from novastate._native.tables_py import force_isa, isa, variants
 
 if TYPE_CHECKING:
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
     Words = npt.NDArray[np.uint64]
     Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
 __all__ = [
-    "census", "draw", "fill", "force_isa", "isa", "mark", "merge", "mix", "random_at", "scan", "scan_cached", "scatter",
-    "variants",
+    "census", "draw", "fill", "fill_scattered", "force_isa", "isa", "mark", "merge", "mix", "random_at", "scan", "scan_cached",
+    "scatter", "variants",
 ]  # fmt: skip
 
 _FIRST, _AGAIN, _BLANK, _DELTA = range(4)
@@ -48,7 +51,10 @@ def random_at(key: int, i: int) -> int:
 
 
 def _randoms(key: int, counters: Words) -> Words:
-    x: Words = np.uint64(key) + counters * np.uint64(_GOLDEN)
+    return _mixed(np.uint64(key) + counters * np.uint64(_GOLDEN))
+
+
+def _mixed(x: Words) -> Words:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
     return x ^ (x >> np.uint64(31))
@@ -226,65 +232,137 @@ def scan_cached(
 
 def draw(
     written: Words,
+    early: Words,
     first: int,
     key: int,
     counter: int,
     count: int,
     base: int,
     groups: Words,
-    ratios: npt.NDArray[np.float64],
+    ratios: Floats,
     guide: npt.NDArray[np.int32],  # noqa: ARG001  (only the compiled search starts there)
     shift: int,  # noqa: ARG001
     order: Words,
+    since: Words,
+    part: int,
 ) -> None:
     """Draws *count* writes to pages from *first* on, by the random numbers of *key* from *counter* on.
 
     *groups* are rows of start, last, low: a random number of start to last falls on page low + (number - start) / 2048 * ratio,
     with a ratio of each group in *ratios*, or on the last page; *guide* is the group at which to look first, by the number's bits
-    from *shift* on. Numbers are drawn from *base* on.
+    from *shift* on. Numbers are drawn from *base* on. A write comes at any time as likely; what comes in the first *since* / 2**32
+    of the time, a number for each 2**part pages, is marked in *early*; none of these (empty): all in *written*.
     """
-    if first < 0 or first + int(order[0]) > len(written) * 64:
-        raise ValueError("first: its pages must be there")
+    _check_marks(written, early, since, part, first + int(order[0]) if first >= 0 else -1)
     drawn = _randoms(key, np.uint64(counter) + np.arange(count, dtype=np.uint64))
+    times = _mixed(drawn + np.uint64(_GOLDEN)) >> np.uint64(32)
     if base:
         drawn = np.uint64(base) + _high_product(drawn, np.full(1, (1 << 64) - base, dtype=np.uint64))
     at = np.searchsorted(groups[:, 1], drawn)
     rows = groups[at]
     past = ((drawn - rows[:, 0]) >> np.uint64(11)).astype(np.float64) * ratios[at]
     ranks = np.minimum(rows[:, 2] + past.astype(np.uint64), order[0] - np.uint64(1))
-    mark(written, scatter(ranks, order).astype(np.int64) + first)
+    pages = scatter(ranks, order).astype(np.int64) + first
+    late = times >= since[pages >> part] if len(since) else np.ones(count, dtype=np.bool_)
+    mark(written, pages[late])
+    mark(early, pages[~late])
 
 
-def fill(written: Words, first: int, key: int, counter: int, groups: Words, order: Words) -> None:
-    """Writes each page low to low + size - 1 of each of *groups* (low, size, chance) with probability chance / 2**32."""
-    if first < 0 or first + int(order[0]) > len(written) * 64:
+def fill(written: Words, early: Words, first: int, key: int, counter: int, groups: Words) -> None:
+    """Writes each page low to low + size - 1 of each of *groups* (low, size, chance, late) with probability chance / 2**32.
+
+    Of what is written, late / 2**32 is marked in *written* and the rest in *early*, which may be empty where there is no rest.
+    """
+    low, size, chance, late = groups.T
+    most = int((low + size).max(initial=np.uint64(0)))
+    if first < 0 or first + most > len(written) * 64:
         raise ValueError("first: its pages must be there")
+    if len(early) != len(written) and (late >> np.uint64(32) == 0).any():
+        raise ValueError("early: must be a bitmap of the pages")
+    row, past, at = _words_of(size, counter, 64)
+    hit = _biased(key, at, chance[row]) & _below(size[row] - past)
+    kept = _biased(key, at + np.uint64(32), late[row])
+    for marks, words in ((written, hit & kept), (early, hit & ~kept)):
+        found = np.flatnonzero(_unpacked(words))
+        word = found >> 6
+        mark(marks, (low[row] + past)[word].astype(np.int64) + (found & 63) + first)
+
+
+def fill_scattered(
+    written: Words,
+    early: Words,
+    first: int,
+    key: int,
+    counter: int,
+    groups: Words,
+    paces: Floats,
+    order: Words,
+    left: Floats,
+    part: int,
+) -> None:
+    """Writes each page of rank low to low + size - 1 of each of *groups* (low, size, chance) with probability chance / 2**32.
+
+    The last write to a page that is written comes in the last *left* seconds, a number for each 2**part pages, with
+    probability (1 - 2**(pace * left)) / (chance / 2**32), *paces* being one of each group, not above 0: if it does it is marked in
+    *written*, else in *early*. With *left* empty all is marked in *written*.
+    """
+    _check_marks(written, early, left, part, first + int(order[0]) if first >= 0 else -1)
     low, size, chance = groups.T
-    whole, rest = size // np.uint64(64), size % np.uint64(64)
-    used = whole * np.uint64(32) + rest
-    begins = np.uint64(counter) + np.cumsum(used) - used
-    # What is not whole words, of all groups at once.
-    at = np.repeat(np.arange(len(rest)), rest.astype(np.int64))
-    inside = np.arange(len(at), dtype=np.uint64) - (np.cumsum(rest) - rest)[at]
-    drawn = _randoms(key, (begins + whole * np.uint64(32))[at] + inside) >> np.uint64(32)
-    ranks = (low + whole * np.uint64(64))[at] + inside
-    hits = [ranks[drawn < chance[at]]]
-    for row in np.flatnonzero(whole).tolist():
-        flags = _biased(key, int(begins[row]), int(whole[row]), int(chance[row]))
-        hits.append(low[row] + np.flatnonzero(flags).astype(np.uint64))
-    mark(written, scatter(np.concatenate(hits), order).astype(np.int64) + first)
+    row, past, at = _words_of(size, counter, 32)
+    found = np.flatnonzero(_unpacked(_biased(key, at, chance[row]) & _below(size[row] - past)))
+    word, bit = found >> 6, (found & 63).astype(np.uint64)
+    group = row[word]
+    pages = scatter((low[row] + past)[word] + bit, order).astype(np.int64) + first
+    late = np.ones(len(pages), dtype=np.bool_)
+    if len(left):
+        drawn = (_randoms(mix(key), at[word] * np.uint64(2) + bit) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        late = drawn * (chance[group].astype(np.float64) * 2.0**-32) < _gone(paces[group] * left[pages >> part])
+    mark(written, pages[late])
+    mark(early, pages[~late])
 
 
-def _biased(key: int, counter: int, words: int, chance: int) -> Bools:
-    if chance >> 32:
-        return np.ones(64 * words, dtype=np.bool_)
-    x = np.zeros(words, dtype=np.uint64)
-    at = np.uint64(counter) + np.arange(words, dtype=np.uint64) * np.uint64(32)
-    started = False
-    for digit in range(32):
-        one = bool(chance >> digit & 1)
-        started = started or one
-        if started:
-            drawn = _randoms(key, at + np.uint64(digit))
-            x = x | drawn if one else x & drawn
-    return _unpacked(x)
+def _words_of(size: Words, counter: int, stride: int) -> tuple[Integers, Words, Words]:
+    """Of each word of 64 pages, group by group: its group, its first page in that, and the counter of its random numbers."""
+    words = (size + np.uint64(63)) >> np.uint64(6)
+    row = np.repeat(np.arange(len(size)), words.astype(np.int64))
+    at = np.arange(len(row), dtype=np.uint64)
+    return row, (at - (np.cumsum(words) - words)[row]) * np.uint64(64), np.uint64(counter) + at * np.uint64(stride)
+
+
+def _below(count: Words) -> Words:
+    """The lowest *count* bits; all where there are not so many."""
+    return np.where(count < 64, (np.uint64(1) << (count & np.uint64(63))) - np.uint64(1), np.uint64(_ALL))
+
+
+def _check_marks(written: Words, early: Words, parts: Words | Floats, part: int, last: int) -> None:
+    if last < 0 or last > len(written) * 64:
+        raise ValueError("first: its pages must be there")
+    if len(parts) and (len(early) != len(written) or not 6 <= part < 64 or len(parts) << part < last):
+        raise ValueError("early: must be a bitmap of the pages, each of them in a part")
+
+
+def _biased(key: int, counters: Words, chances: Words) -> Words:
+    """Of 64 pages a word, whether a number of 32 random digits is below the chance: the first digit that differs decides."""
+    hit = np.where(chances >> np.uint64(32) > 0, np.uint64(_ALL), np.uint64(0))
+    todo = ~hit
+    for digit in range(31, -1, -1):
+        if not todo.any():
+            break
+        drawn = _randoms(key, counters + np.uint64(digit))
+        one = np.uint64(0) - (chances >> np.uint64(digit) & np.uint64(1))
+        hit |= todo & ~drawn & one
+        todo &= drawn ^ ~one
+    return hit
+
+
+def _gone(t: Floats) -> Floats:
+    """1 - 2**t for t <= 0, as `gone_py.gone`."""
+    t = np.maximum(t, -1022.0)
+    n = (t + WHOLE) - WHOLE
+    f = t - n
+    f2 = f * f
+    a = (Q[0] + Q[1] * f) + (Q[2] + Q[3] * f) * f2
+    b = (Q[4] + Q[5] * f) + (Q[6] + Q[7] * f) * f2
+    scale = np.ldexp(1.0, n.astype(np.int64))
+    found: Floats = (1.0 - scale) - scale * (f * (a + b * (f2 * f2)))
+    return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from novastate.convergence import DirtyClass, DirtyCurve
 from novastate.convergence.simulation.laws import WriteLaw
-from novastate.convergence.simulation.writers import writer_of
+from novastate.convergence.simulation.writers import Marks, writer_of
 from novastate.errors import ConvergenceError
 
 LAWS = {
@@ -33,6 +33,7 @@ def drawn(law, seconds, rounds=40, steps=1):
         written = np.zeros(200, dtype=np.uint64)
         for _ in range(steps):
             writer.write(written, seconds / steps)
+        writer.flush(Marks(written, written[:0], np.zeros(0), 18))
         counts.append(int(np.unpackbits(written.view(np.uint8)).sum()))
     return sum(counts) / len(counts)
 
@@ -46,6 +47,31 @@ def test_simulated_writes_follow_the_curve_of_the_law(name, seconds):
 @pytest.mark.parametrize("name", LAWS)
 def test_a_window_drawn_in_steps_is_the_window(name):
     assert drawn(LAWS[name], 0.8, steps=8) == pytest.approx(LAWS[name].written(0.8), rel=0.02, abs=2)
+
+
+@pytest.mark.parametrize("name", ["uniform", "zipf", "zipf-1", "hotcold"])
+@pytest.mark.parametrize("seconds", [0.05, 0.8, 4.0])
+@pytest.mark.parametrize("until", [False, True])
+def test_what_is_written_before_its_part_is_watched_is_marked_apart(name, seconds, until):
+    """Each part of 64 pages is watched from, or until, a quarter, a half or the end of the window."""
+    law = LAWS[name]
+    writer = writer_of(law, 100, 7)
+    armed = np.resize([1.0, 2.0, 4.0], 200)
+    expected = {False: (0.75, 0.5, 0.0), True: (0.25, 0.5, 1.0)}[until]
+    counts = np.zeros((2, 3))
+    for _ in range(60):
+        written, early = np.zeros((2, 200), dtype=np.uint64)
+        for _ in range(4):
+            writer.write(written, seconds / 4)
+        assert not written.any()
+        writer.flush(Marks(written, early, armed, 6, until))
+        assert not (written & early).any() or seconds < 1  # of pages with few writes some come before, some after
+        for row, words in enumerate((written, early & ~written)):
+            found = np.unpackbits(words.view(np.uint8)).reshape(200, 64).sum(axis=1)
+            counts[row] += [found[at::3].sum() / 60 for at in range(3)]
+    shares = np.array([law.written(seconds * share) for share in expected]) / 3
+    assert counts[0] == pytest.approx(shares, rel=0.04, abs=4)
+    assert counts.sum(axis=0) == pytest.approx(np.full(3, law.written(seconds) / 3), rel=0.04, abs=4)
 
 
 def test_many_writes_a_page_are_drawn_as_pages():

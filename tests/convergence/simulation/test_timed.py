@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
-from novastate.convergence.simulation.writers import writer_of
+from novastate.convergence.simulation.writers import Marks, writer_of
 from novastate.errors import ConvergenceError
 
 TWO = PhasedLaw([(2, WriteLaw.idle()), (0.5, WriteLaw.uniform(100, 1e6))])
@@ -20,6 +20,7 @@ TWO = PhasedLaw([(2, WriteLaw.idle()), (0.5, WriteLaw.uniform(100, 1e6))])
 def written(writer, seconds):
     words = np.zeros(64, dtype=np.uint64)
     writer.write(words, seconds)
+    writer.flush(Marks(words, words[:0], np.zeros(0), 18))
     return set(np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist())
 
 

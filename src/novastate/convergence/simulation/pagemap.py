@@ -7,7 +7,7 @@ its slot if it was not used in this round or the one before (QEMU migration/page
 A guest of more than 1 GiB on KVM is watched anew in parts of 1 GiB, each when its first page is sent after a sync: what was unsent
 at the sync and is written before that is not written again (`PageMap.arm`; migration_clear_memory_region_dirty_bitmap).
 
-Memory: half a byte a page (an eighth more in parts), and 16 bytes a slot of the cache, of which there are no more than pages. At most
+Memory: half a byte a page (a quarter more in parts), and 16 bytes a slot of the cache, of which there are no more than pages. At most
 2**30 pages (4 TiB).
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from novastate._native import scan
-from novastate.convergence.simulation.writers import mark_range
+from novastate.convergence.simulation.writers import Marks, mark_range
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -78,10 +78,12 @@ class PageMap:
         self._first_round = True
         self._cache: Integers | None = None
         self._entered: list[int] = []
-        #: What was unsent at the last sync, and which parts have been watched anew since; empty where all is at the sync.
+        #: What was unsent at the last sync, when each part was watched anew since, and what was last written before; empty where all is
+        #: watched at the sync.
         parts = -(-pages >> _PART) if setup.rearm and pages > 1 << _PART else 0
-        self._armed = np.zeros(parts, dtype=np.bool_)
+        self._arms, self._armed = 0, np.zeros(parts, dtype=np.float64)
         self._marked = self._bits[0].copy() if parts else self._bits[0][:0]
+        self._early = np.zeros_like(self._marked)
         if setup.cache_pages >= 1:
             slots = 1 << min(int(setup.cache_pages).bit_length() - 1, (pages - 1).bit_length())
             self._cache = np.vstack((np.full(slots, -1), np.zeros(slots, dtype=np.int64)))
@@ -91,6 +93,11 @@ class PageMap:
         """The bitmap in which writers mark what they write."""
         row: Words = self._bits[3]
         return row
+
+    @property
+    def marks(self) -> Marks:
+        """Where writers mark what they have written since the last sync."""
+        return Marks(self._bits[3], self._early, self._armed, _PART)
 
     @property
     def unsent(self) -> Words:
@@ -128,19 +135,24 @@ class PageMap:
         return bool(self._entered)
 
     def arm(self) -> None:
-        """Watches the parts anew that the last sending came to; what is written by then must have been marked."""
+        """Watches the parts anew that the last sending came to; writers must have gone on to then."""
+        self._arms += 1
         for at in self._entered:
             words = slice(at << (_PART - 6), (at + 1) << (_PART - 6))
             self._bits[3, words] &= ~self._marked[words]
-            self._armed[at] = True
+            self._armed[at] = self._arms
         self._entered = []
 
     def sync(self) -> int:
         """Takes over what was written; how many pages were not unsent before."""
+        if len(self._marked):
+            self._early &= ~self._marked
+            self._bits[3] |= self._early
+            self._early[:] = 0
         fresh = scan.merge(self._bits, self._pages)
         self.left += fresh
         self._round += 1
-        self._armed[:] = False
+        self._arms, self._armed[:] = 0, 0
         if len(self._marked):
             self._marked[:] = self._bits[0]
         return fresh

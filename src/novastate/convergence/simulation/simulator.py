@@ -360,6 +360,7 @@ class PreCopySimulation:
     def _mark(self) -> int:
         """Sets the bits of the pages written since the last sync; how many were not set."""
         self._write()
+        self._writer.flush(self._map.marks)
         self.syncs += 1
         return self._map.sync()
 

@@ -3,16 +3,20 @@
 Rules: a writer is deterministic by its seed; what is left of a write is carried over. Pages with few writes each in the
 time are drawn write by write. Of pages with more, each is written with the probability 1 - exp(-writes), which is the same
 and costs no more than the pages. The ranks of a zipf law, and the hot pages of a hot-and-cold one, are scattered over its pages.
+
+What is written at random is drawn once for all the time between two syncs, however often memory is watched anew in between: of a
+page it matters only whether it is written, and whether its last write comes before or after its part is watched anew.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from novastate._native import scan
+from novastate._native.gone_py import LOG2E
 from novastate.convergence.simulation.laws import Part, WriteLaw
 from novastate.convergence.simulation.shares import shares_of
 from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
@@ -24,8 +28,9 @@ if TYPE_CHECKING:
     from novastate.convergence.simulation.timed import Law
 
     Words = npt.NDArray[np.uint64]
+    Floats = npt.NDArray[np.float64]
 
-__all__ = ["Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
+__all__ = ["Marks", "Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
 
 _ALL = (1 << 64) - 1
 #: Writes a page from which it is cheaper to draw the pages than the writes: 64 at a time, or each where it was scattered to.
@@ -50,11 +55,29 @@ class Randoms:
         return (scan.random_at(self.key, self.take(1)) >> 11) / (1 << 53)
 
 
+class Marks(NamedTuple):
+    """Where writes are marked: the pages in *written*, or in *early* if their last write comes before their part is watched.
+
+    *armed* is when each part of 2**part pages is, as a number of calls of `Writer.write` since the last `Writer.flush`; empty where
+    all is watched from that on. With *until* it is rather until when: *written* has the pages whose first write comes before.
+    """
+
+    written: Words
+    early: Words
+    armed: Floats
+    part: int
+    until: bool = False
+
+
 class Writer(Protocol):
     """Something that writes pages."""
 
     def write(self, written: Words, seconds: float) -> None:
-        """Sets the bits of the pages written in *seconds* more of unthrottled writing."""
+        """Goes on for *seconds* more of unthrottled writing; sets the bits of what is written in an order, the rest with the flush."""
+        ...
+
+    def flush(self, marks: Marks) -> None:
+        """Marks what was written at random since the last flush."""
         ...
 
 
@@ -89,6 +112,10 @@ class _Together:
         for writer in self._writers:
             writer.write(written, seconds)
 
+    def flush(self, marks: Marks) -> None:
+        for writer in self._writers:
+            writer.flush(marks)
+
 
 class _AtRandom:
     """One part, whose writes are drawn."""
@@ -98,42 +125,88 @@ class _AtRandom:
         self._shares = shares_of(part)
         self._rarer = -self._shares.each
         self._carry = 0.0
-        self._often = _OFTEN if part.pattern == "uniform" else _OFTEN_SCATTERED
-        rows = math.isqrt(part.pages - 1) + 1 if part.pattern != "uniform" else 0
+        self._scattered = part.pattern != "uniform"
+        rows = math.isqrt(part.pages - 1) + 1 if self._scattered else 0
         columns = -(-part.pages // rows) if rows else 0
         keys = [scan.random_at(scatter.key, i) for i in range(2)]
+        self._pages = part.pages
         self._order = np.array([part.pages, rows, columns, *keys], dtype=np.uint64)
+        #: Seconds of writing since the last flush, after each call.
+        self._spent = [0.0]
 
-    def write(self, written: Words, seconds: float) -> None:
-        writes, shares, randoms = self._rate * seconds, self._shares, self._randoms
+    def write(self, written: Words, seconds: float) -> None:  # noqa: ARG002  (nothing is marked before the flush)
+        self._spent.append(self._spent[-1] + seconds)
+
+    def flush(self, marks: Marks) -> None:
+        spent, self._spent = self._spent, [0.0]
+        lasts, shares = spent[-1], self._shares
+        writes = self._rate * lasts
         if writes <= 0:
             return
-        often = int(np.searchsorted(self._rarer, -self._often / writes))
-        if often:
-            rows = np.empty((often, 3), dtype=np.uint64)
-            rows[:, 0], rows[:, 1] = shares.groups[:often, 2], shares.sizes[:often]
-            rows[:, 2] = np.floor(-np.expm1(-writes * shares.each[:often]) * 2.0**32)
-            count = int((shares.sizes[:often] // 64 * 32 + shares.sizes[:often] % 64).sum())
-            scan.fill(written, self._first, randoms.key, randoms.take(count), rows, self._order)
+        since = np.interp(marks.armed, np.arange(len(spent)), spent)
+        if marks.until:
+            # First writes are to the beginning what last ones are to the end.
+            since = lasts - since
+        elif not since.any():
+            since = since[:0]
+        often = int(np.searchsorted(self._rarer, -(_OFTEN_SCATTERED if self._scattered else _OFTEN) / writes))
+        if often and self._scattered:
+            self._fill_scattered(marks, often, writes, lasts - since)
+        elif often:
+            self._fill(marks, writes, since / lasts)
         self._carry += writes * float(shares.above[often])
         count = math.floor(self._carry)
         self._carry -= count
         if count and often < len(shares.sizes):
-            base = int(shares.groups[often, 0])
-            at = randoms.take(count)
             scan.draw(
-                written,
+                marks.written,
+                marks.early,
                 self._first,
-                randoms.key,
-                at,
+                self._randoms.key,
+                self._randoms.take(count),
                 count,
-                base,
+                int(shares.groups[often, 0]),
                 shares.groups,
                 shares.ratios,
                 shares.guide,
                 shares.shift,
                 self._order,
+                _of_32_bits(since / lasts),
+                marks.part,
             )
+
+    def _fill(self, marks: Marks, writes: float, since: Floats) -> None:
+        """Pages that are all alike, from part to part."""
+        first, each = self._first, writes / self._pages
+        lows, late = np.zeros(1, dtype=np.int64), np.ones(1)
+        if len(since):
+            parts = np.arange(first >> marks.part, ((first + self._pages - 1) >> marks.part) + 1)
+            lows = np.maximum(parts << marks.part, first) - first
+            late = np.expm1(-each * (1 - since[parts])) / np.expm1(-each)
+        rows = np.empty((len(lows), 4), dtype=np.uint64)
+        rows[:, 0], rows[:, 1] = lows, np.diff(np.append(lows, self._pages))
+        rows[:, 2], rows[:, 3] = _of_32_bits(-np.expm1(np.full(1, -each))), _of_32_bits(late)
+        count = int(((rows[:, 1] + np.uint64(63)) >> np.uint64(6)).sum()) * 64
+        scan.fill(marks.written, marks.early, first, self._randoms.key, self._randoms.take(count), rows)
+
+    def _fill_scattered(self, marks: Marks, often: int, writes: float, left: Floats) -> None:
+        """The pages of the first *often* groups, *left* being the seconds in which each part is watched."""
+        shares, randoms = self._shares, self._randoms
+        rows = np.empty((often, 3), dtype=np.uint64)
+        rows[:, 0], rows[:, 1] = shares.groups[:often, 2], shares.sizes[:often]
+        rows[:, 2] = _of_32_bits(-np.expm1(-writes * shares.each[:often]))
+        paces = -self._rate * shares.each[:often] * LOG2E
+        count = int(((shares.sizes[:often] + 63) >> 6).sum()) * 32
+        at = randoms.take(count)
+        scan.fill_scattered(
+            marks.written, marks.early, self._first, randoms.key, at, rows, paces, self._order, left, marks.part
+        )
+
+
+def _of_32_bits(shares: Floats) -> Words:
+    """Shares, 0 to 1, in parts of 2**32."""
+    words: Words = np.floor(np.clip(shares, 0.0, 1.0) * 2.0**32).astype(np.uint64)
+    return words
 
 
 class _InOrder:
@@ -152,6 +225,9 @@ class _InOrder:
         mark_range(written, self._first + self._at, self._first + min(end, pages))
         mark_range(written, self._first, self._first + end - pages)
         self._at = (self._at + count) % pages
+
+    def flush(self, marks: Marks) -> None:
+        """All is marked."""
 
 
 class _Replay:
@@ -176,6 +252,9 @@ class _Replay:
                 self._between(written, start, math.inf)
                 self._between(written, 0.0, end)
 
+    def flush(self, marks: Marks) -> None:
+        """All is marked."""
+
     def _between(self, written: Words, start: float, end: float) -> None:
         first, last = np.searchsorted(self._law.times, (start, end))
         scan.mark(written, self._law.page_numbers[first:last])
@@ -191,9 +270,11 @@ class _Phases:
         start, end = self._now, self._now + seconds
         self._now = end
         for at, writer in enumerate(self._writers):
-            spent = self._law.spent(at, end) - self._law.spent(at, start)
-            if spent > 0:
-                writer.write(written, spent)
+            writer.write(written, max(0.0, self._law.spent(at, end) - self._law.spent(at, start)))
+
+    def flush(self, marks: Marks) -> None:
+        for writer in self._writers:
+            writer.flush(marks)
 
 
 def limited_share(law: Law, most: float) -> float:
