@@ -8,6 +8,7 @@ import pytest
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import DESIGN, RUNS, Ensemble, _heavy, other_of
+from novastate.convergence.pictures.html import forecast_rows
 
 MIB = 1 << 20
 
@@ -138,6 +139,10 @@ def test_the_pause_lies_in_its_interval_and_there_is_none_without_one():
     # What devices take differs by some milliseconds from host to host, and more often upwards.
     assert 0 < low < told.downtime - 0.003 < told.downtime + 0.015 < high < 0.1
     assert told.as_json()["downtime_interval"] == [low, high]
+    assert (
+        "pause",
+        f"{told.downtime * 1e3:.0f} ms, 90 % between {low * 1e3:.0f} and {high * 1e3:.0f} ms",
+    ) in forecast_rows(told)
     assert forecast(guest(40000.0), Link(64 * MIB)).downtime_interval is None
     assert forecast(guest(), Link(64 * MIB), Limits(timeout=1.0)).as_json()["downtime_interval"] is None
 

@@ -33,7 +33,10 @@ def forecast_rows(result: Forecast) -> list[tuple[str, str]]:
         if result.otherwise is not None:
             rows.append(("or", result.otherwise))
     if result.downtime is not None and result.transferred is not None:
-        rows.append(("pause", f"{1000 * result.downtime:.0f} ms"))
+        low, high = result.downtime_interval or (result.downtime, result.downtime)
+        rows.append(
+            ("pause", f"{1000 * result.downtime:.0f} ms, 90 % between {1000 * low:.0f} and {1000 * high:.0f} ms")
+        )
         rows.append(("transferred", f"{result.transferred / _MIB:.0f} MiB"))
     rows.append(("syncs", str(result.syncs)))
     if result.throttle:
