@@ -42,6 +42,7 @@ def draw(count, seed, k=3):
         memory, np.floor(rng.uniform(0, 1, count) * pages), page, np.where(rng.random(count) < 0.5, -1.0, spread(1, 1e5)),
         np.minimum(215.0, pages), rng.uniform(0.02, 1, count), limit, spread(1e8, 1e11), spread(0.005, 3), spread(1, 1e5),
     )  # fmt: skip
+    columns[8][rng.random(count) < 0.05] = 0.0
     size = spread(1e-4, 0.3, (count, k)) * pages[:, None]
     rate = np.minimum(np.where(limit > 0, limit, 1e9)[:, None] / page[:, None] * spread(1e-3, 2, (count, k)), 80 * size)
     ordered = (rng.random((count, k)) < 0.1).astype(np.uint8)

@@ -5,12 +5,13 @@
  * -ffp-contract=off; exp is the twin's polynomial).
  *
  * How: rows go through their first pass W at a time into a block (first_pass); from there they take free lanes (take); a
- * step is a sync of the lanes that are due, then, of all, a run of slots and a turn (step). A lane's numbers depend on
- * its own row only, whoever its neighbours are. Written once, in fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for
- * each instruction set.
+ * step is a sync of the lanes that are due, then, of all, a run of slots and one slot more, or half of it (step). What is
+ * done is written a block at a time (hand_out). A lane's numbers depend on its own row only, whoever its neighbours are.
+ * Written once, in fleet_turn.h, fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for each
+ * instruction set.
  *
- * Cost: a step of 8 lanes some 500 vector operations at 3 classes; a guest takes two to eight. State is some 150 kB of
- * stack; no allocation, no global.
+ * Cost: of 8 lanes at 3 classes a first pass some 1000 instructions, a step 800; a calm guest takes three. State is some
+ * 150 kB of stack; no allocation, no global.
  */
 #include "fleet.h"
 #include "precopy.h"
@@ -42,18 +43,43 @@ enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define Q7 0x1.63d13adb27880p-20
 /* What a lane keeps of its row. */
 enum {
-    QUOTA, WIRE, IWIRE, FIRST, IFIRST, AGAIN, IAGAIN, BLANK, IBLANK, PER, IPER, FULL, DTP, SWITCHOVER,
-    POSTCOPY, FRONT, ZERO, TAIL, TAIL_ZERO, NOW, SLOT_AT, SLOT_SENT, SENT, THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, SPEED,
-    THROTTLING, INITIAL, INCREMENT, MOST, TRIGGER, PAGE, BUSY, LOST, WAKE, FIELDS
+    THROTTLING, INITIAL, INCREMENT, MOST, TRIGGER, LOST, WAKE, PAGE, /* only where guests are throttled */
+    WIRE, IWIRE, FIRST, IFIRST, AGAIN, IAGAIN, BLANK, IBLANK, SWITCHOVER, POSTCOPY, BEGIN, DEVICE, /* as far as here of page, line and rules */
+    QUOTA, DTP, PER_FIRST, IPER_FIRST, FULL_FIRST, PER, IPER, FULL, FRONT, ZERO, TAIL, TAIL_ZERO, NOW, SLOT_AT, SLOT_SENT, SENT,
+    THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, TIMEOUT, BUSY, FIELDS
 };
 
 /* Rows after their first pass, waiting for a lane; 8 numbers more, because lanes are read W at a time. */
 typedef struct {
-    size_t row, at, have, fields;
-    double field[FIELDS][BLOCK + 8], all[BLOCK + 8];
+    size_t row, at, have, from;
+    double field[FIELDS][BLOCK + 8], all[BLOCK + 8], index[BLOCK + 8];
     double size[CLASSES][BLOCK + 8], pace[CLASSES][BLOCK + 8];
     double ordered_size[CLASSES][BLOCK + 8], ordered_rate[CLASSES][BLOCK + 8];
 } block;
+
+/* Rows that are done, in the order in which they came to their end. */
+enum { ROW, TOTAL, PAUSE, BYTES, WOULD, SYNCS, PERCENT, LEFT, RESULTS };
+typedef struct {
+    size_t have;
+    double lane[RESULTS][BLOCK + 8];
+} finished;
+
+/* Writes them where they belong. */
+static void hand_out(finished *d, const ns_fleet_result *out) {
+    for (size_t l = 0; l < d->have; l++) {
+        const size_t i = (size_t)d->lane[ROW][l];
+        const double total = d->lane[TOTAL][l], would = d->lane[WOULD][l];
+        out->verdict[i] = total < INFINITY ? CONVERGES : would < INFINITY ? TIMES_OUT : NEVER;
+        out->total[i] = total;
+        out->downtime[i] = d->lane[PAUSE][l];
+        out->transferred[i] = d->lane[BYTES][l];
+        out->unlimited[i] = would;
+        out->syncs[i] = (int32_t)d->lane[SYNCS][l];
+        out->throttle[i] = (uint8_t)d->lane[PERCENT][l];
+        out->pending[i] = d->lane[LEFT][l];
+    }
+    d->have = 0;
+}
 
 static inline double least(double a, double b) { return b < a ? b : a; }
 static inline double greatest(double a, double b) { return b > a ? b : a; }
@@ -68,6 +94,7 @@ static inline double pow2_scalar(double whole) {
 #define LANES 0
 #define TARGET
 #include "fleet_lanes.h"
+#include "fleet_turn.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES
@@ -76,6 +103,7 @@ static inline double pow2_scalar(double whole) {
 #define LANES 4
 #define TARGET NS_AVX2
 #include "fleet_lanes.h"
+#include "fleet_turn.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES
@@ -83,6 +111,7 @@ static inline double pow2_scalar(double whole) {
 #define LANES 8
 #define TARGET NS_AVX512
 #include "fleet_lanes.h"
+#include "fleet_turn.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES

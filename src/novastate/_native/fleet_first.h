@@ -39,6 +39,20 @@ static inline TARGET V F(armed)(V t, V hit, V parts) {
     return vmin(hit, vmax(set1(0.0), found));
 }
 
+/* The classes of the rows from `row` on, as they are given, into the block. */
+static TARGET void F(classes)(const ns_fleet *f, size_t row, block *b) {
+    const size_t rows = f->count - row < BLOCK ? f->count - row : BLOCK;
+    for (size_t l = 0; l < (rows + W - 1) / W * W; l++) {
+        b->index[l] = (double)(row + l);
+        const size_t from = (l < rows ? row + l : f->count - 1) * f->class_step;
+        for (size_t i = 0; i < f->k; i++) {
+            b->size[i][l] = f->size[from + i];
+            b->pace[i][l] = f->rate[from + i];
+            if (f->ordered != NULL) b->ordered_rate[i][l] = f->ordered[from + i];
+        }
+    }
+}
+
 /* The first pass of W rows from `row` on, as far as the first sync, into the block at `at`. */
 static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t at) {
     const V none = set1(0.0);
@@ -64,108 +78,95 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     tail = vmin(tail, pages - zero);
     V tail_zero = vmin(F(column)(f->tail_zero, row, f->count), zero);
     zero = zero - tail_zero;
-    V front = vmax(none, ((pages - zero) - tail_zero) - tail), front_all = front;
+    V front_all = vmax(none, ((pages - zero) - tail_zero) - tail);
     V iper = set1(1.0) / per, iper_zero = set1(1.0) / per_zero;
-    V now = none, slot_at = none, slot_sent = none, sent = none, theta = none;
-    M hopeless = m_and(m_or(le(dtp, none), le(pages, none)), m_not(m_and(announced, lt(none, dtp))));
-    hopeless = m_or(hopeless, le(RULE(fast), none));
+    F(way) s = {quota, wire, iwire, first, ifirst, again, iagain, blank, iblank, dtp, sw,
+                front_all, zero, tail, tail_zero, none, none, none, none, none, mask(0u)};
+    M unknown = le(RULE(fast), none);
     int turn = 0;
     for (; turn < MOST_STEPS; turn++) {
-        V pending = ((front + zero) + tail) + tail_zero;
-        M run = m_and(m_not(lt(pending, theta)), m_not(hopeless));
+        V pending = ((s.front + s.zero) + s.tail) + s.tail_zero;
+        M run = m_and(m_not(F(due)(pending, s.theta)), m_not(unknown));
         if (!bits(run)) break;
         /* A run of equal full slots is taken in one step. */
-        M in_front = lt(none, front), in_zero = lt(none, zero), in_tail = lt(none, tail);
+        M in_front = lt(none, s.front), in_zero = lt(none, s.zero), in_tail = lt(none, s.tail);
         M dear = m_or(in_front, m_and(m_not(in_zero), in_tail));
-        V part = sel(in_front, front, sel(in_zero, zero, sel(in_tail, tail, tail_zero)));
-        V jump = vfloor(vmin(pending - sel(dear, full, full_zero), part) * sel(dear, iper, iper_zero));
-        M fresh = m_and(run, m_and(le(now, slot_at), le(slot_sent, none)));
+        V part = sel(in_front, s.front, sel(in_zero, s.zero, sel(in_tail, s.tail, s.tail_zero)));
+        V fits = sel(dear, full, full_zero);
+        V jump = vfloor(vmin(pending - fits, part) * sel(dear, iper, iper_zero));
+        M fresh = m_and(run, m_and(le(s.now, s.slot_at), le(s.slot_sent, none)));
         fresh = m_and(fresh, lt(none, jump));
         jump = sel(fresh, jump, none);
         V n = jump * sel(dear, per, per_zero), rest = vmax(none, part - n);
-        front = sel(in_front, rest, front);
-        zero = sel(m_and(m_not(in_front), in_zero), rest, zero);
-        tail = sel(m_and(m_not(m_or(in_front, in_zero)), in_tail), rest, tail);
-        tail_zero = sel(m_or(m_or(in_front, in_zero), in_tail), tail_zero, rest);
-        sent = sent + n * sel(dear, wire, set1(WIRE_ZERO));
-        now = now + jump * set1(SLOT);
-        slot_at = sel(fresh, now, slot_at);
-        theta = sel(fresh, sel(dear, full, full_zero), theta);
-        /* One turn: until the quota or the time is used up, or all is sent. */
-        V budget = sel(run, vmax(none, quota - slot_sent), none), left = set1(TURN), used;
-        n = vmin(vmin(front, budget * iwire), left * ifirst);
-        front = front - n;
-        used = n * wire;
-        left = left - n * first;
-        M going = m_and(run, le(front, none)), some = m_and(going, lt(none, zero));
-        if (bits(some)) {
-            n = vmin(vmin(zero, vmax(none, (budget - used) * iwz)), vmax(none, left * iblank));
-            n = sel(some, n, none);
-            zero = zero - n;
-            used = used + n * set1(WIRE_ZERO);
-            left = left - n * blank;
-        }
-        going = m_and(going, le(zero, none));
-        if (bits(going)) {
-            n = vmin(vmin(tail, vmax(none, (budget - used) * iwire)), vmax(none, left * ifirst));
-            n = sel(going, n, none);
-            tail = tail - n;
-            used = used + n * wire;
-            left = left - n * first;
-            n = vmin(vmin(tail_zero, vmax(none, (budget - used) * iwz)), vmax(none, left * iblank));
-            n = sel(m_and(going, le(tail, none)), n, none);
-            tail_zero = tail_zero - n;
-            used = used + n * set1(WIRE_ZERO);
-            left = left - n * blank;
-        }
-        now = now + sel(run, set1(TURN) - left, none);
-        sent = sent + used;
-        slot_sent = slot_sent + used;
-        V end = slot_at + set1(SLOT);
-        M sleeps = m_and(run, m_and(le(quota * set1(0.9999999), slot_sent), lt(now, end)));
-        now = sel(sleeps, end, now);
-        /* All is sent, and no threshold yet: turns of 1 ms until the slot ends. */
-        M idle = m_and(m_and(run, m_not(sleeps)), le(used, none));
-        V ticks = vmax(set1(1.0), none - vfloor((now - (end - set1(1e-9))) * set1(1000.0)));
-        now = now + sel(idle, ticks * set1(0.001), none);
-        M over = m_and(run, le(end - set1(1e-9), now));
-        V spent = vfloor((now - slot_at) * set1(1000.0) + set1(0.5));
-        V speed = sel(announced, sw, slot_sent / vmax(spent, set1(1.0)));
-        theta = sel(over, speed * dtp, theta);
-        slot_at = sel(over, now, slot_at);
-        slot_sent = sel(over, none, slot_sent);
+        pending = pending - (part - rest);
+        s.front = sel(in_front, rest, s.front);
+        s.zero = sel(m_and(m_not(in_front), in_zero), rest, s.zero);
+        s.tail = sel(m_and(m_not(m_or(in_front, in_zero)), in_tail), rest, s.tail);
+        s.tail_zero = sel(m_or(m_or(in_front, in_zero), in_tail), s.tail_zero, rest);
+        s.sent = s.sent + n * sel(dear, wire, set1(WIRE_ZERO));
+        s.now = s.now + jump * set1(SLOT);
+        s.slot_at = sel(fresh, s.now, s.slot_at);
+        s.theta = sel(fresh, fits, s.theta);
+        F(turn)(&s, pending, none, run, 1, 0);
     }
     V chunks = vmax(set1(1.0), none - vfloor(none - memory * set1(1.0 / GIB)));
     chunks = sel(lt(none, RULE(rearm)), chunks, set1(1.0));
-    V ahead = sel(lt(none, front), front / vmax(front_all, set1(1e-300)), none);
+    V ahead = sel(lt(none, s.front), s.front / vmax(front_all, set1(1e-300)), none);
     /* Where it never comes to a sync there is nothing to go round with. */
-    V stuck = sel(hopeless, set1(1.0), none);
-    if (turn == MOST_STEPS) stuck = sel(lt(((front + zero) + tail) + tail_zero, theta), stuck, set1(1.0));
+    V stuck = sel(unknown, set1(1.0), none);
+    if (turn == MOST_STEPS) stuck = sel(F(due)(((s.front + s.zero) + s.tail) + s.tail_zero, s.theta), stuck, set1(1.0));
     V busy = F(column)(f->busy, row, f->count);
-    const V fields[FIELDS] = {
-        [QUOTA] = quota, [WIRE] = wire, [IWIRE] = iwire, [FIRST] = first, [IFIRST] = ifirst, [AGAIN] = again,
-        [IAGAIN] = iagain, [BLANK] = blank, [IBLANK] = iblank, [PER] = per_again, [IPER] = set1(1.0) / per_again,
-        [FULL] = full_again, [DTP] = dtp, [SWITCHOVER] = sw, 
-        [POSTCOPY] = RULE(postcopy), [FRONT] = front, [ZERO] = zero,
-        [TAIL] = tail, [TAIL_ZERO] = tail_zero, [NOW] = now, [SLOT_AT] = slot_at, [SLOT_SENT] = slot_sent,
-        [SENT] = sent, [THETA] = theta, [AHEAD] = ahead, [STUCK] = stuck,
-        [CHUNKS] = chunks, [PASSED] = sel(lt(none, front_all), set1(1.0), none),
-        [SPEED] = sel(lt(set1(0.9), busy), RULE(slowed), set1(1.0)), [THROTTLING] = RULE(throttling),
-        [INITIAL] = RULE(initial), [INCREMENT] = RULE(increment), [MOST] = RULE(most), [TRIGGER] = RULE(trigger),
-        [PAGE] = page, [BUSY] = busy, [LOST] = RULE(lost), [WAKE] = RULE(wake),
-    };
-    for (size_t i = 0; i < FIELDS; i++) storeu(b->field[i] + at, fields[i]);
+#define PUT(name, value) storeu(b->field[name] + at, value)
+    PUT(QUOTA, quota);
+    PUT(WIRE, wire);
+    PUT(IWIRE, iwire);
+    PUT(FIRST, first);
+    PUT(IFIRST, ifirst);
+    PUT(AGAIN, again);
+    PUT(IAGAIN, iagain);
+    PUT(BLANK, blank);
+    PUT(IBLANK, iblank);
+    PUT(PER, per_again);
+    PUT(IPER, set1(1.0) / per_again);
+    PUT(FULL, full_again);
+    PUT(DTP, dtp);
+    PUT(SWITCHOVER, sw);
+    PUT(POSTCOPY, RULE(postcopy));
+    PUT(BEGIN, RULE(begin));
+    PUT(DEVICE, RULE(device));
+    PUT(TIMEOUT, F(column)(f->timeout, row, f->count));
+    PUT(FRONT, s.front);
+    PUT(ZERO, s.zero);
+    PUT(TAIL, s.tail);
+    PUT(TAIL_ZERO, s.tail_zero);
+    PUT(NOW, s.now);
+    PUT(SLOT_AT, s.slot_at);
+    PUT(SLOT_SENT, s.slot_sent);
+    PUT(SENT, s.sent);
+    PUT(THETA, s.theta);
+    PUT(AHEAD, ahead);
+    PUT(STUCK, stuck);
+    PUT(CHUNKS, chunks);
+    PUT(PASSED, sel(lt(none, front_all), set1(1.0), none));
+    PUT(THROTTLING, RULE(throttling));
+    PUT(INITIAL, RULE(initial));
+    PUT(INCREMENT, RULE(increment));
+    PUT(MOST, RULE(most));
+    PUT(TRIGGER, RULE(trigger));
+    PUT(PAGE, page);
+    PUT(BUSY, busy);
+    PUT(LOST, RULE(lost));
+    PUT(WAKE, RULE(wake));
+    PUT(PER_FIRST, per);
+    PUT(IPER_FIRST, iper);
+    PUT(FULL_FIRST, full);
+#undef PUT
+    V speed_of = sel(lt(set1(0.9), busy), RULE(slowed), set1(1.0));
     V all = none, straight = none;
     for (size_t i = 0; i < f->k; i++) {
-        double size[W], rate[W], ordered[W];
-        for (size_t l = 0; l < W; l++) {
-            size_t from = (row + l < f->count ? row + l : f->count - 1) * f->class_step + i;
-            size[l] = f->size[from];
-            rate[l] = f->rate[from];
-            ordered[l] = f->ordered != NULL && f->ordered[from] ? 1.0 : 0.0;
-        }
-        V pages_of = loadu(size), r = loadu(rate) * fields[SPEED];
-        M some = lt(none, pages_of), in_order = lt(none, loadu(ordered));
+        V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of, ordered = none;
+        if (f->ordered != NULL) ordered = loadu(b->ordered_rate[i] + at);
+        M some = lt(none, pages_of), in_order = lt(none, ordered);
         V spread = sel(in_order, none, pages_of);
         all = all + spread;
         straight = straight + (pages_of - spread);

@@ -24,6 +24,7 @@
 #undef mask
 #undef pow2
 #undef fill
+#undef pour
 
 #if LANES == 8
 #define V __m512d
@@ -47,6 +48,7 @@
 #define mask(b) ((M)(b))
 #define pow2(m) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(m), 52))
 #define fill(old, m, at) _mm512_mask_expand_pd(old, m, loadu(at))
+#define pour(at, m, a) storeu(at, _mm512_maskz_compress_pd(m, a))
 #elif LANES == 4
 #define V __m256d
 #define M __m256d
@@ -71,12 +73,19 @@
                                           -(long long)(((b) >> 1) & 1), -(long long)((b) & 1)))
 #define pow2(m) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(m), 52))
 #define fill(old, m, at) fill_avx2(old, bits(m), at)
+#define pour(at, m, a) pour_avx2(at, bits(m), a)
 NS_AVX2 static inline __m256d fill_avx2(__m256d old, unsigned m, const double *at) {
     double lane[4];
     _mm256_storeu_pd(lane, old);
     for (unsigned l = 0; l < 4; l++)
         if (m >> l & 1) lane[l] = *at++;
     return _mm256_loadu_pd(lane);
+}
+NS_AVX2 static inline void pour_avx2(double *at, unsigned m, __m256d a) {
+    double lane[4];
+    _mm256_storeu_pd(lane, a);
+    for (unsigned l = 0; l < 4; l++)
+        if (m >> l & 1) *at++ = lane[l];
 }
 #else
 #define V double
@@ -100,4 +109,5 @@ NS_AVX2 static inline __m256d fill_avx2(__m256d old, unsigned m, const double *a
 #define mask(b) (b)
 #define pow2(n) pow2_scalar(n)
 #define fill(old, m, at) ((m) ? *(at) : (old))
+#define pour(at, m, a) ((void)((m) ? *(at) = (a) : 0.0))
 #endif

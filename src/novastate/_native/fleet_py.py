@@ -6,12 +6,13 @@ bandwidth, post-copy), in another form:
 
 - a segment of the ring keeps, for each class, its pages that are *clean*: a sync multiplies them by
   exp(-rate span / pages), the same for all segments, and what is dirty is the width times the rest;
-- every run of equal full slots is one step, also of zero pages and of the tail behind them;
+- every run of equal full slots is one step, also of zero pages and of the tail behind them; and so is a slot of two turns
+  where no sync falls due between them;
 - exp is a polynomial, within 2.2e-12;
 - a guest that goes round for ever is known by a bound: where every round that leaves x pages or more, at whichever
   moment of its slot it is cut, is followed by one that leaves more than x. W is concave, so a round of T seconds leaves
   at least W(T) + u (W(2T) - W(T)) / W(T), u of them unsent before. Tried for x between the threshold and what remains,
-  at syncs 4, 8, 16, ...; without the second term where a class is sequential or memory is watched anew in parts, and there
+  at syncs 6, 12, 24, ...; without the second term where a class is sequential or memory is watched anew in parts, and there
   less what is lost of the pages that are sent meanwhile. Else
   the round that comes back to where it was ends it, as in precopy.
 
@@ -32,6 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from novastate._native.fleet_turn_py import SLOT, TURN, WIRE_ZERO, Way
 from novastate._native.gone_py import LOG2E, TINY, armed, gone
 from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate._native.tables_py import force_isa, isa, variants
@@ -65,8 +67,7 @@ NUMBERS = ("total", "downtime", "transferred", "unlimited", "pending")
 MAX_CLASSES = 32
 
 _SEGMENTS = 16
-_SLOT, _TURN = 0.1, 0.05
-_HEADER, _WIRE_ZERO, _FLUSH = 8.0, 9.0, 32.0
+_HEADER, _FLUSH = 8.0, 32.0
 _UNLIMITED = 1e300
 _GIB = 1073741824.0
 _MOST_STEPS, _MOST_SYNCS = 20000, 2000.0
@@ -136,92 +137,49 @@ def _row(
     page, memory = c["page"], c["memory"]
     pages, units = math.floor(memory / page) * 1.0, page * (1.0 / 4096.0)
     wire = page + _HEADER * units
-    iwire, iwz = 1.0 / wire, 1.0 / _WIRE_ZERO
     on_line = wire / c["line"]
     first = max(on_line, r["first_touch"] * units, 1e-09)
     again = max(on_line, r["rewrite"] * units, 1e-09)
     blank = max(r["blank"] * units, 1e-9)
-    ifirst, iagain, iblank = 1.0 / first, 1.0 / again, 1.0 / blank
     limit, flush = c["limit"], _FLUSH * (4096.0 + _HEADER)
-    quota = 0.0 - math.floor(0.0 - limit * _SLOT / flush)
-    quota = _UNLIMITED if limit <= 0.0 else quota * flush + 2.0 * _WIRE_ZERO
+    quota = 0.0 - math.floor(0.0 - limit * SLOT / flush)
+    quota = _UNLIMITED if limit <= 0.0 else quota * flush + 2.0 * WIRE_ZERO
     sw, dtp = r["switchover"], c["downtime"] * 1000.0 / page
-    per, per_zero = min(_SLOT * ifirst, quota * iwire), min(_SLOT * iblank, quota * iwz)
-    per_again = min(_SLOT * iagain, quota * iwire)
+    s = Way(quota, wire, first, again, blank, dtp, sw)
+    per, per_zero = min(SLOT * s.ifirst, quota * s.iwire), min(SLOT * s.iblank, quota * (1.0 / WIRE_ZERO))
+    per_again = min(SLOT * s.iagain, quota * s.iwire)
     full = (sw if sw > 0.0 else per * wire * 0.01) * dtp
-    full_zero = (sw if sw > 0.0 else per_zero * (_WIRE_ZERO * 0.01)) * dtp
+    full_zero = (sw if sw > 0.0 else per_zero * (WIRE_ZERO * 0.01)) * dtp
     full_again = (sw if sw > 0.0 else per_again * wire * 0.01) * dtp
     zero, tail = min(c["zero"], pages), c["tail"]
     tail = 1500.0 + memory / (64.0 * page) if tail < 0.0 else tail
-    tail = min(tail, pages - zero)
-    tail_zero = min(c["tail_zero"], zero)
-    zero = zero - tail_zero
-    front = max(0.0, ((pages - zero) - tail_zero) - tail)
-    front_all = front
-    iper, iper_zero = 1.0 / per, 1.0 / per_zero
-    now = slot_at = slot_sent = sent = theta = 0.0
-    never = (dtp <= 0.0 or pages <= 0.0) and not (sw > 0.0 and dtp > 0.0)
-    never = never or r["fast"] <= 0.0
+    s.tail = min(tail, pages - zero)
+    s.tail_zero = min(c["tail_zero"], zero)
+    s.zero = zero - s.tail_zero
+    s.front = front_all = max(0.0, ((pages - s.zero) - s.tail_zero) - s.tail)
+    iper, iper_zero, iper_again = 1.0 / per, 1.0 / per_zero, 1.0 / per_again
+    never = r["fast"] <= 0.0
     speed = r["slowed"] if c["busy"] > 0.9 else 1.0
     turn = 0
-    while turn < _MOST_STEPS and not never and not ((front + zero) + tail) + tail_zero < theta:
+    while turn < _MOST_STEPS and not never and not s.due(s.untouched()):
         # The first pass. A run of equal full slots is taken in one step.
-        pending = ((front + zero) + tail) + tail_zero
-        dear = front > 0.0 or (not zero > 0.0 and tail > 0.0)
-        part = front if front > 0.0 else zero if zero > 0.0 else tail if tail > 0.0 else tail_zero
-        jump = math.floor(min(pending - (full if dear else full_zero), part) * (iper if dear else iper_zero)) * 1.0
-        if now <= slot_at and slot_sent <= 0.0 and jump > 0.0:
-            n = jump * (per if dear else per_zero)
+        pending = s.untouched()
+        name = next((name for name in ("front", "zero", "tail") if getattr(s, name) > 0.0), "tail_zero")
+        part: float = getattr(s, name)
+        theta, each, by, cost = full, per, iper, wire
+        if name not in {"front", "tail"}:
+            theta, each, by, cost = full_zero, per_zero, iper_zero, WIRE_ZERO
+        jump = math.floor(min(pending - theta, part) * by) * 1.0
+        if s.now <= s.slot_at and s.slot_sent <= 0.0 and jump > 0.0:
+            n = jump * each
             rest = max(0.0, part - n)
-            if front > 0.0:
-                front = rest
-            elif zero > 0.0:
-                zero = rest
-            elif tail > 0.0:
-                tail = rest
-            else:
-                tail_zero = rest
-            sent = sent + n * (wire if dear else _WIRE_ZERO)
-            now = now + jump * _SLOT
-            slot_at = now
-            theta = full if dear else full_zero
-        # One turn: until the quota or the time is used up, or all is sent.
-        budget, left = max(0.0, quota - slot_sent), _TURN
-        n = min(front, budget * iwire, left * ifirst)
-        front = front - n
-        used = n * wire
-        left = left - n * first
-        if front <= 0.0:
-            n = min(zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
-            zero = zero - n
-            used = used + n * _WIRE_ZERO
-            left = left - n * blank
-        if front <= 0.0 and zero <= 0.0:
-            n = min(tail, max(0.0, (budget - used) * iwire), max(0.0, left * ifirst))
-            tail = tail - n
-            used = used + n * wire
-            left = left - n * first
-            if tail <= 0.0:
-                n = min(tail_zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
-                tail_zero = tail_zero - n
-                used = used + n * _WIRE_ZERO
-                left = left - n * blank
-        now = now + (_TURN - left)
-        sent = sent + used
-        slot_sent = slot_sent + used
-        end = slot_at + _SLOT
-        if quota * 0.9999999 <= slot_sent and now < end:
-            now = end
-        elif used <= 0.0:
-            # All is sent, and no threshold yet: turns of 1 ms until the slot ends.
-            now = now + max(1.0, 0.0 - math.floor((now - (end - 1e-9)) * 1000.0)) * 0.001
-        if end - 1e-9 <= now:
-            spent = math.floor((now - slot_at) * 1000.0 + 0.5)
-            theta = (sw if sw > 0.0 else slot_sent / max(spent, 1.0)) * dtp
-            slot_at, slot_sent = now, 0.0
+            pending = pending - (part - rest)
+            setattr(s, name, rest)
+            s.slots(jump, n * cost, theta)
+        s.turn(pending, 0.0)
         turn += 1
     if turn == _MOST_STEPS:
-        never = never or not ((front + zero) + tail) + tail_zero < theta
+        never = never or not s.due(s.untouched())
 
     chunks = max(1.0, 0.0 - math.floor(0.0 - memory * (1.0 / _GIB))) if r["rearm"] > 0.0 else 1.0
     size: list[float] = []
@@ -240,27 +198,28 @@ def _row(
     counts = 0.0 if chunks > 1.0 or sum(ordered_size) > 0.0 else 1.0
     held = [0.0] * k
     first_pass = 1.0 if front_all > 0.0 else 0.0
-    ahead = front / max(front_all, TINY) if front > 0.0 else 0.0
+    ahead = s.front / max(front_all, TINY) if s.front > 0.0 else 0.0
     # Pages that would be clean, where the scan has passed since the sync (no first pass: nothing was unsent).
     passed = [n * ((1.0 - first_pass) * (1.0 - ahead)) for n in size]
     # Segments, the newest first: width, pages dirty, and of each class the pages that would be clean in all the memory.
     width, mass, clean = ([ahead], [0.0], [[0.0] * k]) if ahead > 0.0 else ([], [], [])
     behind = 1.0 - ahead
     synced = throttle = high = period_at = period_sent = period_dirty = marked = marked_span = hits = dirty = 0.0
-    syncs, mark_at, check_at, steps = 1.0, 8.0, 4.0, 0.0
+    syncs, mark_at, check_at, steps = 1.0, 8.0, 6.0, 0.0
     switching = switched = False
     while True:
         converged = False
-        pending = (((front + zero) + tail) + tail_zero) + dirty
-        if not never and pending < theta:
+        pending = s.untouched() + dirty
+        if not never and s.due(pending):
+            last = pending <= 0.0 and s.theta <= 0.0  # nothing is left: the guest is stopped, and synced then
             factor = 1.0
             if throttle > 0.0:
                 # The throttled vCPU sleeps, and the sync waits for it.
                 nap = 0.01 * throttle / (1.0 - throttle)
-                now = now + nap * (0.97 if throttle > 0.98 else 0.5)
+                s.now = s.now + nap * (0.97 if throttle > 0.98 else 0.5)
                 awake = (1.0 - throttle) * (1.0 - r["lost"]) - r["wake"]
                 factor = min(1.0, max(0.0, awake) / max(c["busy"], TINY))
-            span, before = now - synced, dirty
+            span, before = s.now - synced, dirty
             effect = factor * span
             if behind > 0.0 and len(width) == _SEGMENTS:
                 wide = width[0] + behind
@@ -284,7 +243,7 @@ def _row(
                 clean.insert(0, newest)
                 behind, passed = 0.0, [0.0] * k
             dirty = 0.0
-            for j in range(len(width) - 1, -1, -1):
+            for j in range(len(width)):
                 stays = 0.0
                 for i in range(k):
                     stays = stays + clean[j][i]
@@ -298,25 +257,25 @@ def _row(
             if ahead > 0.0:
                 reached = ahead * everything  # counted in the ring from now on
                 fresh = fresh - reached
-                front = max(0.0, front - reached)
+                s.front = max(0.0, s.front - reached)
                 ahead = 0.0
-            syncs = syncs + 1.0
-            synced = now
-            pending = (((front + zero) + tail) + tail_zero) + dirty
+            syncs = syncs + (0.0 if last else 1.0)
+            synced = s.now
+            pending = s.untouched() + dirty
             settled = True
             if r["throttling"] > 0.0:
                 period_dirty = period_dirty + fresh
-                if period_at + 1.000000001 < now:
-                    if (sent - period_sent) * r["trigger"] < period_dirty * page:
+                if period_at + 1.000000001 < s.now:
+                    if (s.sent - period_sent) * r["trigger"] < period_dirty * page:
                         high = high + 1.0
                         if high >= 2.0:
                             high = 0.0
                             if throttle < r["most"]:
                                 mark_at, check_at = syncs + 8.0, syncs + 2.0
                             throttle = min(r["most"], throttle + r["increment"] if throttle > 0.0 else r["initial"])
-                    period_at, period_sent, period_dirty = now, sent, 0.0
+                    period_at, period_sent, period_dirty = s.now, s.sent, 0.0
                 settled = r["most"] <= throttle
-            converged = pending < theta
+            converged = last or pending < s.theta
             settled = settled and not converged
             if r["postcopy"] > 0.0:
                 switching = switching or r["postcopy"] < syncs
@@ -334,8 +293,8 @@ def _row(
             if settled and check_at <= syncs:
                 # ... or where a round that leaves x pages would be followed by one that leaves more.
                 x, low = math.sqrt(max(0.0, pending * full_again)), max(0.0, full_again - per_again)
-                paced = per_again < full_again and per_again * again <= _TURN
-                each = _SLOT * (1.0 / per_again) if paced else again
+                paced = per_again < full_again and per_again * again <= TURN
+                each = SLOT * iper_again if paced else again
                 leaves = []
                 passes = 0.0
                 for unsent in (full_again, low):
@@ -353,47 +312,21 @@ def _row(
         never = (never or steps > _MOST_STEPS) and not converged
         if converged or never:
             break
-        left_over = ((front + zero) + tail) + tail_zero
-        n = 0.0
-        jump = math.floor((pending - full_again) * (1.0 / per_again)) * 1.0
-        if left_over <= 0.0 and now <= slot_at and slot_sent <= 0.0 and jump > 0.0 and not switching:
-            n = jump * per_again
-            sent = sent + n * wire
-            now = now + jump * _SLOT
-            slot_at = now
-            theta = full_again
-        budget, left, used = max(0.0, quota - slot_sent), _TURN, 0.0
-        if left_over > 0.0:
-            part = min(front, budget * iwire, left * ifirst)
-            front = front - part
-            used = part * wire
-            left = left - part * first
-            if front <= 0.0:
-                part = min(zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
-                zero = zero - part
-                used = used + part * _WIRE_ZERO
-                left = left - part * blank
-            if front <= 0.0 and zero <= 0.0:
-                part = min(tail, max(0.0, (budget - used) * iwire), max(0.0, left * ifirst))
-                tail = tail - part
-                used = used + part * wire
-                left = left - part * first
-            if front <= 0.0 and zero <= 0.0 and tail <= 0.0:
-                part = min(tail_zero, max(0.0, (budget - used) * iwz), max(0.0, left * iblank))
-                tail_zero = tail_zero - part
-                used = used + part * _WIRE_ZERO
-                left = left - part * blank
-        more = 0.0
-        if front <= 0.0 and zero <= 0.0 and tail <= 0.0 and tail_zero <= 0.0:
-            more = min(max(0.0, (budget - used) * iwire), max(0.0, left * iagain))
-            more = min(max(0.0, dirty - n), more)
-        used = used + more * wire
-        left = left - more * again
-        now = now + (_TURN - left)
-        sent = sent + used
-        slot_sent = slot_sent + used
+        # A run of equal full slots is taken in one step, of the tail or of the ring.
+        due, dear = 0.0, s.tail > 0.0
+        part, each, by, theta = (s.tail, per, iper, full) if dear else (dirty, per_again, iper_again, full_again)
+        jump = math.floor(min(pending - theta, part) * by) * 1.0
+        begins = s.now <= s.slot_at and s.slot_sent <= 0.0 and not switching
+        if begins and jump > 0.0 and s.front + s.zero <= 0.0 and (dear or s.tail_zero <= 0.0):
+            n = jump * each
+            rest = max(0.0, part - n)
+            due = 0.0 if dear else part - rest
+            if dear:
+                s.tail = rest
+            s.slots(jump, n * wire, theta)
+            pending = pending - (part - rest)
+        due = due + s.turn(pending, dirty - due)
         # They leave the ring in the order of the scan, and the counts of sequential classes by their share.
-        due = n + more
         whole = dirty <= due and due > 0.0
         share = 1.0 if whole else due / max(dirty, TINY)
         dirty = 0.0
@@ -415,24 +348,15 @@ def _row(
             dirty = dirty + mass[j]
         while width and not width[-1] > 0.0:
             del width[-1], mass[-1], clean[-1]
-        end = slot_at + _SLOT
-        if quota * 0.9999999 <= slot_sent and now < end:
-            now = end
-        elif used <= 0.0:
-            now = now + 0.001
-        if end - 1e-9 <= now:
-            spent = math.floor((now - slot_at) * 1000.0 + 0.5)
-            theta = (sw if sw > 0.0 else slot_sent / max(spent, 1.0)) * dtp
-            slot_at, slot_sent = now, 0.0
-            if switching:
-                switched = True
-                break
-    untouched, zeros = front + tail, zero + tail_zero
+        if s.over and switching:
+            switched = True
+            break
+    untouched, zeros = s.front + s.tail, s.zero + s.tail_zero
     resent = dirty * again
-    last = untouched * first + zeros * blank
-    pause = r["device"] * POSTCOPY_SWITCH if switched else r["device"] + (last + resent)
-    total = (now + pause + (last + POSTCOPY_ASKED * resent if switched else 0.0)) + r["begin"]
-    moved = sent + (untouched * wire + zeros * _WIRE_ZERO + dirty * wire)
+    rest = untouched * first + zeros * blank
+    pause = r["device"] * POSTCOPY_SWITCH if switched else r["device"] + (rest + resent)
+    total = (s.now + pause + (rest + POSTCOPY_ASKED * resent if switched else 0.0)) + r["begin"]
+    moved = s.sent + (untouched * wire + zeros * WIRE_ZERO + dirty * wire)
     pending = untouched + zeros + dirty
     percent = math.floor(throttle * 100.0 + 0.5)
     if never or not total <= c["timeout"]:

@@ -39,22 +39,23 @@ typedef struct {
     V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
     V dirty, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
     V hits, switching, steps, check_at;
-    size_t segments, index[W];
+    V index;
+    size_t segments;
     unsigned live;
 } F(group);
 
 /* Lanes of `g` that are free take the next rows of the block; those that there are. */
-static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b) {
+static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttles) {
     const V none = set1(0.0), one = set1(1.0);
     const size_t k = f->k, at = b->at;
-    unsigned taken = 0;
-    for (unsigned l = 0; l < W && b->at < b->have; l++) {
-        if (g->live >> l & 1) continue;
-        taken |= 1u << l;
-        g->index[l] = b->row + b->at++;
-    }
+    unsigned taken = ~g->live & ((1u << W) - 1u);
+    while ((size_t)__builtin_popcount(taken) > b->have - at) taken &= taken - 1;
+    b->at = at + (size_t)__builtin_popcount(taken);
     M m = mask(taken);
-    for (size_t i = 0; i < b->fields; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
+    g->index = fill(g->index, m, b->index + at);
+    for (size_t i = b->from; i < QUOTA; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
+#pragma GCC unroll 32
+    for (size_t i = QUOTA; i < FIELDS; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
     for (size_t i = 0; i < k; i++) {
         g->size[i] = fill(g->size[i], m, b->size[i] + at);
         g->pace[i] = fill(g->pace[i], m, b->pace[i] + at);
@@ -77,8 +78,6 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b) {
     if (bits(cut)) {
         if (g->segments == 0) {
             g->segments = 1;
-            g->width[0] = g->mass[0] = none;
-            for (size_t i = 0; i < k; i++) g->clean[i] = none;
         }
         g->width[0] = sel(cut, g->f[AHEAD], g->width[0]);
         for (size_t i = 0; i < k; i++) g->clean[i] = sel(cut, none, g->clean[i]);
@@ -86,14 +85,14 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b) {
     g->behind = sel(m, one - g->f[AHEAD], g->behind);
     g->syncs = sel(m, one, g->syncs);
     g->mark_at = sel(m, set1(8.0), g->mark_at);
-    g->check_at = sel(m, set1(4.0), g->check_at);
+    g->check_at = sel(m, set1(6.0), g->check_at);
     g->dirty = sel(m, none, g->dirty);
     g->synced = sel(m, none, g->synced);
     g->hits = sel(m, none, g->hits);
     g->steps = sel(m, none, g->steps);
     g->switching = sel(m, none, g->switching);
     g->throttle = sel(m, none, g->throttle);
-    if (b->fields == FIELDS) {
+    if (throttles) {
         g->high = sel(m, none, g->high);
         g->period_at = sel(m, none, g->period_at);
         g->period_sent = sel(m, none, g->period_sent);
@@ -103,7 +102,7 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b) {
 }
 
 /* One step of each lane of `g`: a sync where it is due, then slots or a turn. Writes the rows that end. */
-static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(group) *g, int throttles, int switches,
+static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int throttles, int switches,
                            int rearms) {
     const V none = set1(0.0), one = set1(1.0), iwz = set1(1.0 / WIRE_ZERO);
     const size_t k = f->k;
@@ -112,7 +111,8 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
     M alive = mask(g->live), never = m_and(alive, lt(none, g->f[STUCK])), converged = mask(0u);
     V now = g->f[NOW], theta = g->f[THETA];
     V pending = (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty;
-    M sync = m_and(m_and(alive, m_not(never)), lt(pending, theta));
+    M sync = m_and(m_and(alive, m_not(never)), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
+    last = m_and(last, le(theta, none)); /* nothing is left: the guest is stopped, and synced then */
     if (bits(sync)) {
         V factor = one;
         M throttled = m_and(sync, lt(none, g->throttle));
@@ -139,11 +139,7 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
                 for (size_t i = 0; i < k; i++) g->passed[i] = sel(merge, none, g->passed[i]);
             }
         }
-        if (bits(push) && g->segments < SEGMENTS) {
-            g->width[g->segments] = g->mass[g->segments] = none;
-            for (size_t i = 0; i < k; i++) g->clean[g->segments * k + i] = none;
-            g->segments++;
-        }
+        if (bits(push) && g->segments < SEGMENTS) g->segments++; /* what lies behind the last one has no width */
         M parted = m_and(push, lt(one, g->f[CHUNKS]));
         V share = g->behind, parts = vmax(one, g->f[CHUNKS] * share);
         for (size_t i = 0; i < k; i++) {
@@ -155,20 +151,22 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             newest[i] = sel(parted, g->size[i] * (one - late), newest[i]);
             g->passed[i] = sel(push, none, g->passed[i]);
         }
-        V sum = none;
-        for (size_t j = g->segments; j-- > 0;) {
-            V stays = none;
+        /* Where one is added at the front the others move up. */
+        V sum = none, wide = g->behind;
+        for (size_t j = 0; j < g->segments; j++) {
+            V stays = none, *clean = g->clean + j * k;
             for (size_t i = 0; i < k; i++) {
-                V stayed = g->clean[j * k + i] * slowed[i], came = newest[i];
-                if (j > 0) came = g->clean[(j - 1) * k + i] * slowed[i];
-                V c = sel(push, came, stayed);
-                g->clean[j * k + i] = c;
+                V stayed = clean[i] * slowed[i];
+                V c = sel(push, newest[i], stayed);
+                newest[i] = stayed;
+                clean[i] = c;
                 stays = stays + c;
             }
-            V w = sel(push, j > 0 ? g->width[j - 1] : g->behind, g->width[j]);
+            V w = sel(push, wide, g->width[j]), m = w * vmax(none, g->all - stays);
+            wide = g->width[j];
             g->width[j] = w;
-            g->mass[j] = sel(sync, w * vmax(none, g->all - stays), g->mass[j]);
-            sum = sum + g->mass[j];
+            g->mass[j] = m = sel(sync, m, g->mass[j]);
+            sum = sum + m;
         }
         g->behind = sel(push, none, g->behind);
         if (f->ordered != NULL)
@@ -187,7 +185,7 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             g->f[FRONT] = vmax(none, g->f[FRONT] - reached);
             g->f[AHEAD] = sel(cut, none, g->f[AHEAD]);
         }
-        g->syncs = g->syncs + sel(sync, one, none);
+        g->syncs = g->syncs + sel(m_and(sync, m_not(last)), one, none);
         g->synced = sel(sync, now, g->synced);
         pending = sel(sync, (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty, pending);
         M settled = sync;
@@ -209,7 +207,7 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
             g->period_dirty = sel(period, none, g->period_dirty);
             settled = m_and(sync, m_or(m_not(throttling), le(g->f[MOST], g->throttle)));
         }
-        converged = m_and(sync, lt(pending, theta));
+        converged = m_and(sync, m_or(last, lt(pending, theta)));
         settled = m_and(settled, m_not(converged));
         if (switches) {
             M may_switch = m_and(sync, lt(none, g->f[POSTCOPY]));
@@ -253,62 +251,49 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
     never = m_and(never, m_not(converged));
     M done = m_or(converged, never), goes = m_and(alive, m_not(done)), switched = mask(0u);
     if (bits(goes)) {
-        V left_over = ((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO];
-        /* A run of equal full slots is taken in one step. */
-        V jump = vfloor((pending - g->f[FULL]) * g->f[IPER]);
-        M fresh = m_and(m_and(goes, le(left_over, none)), m_and(le(now, g->f[SLOT_AT]), le(g->f[SLOT_SENT], none)));
-        fresh = m_and(m_and(fresh, lt(none, jump)), le(g->switching, none));
+        F(way) s = {g->f[QUOTA], g->f[WIRE], g->f[IWIRE], g->f[FIRST], g->f[IFIRST], g->f[AGAIN], g->f[IAGAIN],
+                    g->f[BLANK], g->f[IBLANK], g->f[DTP], g->f[SWITCHOVER], g->f[FRONT], g->f[ZERO], g->f[TAIL],
+                    g->f[TAIL_ZERO], now, g->f[SLOT_AT], g->f[SLOT_SENT], g->f[SENT], theta, mask(0u)};
+        /* A run of equal full slots is taken in one step, of the tail or of the ring. */
+        M dear = lt(none, s.tail);
+        V part = sel(dear, s.tail, g->dirty), fits = sel(dear, g->f[FULL_FIRST], g->f[FULL]);
+        V jump = vfloor(vmin(pending - fits, part) * sel(dear, g->f[IPER_FIRST], g->f[IPER]));
+        M fresh = m_and(m_and(goes, le(s.front + s.zero, none)), m_and(le(s.now, s.slot_at), le(s.slot_sent, none)));
+        fresh = m_and(m_and(fresh, m_or(dear, le(s.tail_zero, none))), m_and(lt(none, jump), le(g->switching, none)));
         jump = sel(fresh, jump, none);
-        V n = jump * g->f[PER];
-        V sent = g->f[SENT] + n * g->f[WIRE];
-        now = now + jump * set1(SLOT);
-        V slot_at = sel(fresh, now, g->f[SLOT_AT]), slot_sent = g->f[SLOT_SENT];
-        theta = sel(fresh, g->f[FULL], theta);
-        /* One turn: until the quota or the time is used up, or all is sent. */
-        V budget = vmax(none, g->f[QUOTA] - slot_sent), left = set1(TURN), used = none;
-        M going = goes;
-        if (bits(m_and(goes, lt(none, left_over)))) {
-            V part = sel(goes, vmin(vmin(g->f[FRONT], budget * g->f[IWIRE]), left * g->f[IFIRST]), none);
-            g->f[FRONT] = g->f[FRONT] - part;
-            used = part * g->f[WIRE];
-            left = left - part * g->f[FIRST];
-            going = m_and(going, le(g->f[FRONT], none));
-            part = vmin(vmin(g->f[ZERO], vmax(none, (budget - used) * iwz)), vmax(none, left * g->f[IBLANK]));
-            part = sel(going, part, none);
-            g->f[ZERO] = g->f[ZERO] - part;
-            used = used + part * set1(WIRE_ZERO);
-            left = left - part * g->f[BLANK];
-            going = m_and(going, le(g->f[ZERO], none));
-            part = vmin(vmin(g->f[TAIL], vmax(none, (budget - used) * g->f[IWIRE])), vmax(none, left * g->f[IFIRST]));
-            part = sel(going, part, none);
-            g->f[TAIL] = g->f[TAIL] - part;
-            used = used + part * g->f[WIRE];
-            left = left - part * g->f[FIRST];
-            going = m_and(going, le(g->f[TAIL], none));
-            part = vmin(vmin(g->f[TAIL_ZERO], vmax(none, (budget - used) * iwz)), vmax(none, left * g->f[IBLANK]));
-            part = sel(going, part, none);
-            g->f[TAIL_ZERO] = g->f[TAIL_ZERO] - part;
-            used = used + part * set1(WIRE_ZERO);
-            left = left - part * g->f[BLANK];
-            going = m_and(going, le(g->f[TAIL_ZERO], none));
-        }
-        V again = vmin(vmax(none, (budget - used) * g->f[IWIRE]), vmax(none, left * g->f[IAGAIN]));
-        again = sel(going, vmin(vmax(none, g->dirty - n), again), none);
-        used = used + again * g->f[WIRE];
-        left = left - again * g->f[AGAIN];
-        now = now + sel(goes, set1(TURN) - left, none);
-        g->f[SENT] = sent + used;
-        slot_sent = slot_sent + used;
+        V n = jump * sel(dear, g->f[PER_FIRST], g->f[PER]), rest = vmax(none, part - n), due = sel(dear, none, part - rest);
+        s.tail = sel(dear, rest, s.tail);
+        s.sent = s.sent + n * s.wire;
+        s.now = s.now + jump * set1(SLOT);
+        s.slot_at = sel(fresh, s.now, s.slot_at);
+        s.theta = sel(fresh, fits, s.theta);
+        pending = pending - (part - rest);
+        if (bits(m_and(goes, lt(none, ((s.front + s.zero) + s.tail) + s.tail_zero))))
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1);
+        else
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 0, 1);
+        g->f[FRONT] = s.front;
+        g->f[ZERO] = s.zero;
+        g->f[TAIL] = s.tail;
+        g->f[TAIL_ZERO] = s.tail_zero;
+        g->f[SENT] = s.sent;
+        g->f[THETA] = s.theta;
+        g->f[NOW] = s.now;
+        switched = m_and(s.over, lt(none, g->switching));
+        g->f[SLOT_AT] = s.slot_at;
+        g->f[SLOT_SENT] = s.slot_sent;
+        now = s.now;
         /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
-        V due = sel(goes, n + again, none);
         M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
-        V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300))), sum = none;
-        if (f->ordered != NULL)
+        V sum = none;
+        if (f->ordered != NULL) {
+            V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300)));
             for (size_t i = 0; i < k; i++) {
                 due = due - g->held[i] * share;
                 g->held[i] = g->held[i] * (one - share);
                 sum = sum + g->held[i];
             }
+        }
         for (size_t j = g->segments; j-- > 0;) {
             M all_of_it = m_or(whole, m_and(lt(none, due), le(g->mass[j], due)));
             V cut = sel(all_of_it, one, vmax(none, due) / vmax(g->mass[j], set1(1e-300)));
@@ -324,64 +309,37 @@ static TARGET void F(step)(const ns_fleet *f, const ns_fleet_result *out, F(grou
         }
         g->dirty = sel(goes, sum, g->dirty);
         while (g->segments && !bits(lt(none, g->width[g->segments - 1]))) g->segments--;
-        V end = slot_at + set1(SLOT);
-        M sleeps = m_and(goes, m_and(le(g->f[QUOTA] * set1(0.9999999), slot_sent), lt(now, end)));
-        now = sel(sleeps, end, now);
-        now = now + sel(m_and(m_and(goes, m_not(sleeps)), le(used, none)), set1(0.001), none);
-        M over = m_and(goes, le(end - set1(1e-9), now));
-        V spent = vfloor((now - slot_at) * set1(1000.0) + set1(0.5));
-        V speed = sel(lt(none, g->f[SWITCHOVER]), g->f[SWITCHOVER], slot_sent / vmax(spent, one));
-        g->f[THETA] = sel(over, speed * g->f[DTP], theta);
-        g->f[SLOT_AT] = sel(over, now, slot_at);
-        g->f[SLOT_SENT] = sel(over, none, slot_sent);
-        g->f[NOW] = now;
-        switched = m_and(over, lt(none, g->switching));
         done = m_or(done, switched);
     }
     const unsigned ended = bits(done) & everyone;
     if (ended) {
         V untouched = g->f[FRONT] + g->f[TAIL], zeros = g->f[ZERO] + g->f[TAIL_ZERO];
         V again = g->dirty * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
-        double own[3][W] = {{0.0}};
-        for (unsigned left = ended; left; left &= left - 1) {
-            unsigned l = (unsigned)__builtin_ctz(left);
-            const ns_fleet_rules *rules = f->rules + (f->rule == NULL ? 0 : f->rule[g->index[l]]);
-            own[0][l] = rules->device;
-            own[1][l] = rules->begin;
-            own[2][l] = f->timeout.at[f->timeout.step * g->index[l]];
-        }
-        V device = loadu(own[0]), pause = sel(switched, device * set1(NS_POSTCOPY_SWITCH), device + (last + again));
+        V device = g->f[DEVICE], pause = sel(switched, device * set1(NS_POSTCOPY_SWITCH), device + (last + again));
         V total = now + pause + sel(switched, last + set1(NS_POSTCOPY_ASKED) * again, none);
         V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + g->dirty * g->f[WIRE]);
-        total = sel(never, set1(INFINITY), total + loadu(own[1]));
+        total = sel(never, set1(INFINITY), total + g->f[BEGIN]);
         pending = untouched + zeros + g->dirty;
-        M in_time = m_and(m_not(never), le(total, loadu(own[2])));
-        double lane[7][W];
-        storeu(lane[0], sel(in_time, total, set1(INFINITY)));
-        storeu(lane[1], sel(in_time, pause, set1(INFINITY)));
-        storeu(lane[2], sel(in_time, bytes, set1(INFINITY)));
-        storeu(lane[3], total);
-        storeu(lane[4], g->syncs + one); /* the hypervisor counts one more at the stop */
-        storeu(lane[5], vfloor(g->throttle * set1(100.0) + set1(0.5)));
-        storeu(lane[6], pending);
-        for (unsigned left = ended; left; left &= left - 1) {
-            unsigned l = (unsigned)__builtin_ctz(left);
-            size_t i = g->index[l];
-            out->verdict[i] = lane[0][l] < INFINITY ? CONVERGES : lane[3][l] < INFINITY ? TIMES_OUT : NEVER;
-            out->total[i] = lane[0][l];
-            out->downtime[i] = lane[1][l];
-            out->transferred[i] = lane[2][l];
-            out->unlimited[i] = lane[3][l];
-            out->syncs[i] = (int32_t)lane[4][l];
-            out->throttle[i] = (uint8_t)lane[5][l];
-            out->pending[i] = lane[6][l];
-        }
+        M in_time = m_and(m_not(never), le(total, g->f[TIMEOUT]));
+        const M m = mask(ended);
+        const size_t at = d->have;
+        pour(d->lane[ROW] + at, m, g->index);
+        pour(d->lane[TOTAL] + at, m, sel(in_time, total, set1(INFINITY)));
+        pour(d->lane[PAUSE] + at, m, sel(in_time, pause, set1(INFINITY)));
+        pour(d->lane[BYTES] + at, m, sel(in_time, bytes, set1(INFINITY)));
+        pour(d->lane[WOULD] + at, m, total);
+        pour(d->lane[SYNCS] + at, m, g->syncs + one); /* the hypervisor counts one more at the stop */
+        pour(d->lane[PERCENT] + at, m, vfloor(g->throttle * set1(100.0) + set1(0.5)));
+        pour(d->lane[LEFT] + at, m, pending);
+        d->have = at + (size_t)__builtin_popcount(ended);
         g->live &= ~ended;
     }
 }
 
 static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
-    block b = {.fields = THROTTLING};
+    block b;
+    finished d = {.have = 0};
+    b.at = b.have = 0;
     F(group) g;
     int throttles = 0, switches = 0, rearms = 0;
     for (size_t i = 0; i < f->rule_count; i++) {
@@ -389,13 +347,16 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
         rearms |= f->rules[i].fast > 0.0 && f->rules[i].rearm > 0.0;
         switches |= f->rules[i].fast > 0.0 && f->rules[i].postcopy > 0.0;
     }
-    if (throttles) b.fields = FIELDS;
+    const int same = f->page.step == 0 && f->line.step == 0 && f->rule == NULL;
+    b.from = same ? QUOTA : throttles ? 0 : WIRE;
     g.live = 0;
     g.segments = 0;
     for (size_t j = 0; j < FIELDS; j++) g.f[j] = set1(1.0);
+    for (size_t j = 0; j < SEGMENTS; j++) g.width[j] = g.mass[j] = set1(0.0);
+    for (size_t j = 0; j < SEGMENTS * f->k; j++) g.clean[j] = set1(0.0);
     g.all = g.dirty = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
     g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
-    g.switching = g.steps = g.check_at = set1(0.0);
+    g.index = g.switching = g.steps = g.check_at = set1(0.0);
     for (size_t j = 0; j < f->k; j++)
         g.size[j] = g.pace[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
     for (size_t next = 0;;) {
@@ -403,16 +364,19 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
             if (b.at == b.have) {
                 if (next == f->count) break;
                 b.row = next;
+                F(classes)(f, next, &b);
                 for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W)
                     F(first_pass)(f, next, &b, b.have);
+                for (size_t i = 0; b.row == 0 && i < QUOTA; i++) g.f[i] = loadu(b.field[i]);
                 if (next > f->count) {
                     b.have -= next - f->count;
                     next = f->count;
                 }
             }
-            F(take)(f, &g, &b);
+            F(take)(f, &g, &b, throttles);
         }
-        if (!g.live) return;
-        F(step)(f, out, &g, throttles, switches, rearms);
+        if (!g.live) return hand_out(&d, out);
+        if (d.have > BLOCK - W) hand_out(&d, out);
+        F(step)(f, &d, &g, throttles, switches, rearms);
     }
 }
