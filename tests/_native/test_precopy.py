@@ -204,8 +204,9 @@ def test_what_is_held_is_what_remains_and_goes_in_its_time(kernel):
     law = array("d", [8000, 1e-9, 0, 3000, 1e-9, 1])
     start = begin([4000, 2000], behind=0.25, syncs=4)
     count, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
-    assert out[0] == precopy.NEVER  # a threshold of nothing is never undercut
-    assert count == 0
+    # A threshold of nothing is never undercut: the guest is stopped as all is sent.
+    assert (out[0], out[4], count) == (precopy.CONVERGED, 4, 1)
+    assert out[3] == pytest.approx(6000 * 4104)
     scenario = array("d", small(downtime=0.05, pages=50_000).values())
     _, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
     assert (out[0], out[4]) == (precopy.CONVERGED, 5)
@@ -227,6 +228,23 @@ def test_an_idle_guest_is_sent_once(kernel):
     assert sent == pytest.approx(10_000 * 4104)
     # Four slots of 1664 pages bring 10,000 below the 5,002 of the threshold; the rest is the pause.
     assert total - pause == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+@pytest.mark.parametrize(("pages", "downtime"), [(10_000, 0.0), (1000, 0.0), (1000, 0.3)])
+def test_without_a_threshold_the_guest_is_stopped_as_all_is_sent(kernel, pages, downtime):
+    # QEMU: `!pending_size || pending_size < threshold_size`; with a limit of 0, or before the first slot of 0.1 s has ended.
+    law = array("d", [500, 10_000, 0])
+    out, rows = member(small(pages=pages, downtime=downtime), law, kernel)
+    end, total, pause, sent, syncs, *_ = out
+    last = total - pause
+    assert last == pytest.approx(
+        0.6 + 16 * 1e-5 if pages > 1664 else 1000 * 1e-5
+    )  # six slots of 1664 pages, and 16 pages
+    wrote = 500 * -math.expm1(-10_000 / 500 * last)
+    assert (end, syncs, len(rows)) == (precopy.CONVERGED, 1, 1)
+    assert pause == pytest.approx(0.01 + wrote * 2e-6)
+    assert sent == pytest.approx((pages + wrote) * 4104)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
@@ -390,6 +408,15 @@ def test_a_round_of_hours_that_is_synced_every_five_seconds_has_an_end(kernel, r
     assert out[0] == whole[0] == precopy.CONVERGED
     assert out[4] > 2000
     assert out[1] == pytest.approx(whole[1], rel=0.2)
+
+
+def test_beyond_three_hundred_years_there_is_no_end():
+    scenario = array("d", small(pages=2.0**38, quota=131346, first=4104, again=4104).values())
+    for speed in (0.9, 1.0, 1.1):
+        members = array("d", [speed, 1, 1, 0])
+        found = run(precopy_py, scenario, array("d", [2.0**30, 1e6, 0]), members)
+        assert found[1][0] == precopy.NEVER
+        assert run(compiled, scenario, array("d", [2.0**30, 1e6, 0]), members) == found
 
 
 @settings(max_examples=120, deadline=None)

@@ -52,6 +52,20 @@ def test_a_row_is_what_forecast_says_of_it():
     assert np.quantile(errors, 0.99) < 0.05
 
 
+def test_a_row_without_a_threshold_as_its_first_pass_ends_is_what_forecast_says():
+    memory = 4096 * np.array([1, 300, 2_000, 9_000, 9_600, 10_000, 50_000, 1e6])
+    limits = {"downtime": 0.3, "limit": 0.0}, {"downtime": 0.0, "limit": 0.0}, {"downtime": 0.0, "limit": 3e7}
+    for more in limits:
+        fleet = Fleet(memory, 0.0, memory[:, None] / 8192, 3e4, **more)
+        result = forecast_many(fleet)
+        for row in range(len(fleet)):
+            one = result[row]
+            assert one.verdict is VERDICTS[result.verdict[row]]
+            assert one.syncs == result.syncs[row]
+            if one.total is not None:
+                assert one.total == pytest.approx(result.total[row], rel=1e-9)
+
+
 def test_rules_that_the_kernel_does_not_know_go_through_forecast_itself():
     rules = (
         PLAIN,
@@ -234,6 +248,33 @@ def test_bad_input_is_refused_by_column_and_row(name, value):
 def test_columns_that_do_not_fit_are_refused_by_name(changes, word):
     with pytest.raises(ConvergenceError, match=f"^{word}: "):
         Fleet(**GOOD | changes)
+
+
+def test_how_many_rows_a_column_must_have_is_said_in_words_that_hold():
+    link = Link(1e8)
+    guest = Guest(2**30, 0.0, 4096, DirtyCurve((), 2**18))
+    for count, word in ((1, "must have 1 row:"), (2, "must have 1 or 2 rows:")):
+        with pytest.raises(ConvergenceError, match=word):
+            Fleet.of([guest] * count, [link] * 3)
+    with pytest.raises(ConvergenceError, match=r"limit: must have 1 or 20 rows"):
+        Fleet(**GOOD | {"limit": [1e8] * 19})
+
+
+def test_guests_that_are_sent_before_there_is_a_threshold_are_forecast_as_one_by_one():
+    memory = np.array([4096, 2**20, 2**24, 2**25, 2**26, 2**30])
+    fleet = Fleet(np.repeat(memory, 3), 0, [1.0], [50.0], downtime=[0.0, 0.01, 0.3] * len(memory), limit=1e9)
+    result = forecast_many(fleet)
+    for row in range(len(fleet)):
+        one = result[row]
+        assert VERDICTS[result.verdict[row]] is one.verdict
+        assert result.syncs[row] == one.syncs
+        assert result.total[row] == (math.inf if one.total is None else pytest.approx(one.total, rel=1e-9))
+
+
+def test_rates_alone_may_say_how_many_guests_there_are():
+    fleet = Fleet(2**32, 0, [1e4], [[100.0], [200.0]])
+    assert len(fleet) == 2
+    assert forecast_many(fleet).total.shape == (2,)
 
 
 @pytest.mark.parametrize("name", ["guests", "links", "limits", "rules"])

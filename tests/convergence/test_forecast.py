@@ -131,9 +131,9 @@ def test_throttling_brings_a_busy_writer_to_the_end_and_leaves_an_idle_one_alone
     assert forecast(guest(3.0), SLOW).verdict is Verdict.NEVER
 
 
-@pytest.mark.parametrize("pages", [1, 2, 22, 100])
+@pytest.mark.parametrize("pages", [60, 100, 300])
 def test_post_copy_ends_a_guest_whose_rounds_all_fit_into_one_slot(pages):
-    small = Guest(pages * 4096, 0, 4096, DirtyCurve((DirtyClass(min(13.0, pages), 2e6),), pages))
+    small = Guest(10_000 * 4096, 0, 4096, DirtyCurve((DirtyClass(pages, 2e6),), 10_000))
     result = forecast(small, Link(28e6), Limits(0.006), Rules.qemu("10.0", post_copy=True))
     assert result.verdict is Verdict.CONVERGES
     assert result.post_copied

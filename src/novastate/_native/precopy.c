@@ -21,7 +21,7 @@ typedef struct {
     ring r;
     double cost, resent, cached, widest;
     double now, sent, slot_start, slot_sent, theta, pending;
-    int syncs, first_syncs, over; /* ... rounds that have come to their end in this run */
+    int syncs, over; /* ... rounds that have come to their end in this run */
     double synced, last_round;
     throttle t;
     endless e;
@@ -73,7 +73,7 @@ static void begin(migration *m, const ns_precopy_scenario *s, const double *clas
     m->slot_sent = b.slot_sent;
     m->theta = b.theta * m->theta_factor;
     m->pending = 0.0;
-    m->syncs = m->first_syncs = (int)least(b.syncs, 1e9);
+    m->syncs = (int)least(b.syncs, 1e9);
     m->over = 0;
     m->synced = 0.0 - b.since;
     m->last_round = 0.0;
@@ -131,13 +131,13 @@ static void fill_cache(migration *m) {
     m->cost = m->widest > 0.0 ? wire - (wire - again) * least(1.0, m->cached / m->widest) : wire;
 }
 
-/* Syncs the dirty bitmap: how the migration ends, where it does. */
-static int synced(migration *m, int late) {
+/* Syncs the dirty bitmap: how the migration ends, where it does; `last`: the guest is stopped for it. */
+static int synced(migration *m, int late, int last) {
     const ns_precopy_scenario *s = m->s;
     const double speed = throttle_slowed(&m->t, s, m->speed);
     if (m->t.share > 0.0) m->now = m->now + throttle_nap(&m->t);
     const double span = m->now - m->synced, fresh = dirtied(m, span, speed);
-    m->syncs = m->syncs + 1;
+    if (!last) m->syncs = m->syncs + 1;
     if (!late) m->over = m->over + 1;
     m->last_round = span;
     m->synced = m->now;
@@ -145,7 +145,7 @@ static int synced(migration *m, int late) {
     if (throttle_look(&m->t, s, m->now, m->sent, fresh)) endless_changed(&m->e, m->syncs);
     record(m, span, fresh);
     if (s->cache > 0.0) fill_cache(m);
-    if (!late && m->pending * s->page < m->theta) return CONVERGED;
+    if (last || (!late && m->pending * s->page < m->theta)) return CONVERGED;
     if (s->postcopy > 0.0 && (double)m->syncs > s->postcopy) m->to_postcopy = 1;
     /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
     if (s->postcopy <= 0.0 && throttle_settled(&m->t, s)) {
@@ -224,12 +224,11 @@ static void turn(migration *m) {
 /* Ends the slot with a new threshold: how the migration ends, where it does. */
 static int slot_ended(migration *m) {
     const ns_precopy_scenario *s = m->s;
+    if (m->now > NS_PRECOPY_LONGEST) return NEVER;
     m->theta = threshold(s, m->slot_sent / whole_ms(m->now - m->slot_start), m->theta_factor);
     m->slot_start = m->now;
-    const int still = m->slot_sent <= 0.0 && m->theta <= 0.0 && m->syncs == m->first_syncs;
     m->slot_sent = 0.0;
-    if (m->to_postcopy) return POSTCOPY;
-    return still && all_unsent(m) <= 0.0 && !(m->ticks && m->syncs > 1) ? NEVER : GOES_ON;
+    return m->to_postcopy ? POSTCOPY : GOES_ON;
 }
 
 /* Goes through the migration; how it ends. */
@@ -238,8 +237,9 @@ static int ends(migration *m) {
     for (int t = 0; t < NS_PRECOPY_TURNS; t++) {
         m->pending = all_unsent(m);
         const int late = m->ticks && m->now >= m->tick - 1e-9 && overdue(m);
-        if (late || m->pending * s->page < m->theta) {
-            const int end = synced(m, late);
+        const int last = m->pending <= 0.0 && m->theta <= 0.0 && !late;
+        if (last || late || m->pending * s->page < m->theta) {
+            const int end = synced(m, late, last);
             if (end != GOES_ON) return end;
         }
         if (m->now == m->slot_start && m->slot_sent == 0.0 && !m->to_postcopy) full_slots(m);

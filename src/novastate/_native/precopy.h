@@ -7,6 +7,7 @@
 #define NS_PRECOPY_SEGMENTS 64
 #define NS_PRECOPY_TURNS 100000
 #define NS_PRECOPY_SYNCS 2000
+#define NS_PRECOPY_LONGEST 1e10
 /* Post-copy: a missing page takes so many times what a page takes that is sent again, for it may be asked for across the link
  * besides (two recorded migrations: 2.3 to 2.8); and the switch so much of the devices' pause, for it sends no more of their
  * state than that (the same two: 3 ms of 11). */

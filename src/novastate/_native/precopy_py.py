@@ -13,7 +13,9 @@ through the addresses itself and does not overlap with what is unsent: it keeps 
 One turn of the loop is one turn of QEMU's migration thread:
 
 - *pending* is looked at as a turn begins; where it is below the threshold the dirty bitmap is synced, and
-  where it still is below, the guest is stopped and the rest sent without the rate limit;
+  where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
+  the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
+  sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
 - a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit.
 
@@ -30,7 +32,7 @@ visited.
 
 Domain: all inputs finite, not negative; counts up to 2**50. Cost: one exponential per class, and a few
 operations per class and segment, for each sync; runs of equal slots are skipped over in one step. The number
-of turns is bounded by `TURNS`.
+of turns is bounded by `TURNS`, the time by `LONGEST`.
 Sources: QEMU 10.0 migration/migration.c (migration_thread, migration_iteration_run,
 migration_update_counters, migration_rate_limit), migration/ram.c (ram_save_iterate, migration_bitmap_sync),
 migration/cpu-throttle.c (cpu_throttle_dirty_sync_timer_tick; before 9.2 system/cpu-throttle.c).
@@ -65,12 +67,14 @@ from novastate._native.precopy_fields import (
 from novastate._native.ring_py import Ring
 from novastate._native.throttle_py import Throttle
 
-__all__ = ["JUMPS", "SYNCS", "TURNS", "run"]
+__all__ = ["JUMPS", "LONGEST", "SYNCS", "TURNS", "run"]
 
 #: No run goes through more rounds, or takes more turns, than this. Between two syncs it takes a few turns for each kind of page:
 #: rounds that are synced every 5 s may last a day.
 SYNCS = 2_000
 TURNS = 100_000
+#: No migration is looked at for longer, s; beyond, the clock is too coarse for a slot.
+LONGEST = 1e10
 #: Whether runs of equal slots are one step; without, every slot is gone through, which changes nothing but the time.
 JUMPS = True
 _UNLIMITED = 1e300
@@ -130,7 +134,7 @@ class _Migration:
     """One member's migration, somewhere on its way: what is unsent, the clock and the slot, and what the rules remember."""
 
     __slots__ = (
-        "cached", "capacity", "cost", "endless", "first_syncs", "front_all", "kinds", "last_round", "now", "over", "pending",
+        "cached", "capacity", "cost", "endless", "front_all", "kinds", "last_round", "now", "over", "pending",
         "resent", "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
         "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "widest",
     )  # fmt: skip
@@ -169,7 +173,7 @@ class _Migration:
         self.slot_sent = begin.slot_sent
         self.theta = begin.theta * self.theta_factor  # bytes: the threshold
         self.pending = 0.0  # pages, at the last look
-        self.syncs = self.first_syncs = int(min(begin.syncs, 1e9))
+        self.syncs = int(min(begin.syncs, 1e9))
         self.over = 0  # rounds that have come to their end in this run
         self.synced = 0.0 - begin.since  # when it was synced last
         self.last_round = 0.0
@@ -190,8 +194,9 @@ class _Migration:
         for _ in range(TURNS):
             self.pending = self._all_unsent()
             overdue = self.ticks and self.now >= self.tick - 1e-9 and self._overdue()
-            if overdue or self.pending * s.page < self.theta:
-                end = self._sync(overdue)
+            last = self.pending <= 0.0 and self.theta <= 0.0 and not overdue
+            if last or overdue or self.pending * s.page < self.theta:
+                end = self._sync(overdue, last)
                 if end is not None:
                     return end
             if JUMPS and self.now == self.slot_start and self.slot_sent == 0.0 and not self.switch:
@@ -235,15 +240,16 @@ class _Migration:
         self.tick = self.tick + self.s.resync
         return overdue
 
-    def _sync(self, overdue: bool) -> float | None:
-        """Syncs the dirty bitmap: how the migration ends, where it does."""
+    def _sync(self, overdue: bool, last: bool) -> float | None:
+        """Syncs the dirty bitmap: how the migration ends, where it does; *last*: the guest is stopped for it."""
         s = self.s
         speed = self.throttle.slowed(self.speed)
         if self.throttle.share > 0.0:
             self.now = self.now + self.throttle.nap
         span = self.now - self.synced
         fresh = self._dirtied(span, speed)
-        self.syncs = self.syncs + 1
+        if not last:
+            self.syncs = self.syncs + 1
         if not overdue:
             self.over = self.over + 1
         self.last_round = span
@@ -254,7 +260,7 @@ class _Migration:
         self._record(span, fresh)
         if s.cache > 0.0:
             self._fill_cache()
-        if not overdue and self.pending * s.page < self.theta:
+        if last or (not overdue and self.pending * s.page < self.theta):
             return CONVERGED
         if s.postcopy > 0.0 and float(self.syncs) > s.postcopy:
             self.switch = True
@@ -375,13 +381,10 @@ class _Migration:
     def _end_slot(self) -> float | None:
         """Ends the slot with a new threshold: how the migration ends, where it does."""
         s = self.s
+        if self.now > LONGEST:
+            return NEVER
         spent = whole_ms(self.now - self.slot_start)
         self.theta = s.threshold(self.slot_sent / spent, self.theta_factor)
         self.slot_start = self.now
-        still = self.slot_sent <= 0.0 and self.theta <= 0.0 and self.syncs == self.first_syncs
         self.slot_sent = 0.0
-        if self.switch:
-            return POSTCOPY
-        if still and self._all_unsent() <= 0.0 and not (self.ticks and self.syncs > 1):
-            return NEVER  # all is sent, and there will never be a threshold
-        return None
+        return POSTCOPY if self.switch else None

@@ -147,7 +147,7 @@ class Fleet:
         count = len(self)
         for name in (*_BOUNDS, "rule", "class_sizes", "class_rates"):
             if len(getattr(self, name)) not in {1, count}:
-                raise ConvergenceError(name, len(getattr(self, name)), f"must have 1 or {count} rows")
+                raise ConvergenceError(name, len(getattr(self, name)), f"must have {_rows(count)}")
         if not self.rules:
             raise ConvergenceError("rules", self.rules, "must hold at least one")
         _refuse("rule", self.rule, (self.rule < 0) | (self.rule >= len(self.rules)), "is none of the rules")
@@ -189,7 +189,7 @@ class Fleet:
         each = {name: _each(name, value, kind) for name, value, kind in others}
         for name, column in each.items():
             if len(column) not in {1, len(who)}:
-                raise ConvergenceError(name, len(column), f"must be 1 or {len(who)}, one for each guest")
+                raise ConvergenceError(name, len(column), f"must have {_rows(len(who))}: one for all guests, or one for each")
         kinds = list(dict.fromkeys(each["rules"])) or [_RULES]
         most = max((len(guest.curve.classes) for guest in who), default=0)
         sizes, rates = np.zeros((len(who), most)), np.zeros((len(who), most))
@@ -218,7 +218,7 @@ class Fleet:
         return fleet
 
     def __len__(self) -> int:
-        lengths = [len(getattr(self, name)) for name in (*_BOUNDS, "rule", "class_sizes")]
+        lengths = [len(getattr(self, name)) for name in (*_BOUNDS, "rule", "class_sizes", "class_rates")]
         return 0 if 0 in lengths else max(lengths)
 
     def part(self, start: int, stop: int) -> Fleet:
@@ -378,6 +378,10 @@ def _row_of(rules: Rules) -> list[float]:
         "slowed": SLOWED,
     }
     return [values[field] if field in values else float(getattr(rules, field)) for field in kernel.RULE_FIELDS]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"1 or {count} rows"
 
 
 def _each(name: str, value: Any, kind: type) -> list[Any]:

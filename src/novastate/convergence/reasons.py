@@ -50,8 +50,6 @@ def reason_of(result: Forecast) -> str:
 
 def _never(result: Forecast) -> str:
     """What a round writes, and that it is too much."""
-    if result.limits.downtime <= 0.0 and result.rules.family == "qemu":
-        return "With a pause limit of 0 the guest is never stopped: whatever remains is too much"
     endless = forecast(result.guest, result.link, Limits(result.limits.downtime), result.rules)
     rounds = endless.rounds
     if len(rounds) < 2:
@@ -70,7 +68,7 @@ def _never(result: Forecast) -> str:
 
 
 def _converges(result: Forecast, total: float, pause: float) -> str:
-    rounds = max(result.syncs - 2, 0)
+    rounds = max(result.syncs - 2, len(result.rounds))  # the last may end without a sync of its own
     after = f"after {rounds} round{'' if rounds == 1 else 's'}{_throttled(result)}"
     how = f"It {'switches to post-copy' if result.post_copied else 'converges'} {after}"
     timeout = result.limits.timeout

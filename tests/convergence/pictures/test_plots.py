@@ -37,7 +37,7 @@ CASES = {
     "post-copy": forecast(guest(4.0), LINK, Limits(0.05), Rules.qemu(post_copy=True)),
     "unlimited": forecast(guest(0.2), Link(None)),
     "one page": forecast(IDLE, LINK),
-    "no first pass": forecast(HUGE, Link(MIB), Limits(0.0)),
+    "no first pass": forecast(HUGE, Link(1.0, 1.0)),
 }
 TEXTS = {
     "converges": ["It converges: 4.", "pause ", "threshold: 19.2 MiB for a limit of 300 ms", "end: 4."],
