@@ -52,20 +52,6 @@ def test_a_row_is_what_forecast_says_of_it():
     assert np.quantile(errors, 0.99) < 0.05
 
 
-def test_a_row_without_a_threshold_as_its_first_pass_ends_is_what_forecast_says():
-    memory = 4096 * np.array([1, 300, 2_000, 9_000, 9_600, 10_000, 50_000, 1e6])
-    limits = {"downtime": 0.3, "limit": 0.0}, {"downtime": 0.0, "limit": 0.0}, {"downtime": 0.0, "limit": 3e7}
-    for more in limits:
-        fleet = Fleet(memory, 0.0, memory[:, None] / 8192, 3e4, **more)
-        result = forecast_many(fleet)
-        for row in range(len(fleet)):
-            one = result[row]
-            assert one.verdict is VERDICTS[result.verdict[row]]
-            assert one.syncs == result.syncs[row]
-            if one.total is not None:
-                assert one.total == pytest.approx(result.total[row], rel=1e-9)
-
-
 def test_rules_that_the_kernel_does_not_know_go_through_forecast_itself():
     rules = (
         PLAIN,

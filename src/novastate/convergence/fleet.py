@@ -189,7 +189,9 @@ class Fleet:
         each = {name: _each(name, value, kind) for name, value, kind in others}
         for name, column in each.items():
             if len(column) not in {1, len(who)}:
-                raise ConvergenceError(name, len(column), f"must have {_rows(len(who))}: one for all guests, or one for each")
+                raise ConvergenceError(
+                    name, len(column), f"must have {_rows(len(who))}: one for all guests, or one for each"
+                )
         kinds = list(dict.fromkeys(each["rules"])) or [_RULES]
         most = max((len(guest.curve.classes) for guest in who), default=0)
         sizes, rates = np.zeros((len(who), most)), np.zeros((len(who), most))
