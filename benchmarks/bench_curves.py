@@ -90,13 +90,12 @@ def unions(rows: bitmaps.Words) -> list[str]:
 def windows(rows: bitmaps.Words) -> list[str]:
     few = rows[:32, : WORDS // 8]
     contenders = {
-        f"{bitmaps.isa()}: W(k), means of unions": lambda: bitmaps.sums(rows, LEVELS, False),
-        f"{bitmaps.isa()}: ΔW(k), what is new": lambda: bitmaps.sums(rows, LEVELS, True),
+        f"{bitmaps.isa()}: W(k), means of unions": lambda: bitmaps.sums(rows, LEVELS),
         "one pass of counting the bits, for comparison": lambda: bitmaps.count(rows.reshape(-1)),
     }
     found = {name: value / K for name, value in turns(contenders, 5).items()}
     scale = few.size / WORDS
-    plain = turns({"numpy twin, W(k)": lambda: bitmaps_py.sums(few, 6, False)}, 3)
+    plain = turns({"numpy twin, W(k)": lambda: bitmaps_py.sums(few, 6)}, 3)
     found |= {f"{name}, 6 levels only": value / scale for name, value in plain.items()}
     return table(
         f"{LEVELS} levels, k = 1, 2, 4 … 128, a bitmap of 2 MiB ({K} of them)", "µs", found, 1e6, GOALS["windows"]
@@ -111,9 +110,7 @@ def gaps(rng: np.random.Generator) -> list[str]:
             pages = rng.integers(0, WORDS * 64, int(share * WORDS * 64))
             np.bitwise_or.at(row, pages // 64, np.uint64(1) << (pages % 64).astype(np.uint64))
         out = [np.zeros(K, np.uint64) for _ in range(3)]
-        found = turns(
-            {"gaps": lambda r=rows, o=out: bitmaps.gaps(r, *o), "sums": lambda r=rows: bitmaps.sums(r, 8, False)}, 5
-        )
+        found = turns({"gaps": lambda r=rows, o=out: bitmaps.gaps(r, *o), "sums": lambda r=rows: bitmaps.sums(r, 8)}, 5)
         lines.append(f"| {share:.3%} | {found['gaps'] / K * 1e6:.0f} | {found['sums'] / K * 1e6:.0f} |")
     return [*lines, ""]
 

@@ -12,7 +12,7 @@ cdef extern from "bitmaps.h" nogil:
         NS_BITMAPS_LEVELS
     uint64_t ns_bitmaps_merge(uint64_t *out, const uint64_t *bits, size_t words)
     uint64_t ns_bitmaps_count(const uint64_t *bits, size_t words)
-    int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums)
+    int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, uint64_t *sums)
     uint32_t *ns_bitmaps_table(size_t pages)
     void ns_bitmaps_scan(const uint64_t *bits, size_t words, size_t at, uint32_t *last, uint64_t *gaps, uint64_t *firsts)
     void ns_bitmaps_lasts(const uint32_t *last, size_t pages, size_t rows, uint64_t *lasts)
@@ -38,7 +38,7 @@ def count(const uint64_t[::1] bits not None):
     return found
 
 
-def sums(const uint64_t[:, ::1] bitmaps not None, int levels, bint fresh):
+def sums(const uint64_t[:, ::1] bitmaps not None, int levels):
     if not 1 <= levels <= NS_BITMAPS_LEVELS:
         raise ValueError(f"levels: must be 1 to {NS_BITMAPS_LEVELS}")
     cdef uint64_t found[NS_BITMAPS_LEVELS]
@@ -46,7 +46,7 @@ def sums(const uint64_t[:, ::1] bitmaps not None, int levels, bint fresh):
     if not bitmaps.shape[0] or not bitmaps.shape[1]:
         return (0,) * levels
     with nogil:
-        failed = ns_bitmaps_sums(&bitmaps[0, 0], <size_t> bitmaps.shape[0], <size_t> bitmaps.shape[1], levels, fresh, found)
+        failed = ns_bitmaps_sums(&bitmaps[0, 0], <size_t> bitmaps.shape[0], <size_t> bitmaps.shape[1], levels, found)
     if failed:
         raise MemoryError
     return tuple([found[j] for j in range(levels)])

@@ -13,11 +13,10 @@ uint64_t ns_bitmaps_merge(uint64_t *out, const uint64_t *bits, size_t words);
 /* Bits that are set. */
 uint64_t ns_bitmaps_count(const uint64_t *bits, size_t words);
 
-/* sums[j], j < levels, of `rows` bitmaps of `words` words that lie one after the other:
- *   fresh = 0: the sum over i >= 2^j - 1 of |D_i u ... u D_(i-2^j+1)|, the footprints of all windows of 2^j bitmaps;
- *   fresh = 1: the sum over i >= 2^j of |D_i \ (D_(i-1) u ... u D_(i-2^j))|, what is new after 2^j bitmaps.
- * Returns 0, or -1 without memory. 1 <= levels <= NS_BITMAPS_LEVELS. */
-int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, int fresh, uint64_t *sums);
+/* sums[j], j < levels, of `rows` bitmaps of `words` words that lie one after the other: the sum over i >= 2^j - 1 of
+ * |D_i u ... u D_(i-2^j+1)|, the footprints of all windows of 2^j bitmaps. Returns 0, or -1 without memory.
+ * 1 <= levels <= NS_BITMAPS_LEVELS. */
+int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int levels, uint64_t *sums);
 
 /* A table of `pages` zeros, in huge pages where the system has them; NULL without memory. For free(). */
 uint32_t *ns_bitmaps_table(size_t pages);

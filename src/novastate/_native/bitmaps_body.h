@@ -1,17 +1,23 @@
 /* The bodies of the bitmap kernels, included by bitmaps.c once for each width of vectors, with these defined:
  *   NS_F(name) the variant's name of a function, NS_T its target attribute,
  *   V a vector of VW words; LOAD, STORE, ZERO, ONES, ADD (of 64-bit lanes), OR, AND, MINUS(a, b) = a & ~b, XOR3, MAJORITY(a, b, c), ANY(a),
- *   TALLY(sum, a): `sum`, whose 64-bit lanes count, and the bits of `a`; TOTAL(sum) all its lanes. */
+ *   WITH(a, b, c) = a | b & ~c, TALLY(sum, a): `sum`, whose 64-bit lanes count, and the bits of `a`; TOTAL(sum) all its lanes;
+ *   KEEP(sum): its additions are done here: else the compiler does them later, and has too few registers for what waits. */
 
 NS_T static uint64_t NS_F(merge)(uint64_t *out, const uint64_t *bits, size_t words) {
     V sum = ZERO();
     size_t i = 0;
-    for (; i + VW <= words; i += VW) {
-        V old = LOAD(out + i), more = LOAD(bits + i);
-        V found = MINUS(more, old);
-        sum = TALLY(sum, found);
+    for (; i + 4 * VW <= words; i += 4 * VW) {
+        V old[4], more[4], found[4];
+        for (int j = 0; j < 4; j++) {
+            old[j] = LOAD(out + i + j * VW);
+            more[j] = LOAD(bits + i + j * VW);
+            found[j] = MINUS(more[j], old[j]);
+            sum = TALLY(sum, found[j]);
+        }
         /* A union that has all of it already stays clean in the cache. */
-        if (ANY(found)) STORE(out + i, OR(old, more));
+        if (ANY(OR(OR(found[0], found[1]), OR(found[2], found[3]))))
+            for (int j = 0; j < 4; j++) STORE(out + i + j * VW, OR(old[j], more[j]));
     }
     uint64_t total = TOTAL(sum);
     for (; i < words; i++) {
@@ -41,9 +47,9 @@ typedef struct {
 
 /* Two groups of level m, the older first, are one of the next level. */
 NS_T NS_BODY static void NS_F(joined)(NS_F(group) *both, const NS_F(group) *old, const NS_F(group) *young, const int m) {
-    for (int i = 0; i < m; i++) {
-        both->last[i] = OR(young->last[i], MINUS(old->last[i], young->last[m]));
-        both->first[i] = OR(old->first[i], MINUS(young->first[i], old->last[m]));
+    NS_UNROLLED for (int i = 0; i < m; i++) {
+        both->last[i] = WITH(young->last[i], old->last[i], young->last[m]);
+        both->first[i] = WITH(old->first[i], young->first[i], old->last[m]);
     }
     both->last[m] = young->last[m];
     both->first[m] = old->last[m];
@@ -51,103 +57,105 @@ NS_T NS_BODY static void NS_F(joined)(NS_F(group) *both, const NS_F(group) *old,
 }
 
 /* Counts the windows that end in a group; `before` is `last` of the group before it. Of 2^m windows last + first + 1 have the page,
- * but not more than all: the carry of the sum. A page is new where the group has it and there was a window without it. */
-NS_T NS_BODY static V NS_F(ending)(V sum, const V *before, const NS_F(group) *now, const int m, const int fresh) {
+ * but not more than all: the carry of the sum. */
+NS_T NS_BODY static V NS_F(ending)(V sum, const V *before, const NS_F(group) *now, const int m) {
     V carry = now->last[m], digit[NS_BITMAPS_LEVELS];
-    for (int i = 0; i < m; i++) {
+    NS_UNROLLED for (int i = 0; i < m; i++) {
         digit[i] = XOR3(before[i], now->first[i], carry);
         carry = MAJORITY(before[i], now->first[i], carry);
     }
-    if (fresh) return TALLY(sum, MINUS(now->last[m], AND(carry, before[m])));
     V found = TALLY(ZERO(), carry);
-    for (int i = m - 1; i >= 0; i--) found = TALLY(ADD(found, found), MINUS(digit[i], carry));
-    return ADD(sum, found);
-}
-
-/* The same for n groups that follow each other. */
-NS_T NS_BODY static V NS_F(endings)(V sum, const V *before, const NS_F(group) *now, const int n, const int m, const int fresh) {
-    for (int i = 0; i < n; i++) sum = NS_F(ending)(sum, i ? now[i - 1].last : before, now + i, m, fresh);
+    NS_UNROLLED for (int i = m - 1; i >= 0; i--) found = TALLY(ADD(found, found), MINUS(digit[i], carry));
+    sum = ADD(sum, found);
+    KEEP(sum);
     return sum;
 }
 
+/* Sums of levels 0 to 2; the last bitmap, the union of it and the one before, and of that and the one before that. */
 typedef struct {
-    V pad, *sums;
-    size_t index;
-    int end, levels;
-} NS_F(block);
+    V sum[3], one, two, older;
+} NS_F(low);
+
+/* Counts four bitmaps on levels 0 to 2, by unions: there they are cheaper than the digits. They are a group of level 2. */
+NS_T NS_BODY static void NS_F(four)(NS_F(low) *s, const uint64_t *row, const size_t stride, NS_F(group) *now) {
+    const V a = LOAD(row), b = LOAD(row + stride), c = LOAD(row + 2 * stride), d = LOAD(row + 3 * stride);
+    const V a2 = OR(s->one, a), b2 = OR(a, b), c2 = OR(b, c), d2 = OR(c, d), d4 = OR(b2, d2);
+    s->sum[0] = TALLY(TALLY(TALLY(TALLY(s->sum[0], a), b), c), d);
+    KEEP(s->sum[0]);
+    s->sum[1] = TALLY(TALLY(TALLY(TALLY(s->sum[1], a2), b2), c2), d2);
+    KEEP(s->sum[1]);
+    s->sum[2] = TALLY(TALLY(TALLY(TALLY(s->sum[2], OR(s->older, a2)), OR(s->two, b2)), OR(a2, c2)), d4);
+    KEEP(s->sum[2]);
+    s->one = d;
+    s->two = d2;
+    s->older = c2;
+    now->last[0] = WITH(d, b, d2);
+    now->last[1] = d2;
+    now->last[2] = d4;
+    now->first[0] = WITH(a, c, b2);
+    now->first[1] = b2;
+}
 
 /* Makes a group of the next level of `now`, which is level m, and of the other half, and counts there; 0 where the half is still to
- * come. The state of a column is, for each level, `last` of the group before, then the first half of the group of the next. */
-NS_T NS_BODY static int NS_F(climb)(const NS_F(block) *b, NS_F(group) *now, V *state, const int m, const int fresh) {
-    V *half = state + level_at(m) + m + 1, *before = state + level_at(m + 1);
+ * come. See `half_at`. */
+NS_T NS_BODY static int NS_F(climb)(const bitmap_block *b, V *sums, NS_F(group) *now, V *state, const int m) {
+    V *half = state + half_at(m), *before = state + before_at(m + 1);
     NS_F(group) other, both;
     if (m + 1 >= b->levels) return 0;
     if (b->index >> (m - 3) & 1) {
-        for (int i = 0; i <= m; i++) other.last[i] = half[i];
-        for (int i = 0; i < m; i++) other.first[i] = half[m + 1 + i];
+        NS_UNROLLED for (int i = 0; i <= m; i++) other.last[i] = half[i];
+        NS_UNROLLED for (int i = 0; i < m; i++) other.first[i] = half[m + 1 + i];
         NS_F(joined)(&both, &other, now, m);
     } else if (b->end) {
-        for (int i = 0; i <= m; i++) other.last[i] = other.first[i] = b->pad;
+        NS_UNROLLED for (int i = 0; i <= m; i++) other.last[i] = other.first[i] = ONES();
         NS_F(joined)(&both, now, &other, m);
     } else {
-        for (int i = 0; i <= m; i++) half[i] = now->last[i];
-        for (int i = 0; i < m; i++) half[m + 1 + i] = now->first[i];
+        NS_UNROLLED for (int i = 0; i <= m; i++) half[i] = now->last[i];
+        NS_UNROLLED for (int i = 0; i < m; i++) half[m + 1 + i] = now->first[i];
         return 0;
     }
-    b->sums[m + 1] = NS_F(ending)(b->sums[m + 1], before, &both, m + 1, fresh);
-    for (int i = 0; i <= m + 1; i++) before[i] = now->last[i] = both.last[i];
-    for (int i = 0; i <= m; i++) now->first[i] = both.first[i];
+    sums[m + 1] = NS_F(ending)(sums[m + 1], before, &both, m + 1);
+    NS_UNROLLED for (int i = 0; i <= m + 1; i++) before[i] = now->last[i] = both.last[i];
+    NS_UNROLLED for (int i = 0; i <= m; i++) now->first[i] = both.first[i];
     return 1;
 }
 
 /* A block of a strip: eight bitmaps. */
-NS_T NS_BODY static void NS_F(eight)(const NS_F(block) *b, const uint64_t *const *row, size_t columns, V *state,
-                                     const int fresh) {
-    V sum[4] = {b->sums[0], b->sums[1], b->sums[2], b->sums[3]};
-    for (size_t c = 0; c < columns; c++, state += state_size(b->levels)) {
-        NS_F(group) one[8], two[4], four[2], now, rest;
-        for (int r = 0; r < 8; r++) one[r].last[0] = LOAD(row[r] + c * VW);
-        for (int r = 0; r < 4; r++) NS_F(joined)(two + r, one + 2 * r, one + 2 * r + 1, 0);
-        for (int r = 0; r < 2; r++) NS_F(joined)(four + r, two + 2 * r, two + 2 * r + 1, 1);
-        NS_F(joined)(&now, four, four + 1, 2);
-        /* The last group of a level is the younger half of that of the next. */
-        V *kept = state + level_at(3), before[4][4];
-        for (int i = 0; i <= 3; i++) before[3][i] = kept[i];
-        for (int m = 3; m-- > 0; before[m][m] = before[m + 1][m])
-            for (int i = 0; i < m; i++) before[m][i] = AND(before[m + 1][i], before[m + 1][m]);
-        for (int i = 0; i <= 3; i++) kept[i] = now.last[i];
-        sum[0] = NS_F(endings)(sum[0], before[0], one, 8, 0, fresh);
-        sum[1] = NS_F(endings)(sum[1], before[1], two, 4, 1, fresh);
-        sum[2] = NS_F(endings)(sum[2], before[2], four, 2, 2, fresh);
-        sum[3] = NS_F(endings)(sum[3], before[3], &now, 1, 3, fresh);
-        /* The compiler knows the numbers of most levels: that is faster. */
-        if (NS_F(climb)(b, &now, state, 3, fresh) && NS_F(climb)(b, &now, state, 4, fresh) && NS_F(climb)(b, &now, state, 5, fresh) &&
-            NS_F(climb)(b, &now, state, 6, fresh)) {
-            for (int i = 0; i <= 7; i++) rest.last[i] = now.last[i];
-            for (int i = 0; i < 7; i++) rest.first[i] = now.first[i];
-            for (int m = 7; NS_F(climb)(b, &rest, state, m, fresh);) m++;
-        }
+NS_T NS_BODY static void NS_F(eight)(const bitmap_block *b, V *sums, V *state) {
+    NS_F(low) s = {.sum = {sums[0], sums[1], sums[2]}};
+    const uint64_t *row = b->row, *next = b->next;
+    for (size_t c = 0; c < b->columns; c++, state += state_size(b->levels), row += VW, next += VW) {
+        NS_F(group) old, young, now;
+        V *before = state + before_at(3);
+        for (size_t r = 0; r < 8; r++) __builtin_prefetch(next + r * b->next_stride, 0, 2);
+        s.two = AND(before[1], before[2]);
+        s.one = AND(before[0], s.two);
+        s.older = *state;
+        NS_F(four)(&s, row, b->stride, &old);
+        NS_F(four)(&s, row + 4 * b->stride, b->stride, &young);
+        *state = s.older;
+        NS_F(joined)(&now, &old, &young, 2);
+        sums[3] = NS_F(ending)(sums[3], before, &now, 3);
+        for (int i = 0; i <= 3; i++) before[i] = now.last[i];
+        /* Each with a number that the compiler knows, which is faster. */
+        (void)(NS_F(climb)(b, sums, &now, state, 3) && NS_F(climb)(b, sums, &now, state, 4) && NS_F(climb)(b, sums, &now, state, 5) &&
+               NS_F(climb)(b, sums, &now, state, 6) && NS_F(climb)(b, sums, &now, state, 7) && NS_F(climb)(b, sums, &now, state, 8) &&
+               NS_F(climb)(b, sums, &now, state, 9) && NS_F(climb)(b, sums, &now, state, 10) && NS_F(climb)(b, sums, &now, state, 11) &&
+               NS_F(climb)(b, sums, &now, state, 12) && NS_F(climb)(b, sums, &now, state, 13) && NS_F(climb)(b, sums, &now, state, 14));
     }
-    for (int m = 0; m < 4; m++) b->sums[m] = sum[m];
+    for (int m = 0; m < 3; m++) sums[m] = s.sum[m];
 }
 
-/* Adds to totals[j] what is found in `words` words, whole vectors, of each bitmap; `memory` is that of all of them: a strip of what
- * follows the last bitmap, then the state. */
-NS_T static void NS_F(sums)(const bitmap_rows *b, size_t from, size_t words, int levels, int fresh, uint64_t *memory, uint64_t *totals) {
-    V sums[NS_BITMAPS_LEVELS];
+/* Adds to totals[j] what is found in `words` words, whole vectors, of each bitmap. */
+NS_T static void NS_F(sums)(const bitmap_rows *b, size_t from, size_t words, int levels, uint64_t *memory, uint64_t *totals) {
+    V sums[NS_BITMAPS_LEVELS], *state = (V *)(memory + 8 * STRIP);
     for (int m = 0; m < levels; m++) sums[m] = ZERO();
     for (size_t at = from; at < from + words; at += STRIP) {
         const size_t left = from + words - at, columns = (left < STRIP ? left : STRIP) / VW;
-        V *state = (V *)(memory + STRIP);
-        const V pad = LOAD(memory);
         for (size_t i = 0; i < columns * state_size(levels); i++) state[i] = ONES();
         for (size_t start = 0; start < b->rows; start += 8) {
-            const uint64_t *row[8];
-            const int end = start + 8 >= b->rows;
-            for (size_t r = 0; r < 8; r++) row[r] = row_at(b, start + r, at, memory);
-            const NS_F(block) block = {.pad = pad, .sums = sums, .index = start / 8, .end = end, .levels = levels};
-            if (fresh) NS_F(eight)(&block, row, columns, state, 1);
-            else NS_F(eight)(&block, row, columns, state, 0);
+            const bitmap_block block = block_at(b, start, at, columns * VW, left >= 2 * STRIP, levels, VW, memory);
+            NS_F(eight)(&block, sums, state);
         }
     }
     for (int m = 0; m < levels; m++) totals[m] += TOTAL(sums[m]);
@@ -167,6 +175,8 @@ NS_T static void NS_F(sums)(const bitmap_rows *b, size_t from, size_t words, int
 #undef XOR3
 #undef MAJORITY
 #undef MINUS
+#undef WITH
+#undef KEEP
 #undef ANY
 #undef TALLY
 #undef TOTAL

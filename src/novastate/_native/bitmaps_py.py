@@ -29,20 +29,17 @@ def count(bits: Words) -> int:
     return int(_BITS[np.ascontiguousarray(bits).view(np.uint8)].sum(dtype=np.uint64))
 
 
-def sums(bitmaps: Words, levels: int, fresh: bool) -> tuple[int, ...]:
-    """For k = 1, 2, 4 ...: the sum of the footprints of all windows of k bitmaps.
-
-    Where *fresh*: the sum of what each bitmap has that the k before it had not.
-    """
+def sums(bitmaps: Words, levels: int) -> tuple[int, ...]:
+    """For k = 1, 2, 4 ...: the sum of the footprints of all windows of k bitmaps."""
     if not 1 <= levels <= LEVELS:
         raise ValueError(f"levels: must be 1 to {LEVELS}")
     found = [0] * levels
     joint = bitmaps
     for level in range(min(levels, len(bitmaps).bit_length())):
-        size = 1 << level
         if level:
-            joint = joint[: -(size >> 1)] | joint[size >> 1 :]
-        found[level] = count(bitmaps[size:] & ~joint[:-1]) if fresh else count(joint)
+            size = 1 << (level - 1)
+            joint = joint[:-size] | joint[size:]
+        found[level] = count(joint)
     return tuple(found)
 
 

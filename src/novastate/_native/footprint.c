@@ -14,12 +14,9 @@
  * Domain: slots < 2^32 - 1, pages < 2^32; times that do not fall. Sums fit 64 bits, as n < 2^32 and x <= 2^32.
  * Source: Xiang, Ding, Luo, Bao: HOTL, ASPLOS'13; Xiang et al.: All-window profiling, PPoPP'11.
  */
-#if defined(__linux__)
-#define _GNU_SOURCE
-#include <sys/mman.h>
-#endif
 #include "footprint.h"
 #include "dispatch.h"
+#include "hugepages.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,17 +111,6 @@ static int prepare(counters *c, const uint32_t *windows, size_t levels) {
         if (bin && level > c->bins[bin - 1].level + 1) c->single = 0;
     }
     return c->cells && c->recent ? 0 : -1;
-}
-
-static uint32_t *new_table(size_t pages) {
-    const size_t huge = (size_t)2 << 20, bytes = (pages * sizeof(uint32_t) + huge - 1) / huge * huge;
-    if (pages * sizeof(uint32_t) < huge) return calloc(pages ? pages : 1, sizeof(uint32_t));
-    uint32_t *made = aligned_alloc(huge, bytes);
-    if (!made) return NULL;
-#if defined(__linux__)
-    (void)madvise(made, bytes, MADV_HUGEPAGE);
-#endif
-    return memset(made, 0, bytes);
 }
 
 /* Pages as numbers of 32 bits; returns how many of the n are good before the first that is not. */
@@ -250,7 +236,7 @@ int ns_footprint_lengths(const ns_trace *t, const uint32_t *windows, size_t leve
     counters c;
     uint32_t *last = NULL;
     int state = prepare(&c, windows, levels) ? NS_NO_MEMORY : NS_FINE;
-    if (state == NS_FINE && !(last = new_table((size_t)t->page_count))) state = NS_NO_MEMORY;
+    if (state == NS_FINE && !(last = ns_huge_zeros((size_t)t->page_count))) state = NS_NO_MEMORY;
     if (state == NS_FINE) state = variants[ns_isa()](t, &c, last, distinct, bad);
     if (state == NS_FINE) {
         flush(&c);

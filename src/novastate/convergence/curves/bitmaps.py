@@ -105,7 +105,7 @@ def bitmap_footprints(bitmaps: object, interval: float, page_count: int | None =
 
 
 def _dense(rows: _Words, levels: int) -> list[float]:
-    return [total / (len(rows) - (1 << level) + 1) for level, total in enumerate(kernel.sums(rows, levels, False))]
+    return [total / (len(rows) - (1 << level) + 1) for level, total in enumerate(kernel.sums(rows, levels))]
 
 
 def _sparse(rows: _Words, levels: int) -> list[float]:
