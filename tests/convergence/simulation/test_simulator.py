@@ -304,7 +304,7 @@ def test_zero_pages_cost_nine_bytes():
 
 
 def test_a_written_zero_page_is_zero_no_more():
-    law = WriteLaw.uniform(PAGES, 1e6)
+    law = WriteLaw.uniform(PAGES, 1e7)
     sim = finished(law, zero_pages=PAGES, limit=0, downtime=5)
     assert sim.statistics.normal > 0.9 * PAGES
 

@@ -6,7 +6,8 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
    it syncs the dirty bitmap; is it still below (strictly), it stops the guest and sends the rest at line rate.
 2. Else it sends a burst at line rate until the quota of the 100 ms slot (limit / 10, rounded up to whole flushes of 32 pages) or
    the 50 ms of a turn are used up, or nothing is left; with the quota used up it sleeps until the slot ends.
-3. When a slot ends, threshold = bytes of the slot / its whole milliseconds × downtime limit. Before the first ends it is 0.
+3. When a slot ends, threshold = bytes of the slot / its whole milliseconds × downtime limit. Before the first ends it is 0;
+   where it is 0 and nothing is left, the guest is stopped.
 4. The scan is cyclic by address. Zero pages take 9 bytes and lie in a block before a tail of non-zero pages.
 5. A sync sets the bit of each page written since the previous sync; one that is still unsent is not counted anew.
 6. Auto-converge: a period of more than 1 s, looked at in a sync, counts if more than half of the bytes sent were dirtied;
@@ -263,6 +264,12 @@ class PreCopySimulation:
             if not overdue and self._remaining * PAGE < self._threshold:
                 self._stop()
                 return
+        elif not self._remaining and not self._threshold:
+            # No threshold yet, or ever: the guest is stopped without a look, and what it wrote since the last sync goes out in the pause.
+            self._sync()
+            self.syncs -= 1
+            self._stop()
+            return
         if self._want_post_copy:
             self._switch()
             return
