@@ -4,14 +4,14 @@
  * and their order are kept here one by one, in every variant: results are equal to the last bit (built with
  * -ffp-contract=off; exp is the twin's polynomial).
  *
- * How: rows go through their first pass W at a time into a block (first_pass); from there they take free lanes (take); a
- * step is a sync of the lanes that are due, then, of all, a run of slots and one slot more, or half of it (step). What is
- * done is written a block at a time (hand_out). A lane's numbers depend on its own row only, whoever its neighbours are.
+ * How: rows go through their first pass and first sync W at a time into a block (first_pass); from there they take free
+ * lanes (take); a step is a run of slots, then one slot, or half of it, then a sync of the lanes that are due (step). What
+ * is done is written a block at a time (hand_out). A lane's numbers depend on its own row only, whoever its neighbours are.
  * Written once, in fleet_turn.h, fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for each
  * instruction set.
  *
- * Cost: of 8 lanes at 3 classes a first pass some 1000 instructions, a step 800; a calm guest takes three. State is some
- * 150 kB of stack; no allocation, no global.
+ * Cost: of 8 lanes at 3 classes a first pass some 1200 instructions, a step 900; calm guests take two or three. State is
+ * some 150 kB of stack; no allocation, no global.
  */
 #include "fleet.h"
 #include "precopy.h"
@@ -28,6 +28,7 @@ enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define FLUSH 32.0
 #define GIB 1073741824.0
 #define UNLIMITED 1e300
+#define DONE 2.0 /* STUCK of a row that has converged at its first sync; 1: that never will; 0: on its way */
 #define MOST_STEPS 20000
 #define MOST_SYNCS 2000.0
 #define LOG2E 0x1.71547652b82fep0
@@ -46,7 +47,7 @@ enum {
     THROTTLING, INITIAL, INCREMENT, MOST, TRIGGER, LOST, WAKE, PAGE, /* only where guests are throttled */
     WIRE, IWIRE, FIRST, IFIRST, AGAIN, IAGAIN, BLANK, IBLANK, SWITCHOVER, POSTCOPY, BEGIN, DEVICE, /* as far as here of page, line and rules */
     QUOTA, DTP, PER_FIRST, IPER_FIRST, FULL_FIRST, PER, IPER, FULL, FRONT, ZERO, TAIL, TAIL_ZERO, NOW, SLOT_AT, SLOT_SENT, SENT,
-    THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, TIMEOUT, BUSY, FIELDS
+    THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, TIMEOUT, BUSY, EARLY, DIRTY, MASS, FIELDS
 };
 
 /* Rows after their first pass, waiting for a lane; 8 numbers more, because lanes are read W at a time. */
@@ -55,6 +56,7 @@ typedef struct {
     double field[FIELDS][BLOCK + 8], all[BLOCK + 8], index[BLOCK + 8];
     double size[CLASSES][BLOCK + 8], pace[CLASSES][BLOCK + 8];
     double ordered_size[CLASSES][BLOCK + 8], ordered_rate[CLASSES][BLOCK + 8];
+    double clean[CLASSES][BLOCK + 8], held[CLASSES][BLOCK + 8];
 } block;
 
 /* Rows that are done, in the order in which they came to their end. */

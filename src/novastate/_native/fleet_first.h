@@ -53,8 +53,9 @@ static TARGET void F(classes)(const ns_fleet *f, size_t row, block *b) {
     }
 }
 
-/* The first pass of W rows from `row` on, as far as the first sync, into the block at `at`. */
-static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t at) {
+/* The first pass of W rows from `row` on, into the block at `at`, and the first sync of those that nothing is special about:
+ * no page of the front is left, and no switch to post-copy follows at once. */
+static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t at, int rearms) {
     const V none = set1(0.0);
     V page = F(column)(f->page, row, f->count), memory = F(column)(f->memory, row, f->count);
     V pages = vfloor(memory / page), units = page * set1(1.0 / 4096.0);
@@ -145,9 +146,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     PUT(SENT, s.sent);
     PUT(THETA, s.theta);
     PUT(AHEAD, ahead);
-    PUT(STUCK, stuck);
     PUT(CHUNKS, chunks);
-    PUT(PASSED, sel(lt(none, front_all), set1(1.0), none));
     PUT(THROTTLING, RULE(throttling));
     PUT(INITIAL, RULE(initial));
     PUT(INCREMENT, RULE(increment));
@@ -160,25 +159,49 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     PUT(PER_FIRST, per);
     PUT(IPER_FIRST, iper);
     PUT(FULL_FIRST, full);
-#undef PUT
-    V speed_of = sel(lt(set1(0.9), busy), RULE(slowed), set1(1.0));
-    V all = none, straight = none;
+    const V one = set1(1.0), speed_of = sel(lt(set1(0.9), busy), RULE(slowed), one);
+    V all = none, straight = none, stays = none, ordered = none;
+    V untouched = ((s.front + s.zero) + s.tail) + s.tail_zero, passed = sel(lt(none, front_all), one, none);
+    M switches = m_and(lt(none, RULE(postcopy)), lt(RULE(postcopy), set1(2.0))), early = m_and(le(stuck, none), le(s.front, none));
+    early = m_and(m_and(early, m_not(switches)), lt(untouched, s.theta));
+    const V span = sel(early, s.now, none), unseen = passed * (set1(0.5) - set1(0.5) / chunks);
+    const M parted = m_and(early, lt(one, chunks));
     for (size_t i = 0; i < f->k; i++) {
-        V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of, ordered = none;
+        V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of;
         if (f->ordered != NULL) ordered = loadu(b->ordered_rate[i] + at);
         M some = lt(none, pages_of), in_order = lt(none, ordered);
         V spread = sel(in_order, none, pages_of);
+        V pace = sel(m_and(some, m_not(in_order)), r * set1(LOG2E) / vmax(pages_of, set1(1e-300)), none);
         all = all + spread;
         straight = straight + (pages_of - spread);
         storeu(b->size[i] + at, spread);
-        storeu(b->pace[i] + at, sel(m_and(some, m_not(in_order)), r * set1(LOG2E) / vmax(pages_of, set1(1e-300)), none));
+        storeu(b->pace[i] + at, pace);
+        V slowed, t = none - pace * span, hit = F(gone)(t, &slowed), newest = spread * slowed;
+        if (rearms) {
+            V weight = vmax(none, one - spread * (one - passed) / vmax(spread, set1(1e-300)));
+            V late = hit - weight * (hit - F(armed)(t, hit, chunks));
+            newest = sel(parted, spread * (one - late), newest);
+        }
+        stays = stays + newest;
+        storeu(b->clean[i] + at, sel(early, newest, none));
         if (f->ordered != NULL) {
-            storeu(b->ordered_size[i] + at, sel(in_order, pages_of, none));
-            storeu(b->ordered_rate[i] + at, sel(in_order, r, none));
+            V most = sel(in_order, pages_of, none), straight_on = sel(in_order, r, none);
+            V more = vmin(straight_on * span, vmax(none, most)) * (one - unseen);
+            storeu(b->ordered_size[i] + at, most);
+            storeu(b->ordered_rate[i] + at, straight_on);
+            storeu(b->held[i] + at, sel(early, more, none));
         }
     }
+    V mass = sel(early, vmax(none, all - stays), none), dirty = mass;
+    for (size_t i = 0; f->ordered != NULL && i < f->k; i++) dirty = dirty + loadu(b->held[i] + at);
     storeu(b->all + at, all);
+    PUT(EARLY, sel(early, one, none));
+    PUT(MASS, mass);
+    PUT(DIRTY, dirty);
+    PUT(STUCK, sel(m_and(early, lt(untouched + dirty, s.theta)), set1(DONE), stuck));
+    PUT(PASSED, sel(early, one, passed));
     /* Only where all is written at random and watched anew at the sync is it known what an unsent page brings. */
-    storeu(b->field[UNSENT] + at, sel(m_or(lt(set1(1.0), chunks), lt(none, straight)), none, set1(1.0)));
+    PUT(UNSENT, sel(m_or(lt(one, chunks), lt(none, straight)), none, one));
+#undef PUT
 }
 #undef RULE

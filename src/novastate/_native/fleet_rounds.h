@@ -62,56 +62,120 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttl
         if (f->ordered == NULL) continue;
         g->ordered_size[i] = fill(g->ordered_size[i], m, b->ordered_size[i] + at);
         g->ordered_rate[i] = fill(g->ordered_rate[i], m, b->ordered_rate[i] + at);
-        g->held[i] = sel(m, none, g->held[i]);
+        g->held[i] = fill(g->held[i], m, b->held[i] + at);
     }
     for (size_t i = 0; i < k; i++) {
-        V first = g->size[i] * ((one - g->f[PASSED]) * (one - g->f[AHEAD])); /* no first pass: nothing was unsent */
-        g->passed[i] = sel(m, first, g->passed[i]);
+        V none_unsent = g->size[i] * ((one - g->f[PASSED]) * (one - g->f[AHEAD])); /* no first pass */
+        g->passed[i] = sel(m, none_unsent, g->passed[i]);
     }
     g->all = fill(g->all, m, b->all + at);
     for (size_t j = 0; j < g->segments; j++) {
         g->width[j] = sel(m, none, g->width[j]);
         g->mass[j] = sel(m, none, g->mass[j]);
     }
-    /* What the first round has not reached is dirty, and first in the ring. */
-    M cut = m_and(m, lt(none, g->f[AHEAD]));
-    if (bits(cut)) {
-        if (g->segments == 0) {
-            g->segments = 1;
-        }
-        g->width[0] = sel(cut, g->f[AHEAD], g->width[0]);
-        for (size_t i = 0; i < k; i++) g->clean[i] = sel(cut, none, g->clean[i]);
-    }
-    g->behind = sel(m, one - g->f[AHEAD], g->behind);
-    g->syncs = sel(m, one, g->syncs);
+    /* First in the ring is what the first sync has found, or else what the first pass has not reached. */
+    V first = g->f[EARLY] + g->f[AHEAD];
+    if (g->segments == 0 && bits(m_and(m, lt(none, first)))) g->segments = 1;
+    g->width[0] = sel(m, first, g->width[0]);
+    g->mass[0] = sel(m, g->f[MASS], g->mass[0]);
+    for (size_t i = 0; i < k; i++) g->clean[i] = fill(g->clean[i], m, b->clean[i] + at);
+    g->behind = sel(m, one - first, g->behind);
+    g->syncs = sel(m, one + g->f[EARLY], g->syncs);
     g->mark_at = sel(m, set1(8.0), g->mark_at);
     g->check_at = sel(m, set1(6.0), g->check_at);
-    g->dirty = sel(m, none, g->dirty);
-    g->synced = sel(m, none, g->synced);
+    g->dirty = sel(m, g->f[DIRTY], g->dirty);
+    g->synced = sel(m, g->f[EARLY] * g->f[NOW], g->synced);
     g->hits = sel(m, none, g->hits);
-    g->steps = sel(m, none, g->steps);
+    g->steps = sel(m, g->f[EARLY], g->steps);
     g->switching = sel(m, none, g->switching);
     g->throttle = sel(m, none, g->throttle);
     if (throttles) {
-        g->high = sel(m, none, g->high);
-        g->period_at = sel(m, none, g->period_at);
-        g->period_sent = sel(m, none, g->period_sent);
-        g->period_dirty = sel(m, none, g->period_dirty);
+        /* What the first sync leaves behind, where it was made: the throttle itself waits for a second one. */
+        M period = m_and(lt(none, g->f[EARLY]), lt(set1(1.000000001), g->f[NOW]));
+        M much = m_and(period, lt(g->f[SENT] * g->f[TRIGGER], g->f[DIRTY] * g->f[PAGE]));
+        g->high = sel(m, sel(much, one, none), g->high);
+        g->period_at = sel(m, sel(period, g->f[NOW], none), g->period_at);
+        g->period_sent = sel(m, sel(period, g->f[SENT], none), g->period_sent);
+        g->period_dirty = sel(m, sel(period, none, g->f[DIRTY]), g->period_dirty);
     }
     g->live |= taken;
 }
 
-/* One step of each lane of `g`: a sync where it is due, then slots or a turn. Writes the rows that end. */
+/* One step of each lane of `g`: slots or a turn, then a sync where it is due. Writes the rows that end. */
 static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int throttles, int switches,
                            int rearms) {
-    const V none = set1(0.0), one = set1(1.0), iwz = set1(1.0 / WIRE_ZERO);
+    const V none = set1(0.0), one = set1(1.0);
     const size_t k = f->k;
     const unsigned everyone = (1u << W) - 1u;
     V slowed[CLASSES], newest[CLASSES];
-    M alive = mask(g->live), never = m_and(alive, lt(none, g->f[STUCK])), converged = mask(0u);
+    M alive = mask(g->live), stuck = m_and(alive, lt(none, g->f[STUCK])), switched = mask(0u);
+    M converged = m_and(stuck, lt(one, g->f[STUCK])), never = m_and(stuck, m_not(converged));
     V now = g->f[NOW], theta = g->f[THETA];
     V pending = (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty;
-    M sync = m_and(m_and(alive, m_not(never)), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
+    M goes = m_and(m_and(alive, m_not(stuck)), m_not(F(due)(pending, theta)));
+    if (bits(goes)) {
+        F(way) s = {g->f[QUOTA], g->f[WIRE], g->f[IWIRE], g->f[FIRST], g->f[IFIRST], g->f[AGAIN], g->f[IAGAIN],
+                    g->f[BLANK], g->f[IBLANK], g->f[DTP], g->f[SWITCHOVER], g->f[FRONT], g->f[ZERO], g->f[TAIL],
+                    g->f[TAIL_ZERO], now, g->f[SLOT_AT], g->f[SLOT_SENT], g->f[SENT], theta, mask(0u)};
+        /* A run of equal full slots is taken in one step, of the tail or of the ring. */
+        M dear = lt(none, s.tail);
+        V part = sel(dear, s.tail, g->dirty), fits = sel(dear, g->f[FULL_FIRST], g->f[FULL]);
+        V jump = vfloor(vmin(pending - fits, part) * sel(dear, g->f[IPER_FIRST], g->f[IPER]));
+        M fresh = m_and(m_and(goes, le(s.front + s.zero, none)), m_and(le(s.now, s.slot_at), le(s.slot_sent, none)));
+        fresh = m_and(m_and(fresh, m_or(dear, le(s.tail_zero, none))), m_and(lt(none, jump), le(g->switching, none)));
+        jump = sel(fresh, jump, none);
+        V n = jump * sel(dear, g->f[PER_FIRST], g->f[PER]), rest = vmax(none, part - n), due = sel(dear, none, part - rest);
+        s.tail = sel(dear, rest, s.tail);
+        s.sent = s.sent + n * s.wire;
+        s.now = s.now + jump * set1(SLOT);
+        s.slot_at = sel(fresh, s.now, s.slot_at);
+        s.theta = sel(fresh, fits, s.theta);
+        pending = pending - (part - rest);
+        if (bits(m_and(goes, lt(none, ((s.front + s.zero) + s.tail) + s.tail_zero))))
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1);
+        else
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 0, 1);
+        g->f[FRONT] = s.front;
+        g->f[ZERO] = s.zero;
+        g->f[TAIL] = s.tail;
+        g->f[TAIL_ZERO] = s.tail_zero;
+        g->f[SENT] = s.sent;
+        g->f[THETA] = s.theta;
+        g->f[NOW] = s.now;
+        switched = m_and(s.over, lt(none, g->switching));
+        g->f[SLOT_AT] = s.slot_at;
+        g->f[SLOT_SENT] = s.slot_sent;
+        now = s.now;
+        /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
+        M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
+        V sum = none;
+        if (f->ordered != NULL) {
+            V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300)));
+            for (size_t i = 0; i < k; i++) {
+                due = due - g->held[i] * share;
+                g->held[i] = g->held[i] * (one - share);
+                sum = sum + g->held[i];
+            }
+        }
+        for (size_t j = g->segments; j-- > 0;) {
+            M all_of_it = m_or(whole, m_and(lt(none, due), le(g->mass[j], due)));
+            V cut = sel(all_of_it, one, vmax(none, due) / vmax(g->mass[j], set1(1e-300)));
+            V keeps = one - cut, gone = sel(all_of_it, g->mass[j], vmax(none, due));
+            V wide = g->width[j] * cut;
+            g->behind = g->behind + wide;
+            if (rearms)
+                for (size_t i = 0; i < k; i++) g->passed[i] = g->passed[i] + wide * g->clean[j * k + i];
+            g->width[j] = g->width[j] * keeps;
+            g->mass[j] = g->mass[j] * keeps;
+            due = due - gone;
+            sum = sum + g->mass[j];
+        }
+        g->dirty = sel(goes, sum, g->dirty);
+        while (g->segments && !bits(lt(none, g->width[g->segments - 1]))) g->segments--;
+        theta = s.theta;
+        pending = (((s.front + s.zero) + s.tail) + s.tail_zero) + g->dirty;
+    }
+    M sync = m_and(m_and(alive, m_not(m_or(stuck, switched))), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
     last = m_and(last, le(theta, none)); /* nothing is left: the guest is stopped, and synced then */
     if (bits(sync)) {
         V factor = one;
@@ -120,7 +184,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             /* The throttled vCPU sleeps, and the sync waits for it. */
             V nap = set1(0.01) * g->throttle / (one - g->throttle);
             nap = nap * sel(lt(set1(0.98), g->throttle), set1(0.97), set1(0.5));
-            now = now + sel(throttled, nap, none);
+            g->f[NOW] = now = now + sel(throttled, nap, none);
             V rest = (one - g->throttle) * (one - g->f[LOST]) - g->f[WAKE];
             factor = sel(throttled, vmin(one, vmax(none, rest) / vmax(g->f[BUSY], set1(1e-300))), one);
         }
@@ -207,7 +271,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             g->period_dirty = sel(period, none, g->period_dirty);
             settled = m_and(sync, m_or(m_not(throttling), le(g->f[MOST], g->throttle)));
         }
-        converged = m_and(sync, m_or(last, lt(pending, theta)));
+        converged = m_or(converged, m_and(sync, m_or(last, lt(pending, theta))));
         settled = m_and(settled, m_not(converged));
         if (switches) {
             M may_switch = m_and(sync, lt(none, g->f[POSTCOPY]));
@@ -247,71 +311,9 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         never = m_or(never, m_and(sync, lt(set1(MOST_SYNCS), g->syncs)));
     }
     g->steps = g->steps + one;
-    never = m_or(never, m_and(alive, lt(set1(MOST_STEPS), g->steps)));
+    never = m_or(never, m_and(m_and(alive, m_not(switched)), lt(set1(MOST_STEPS), g->steps)));
     never = m_and(never, m_not(converged));
-    M done = m_or(converged, never), goes = m_and(alive, m_not(done)), switched = mask(0u);
-    if (bits(goes)) {
-        F(way) s = {g->f[QUOTA], g->f[WIRE], g->f[IWIRE], g->f[FIRST], g->f[IFIRST], g->f[AGAIN], g->f[IAGAIN],
-                    g->f[BLANK], g->f[IBLANK], g->f[DTP], g->f[SWITCHOVER], g->f[FRONT], g->f[ZERO], g->f[TAIL],
-                    g->f[TAIL_ZERO], now, g->f[SLOT_AT], g->f[SLOT_SENT], g->f[SENT], theta, mask(0u)};
-        /* A run of equal full slots is taken in one step, of the tail or of the ring. */
-        M dear = lt(none, s.tail);
-        V part = sel(dear, s.tail, g->dirty), fits = sel(dear, g->f[FULL_FIRST], g->f[FULL]);
-        V jump = vfloor(vmin(pending - fits, part) * sel(dear, g->f[IPER_FIRST], g->f[IPER]));
-        M fresh = m_and(m_and(goes, le(s.front + s.zero, none)), m_and(le(s.now, s.slot_at), le(s.slot_sent, none)));
-        fresh = m_and(m_and(fresh, m_or(dear, le(s.tail_zero, none))), m_and(lt(none, jump), le(g->switching, none)));
-        jump = sel(fresh, jump, none);
-        V n = jump * sel(dear, g->f[PER_FIRST], g->f[PER]), rest = vmax(none, part - n), due = sel(dear, none, part - rest);
-        s.tail = sel(dear, rest, s.tail);
-        s.sent = s.sent + n * s.wire;
-        s.now = s.now + jump * set1(SLOT);
-        s.slot_at = sel(fresh, s.now, s.slot_at);
-        s.theta = sel(fresh, fits, s.theta);
-        pending = pending - (part - rest);
-        if (bits(m_and(goes, lt(none, ((s.front + s.zero) + s.tail) + s.tail_zero))))
-            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1);
-        else
-            due = due + F(turn)(&s, pending, g->dirty - due, goes, 0, 1);
-        g->f[FRONT] = s.front;
-        g->f[ZERO] = s.zero;
-        g->f[TAIL] = s.tail;
-        g->f[TAIL_ZERO] = s.tail_zero;
-        g->f[SENT] = s.sent;
-        g->f[THETA] = s.theta;
-        g->f[NOW] = s.now;
-        switched = m_and(s.over, lt(none, g->switching));
-        g->f[SLOT_AT] = s.slot_at;
-        g->f[SLOT_SENT] = s.slot_sent;
-        now = s.now;
-        /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
-        M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
-        V sum = none;
-        if (f->ordered != NULL) {
-            V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300)));
-            for (size_t i = 0; i < k; i++) {
-                due = due - g->held[i] * share;
-                g->held[i] = g->held[i] * (one - share);
-                sum = sum + g->held[i];
-            }
-        }
-        for (size_t j = g->segments; j-- > 0;) {
-            M all_of_it = m_or(whole, m_and(lt(none, due), le(g->mass[j], due)));
-            V cut = sel(all_of_it, one, vmax(none, due) / vmax(g->mass[j], set1(1e-300)));
-            V keeps = one - cut, gone = sel(all_of_it, g->mass[j], vmax(none, due));
-            V wide = g->width[j] * cut;
-            g->behind = g->behind + wide;
-            if (rearms)
-                for (size_t i = 0; i < k; i++) g->passed[i] = g->passed[i] + wide * g->clean[j * k + i];
-            g->width[j] = g->width[j] * keeps;
-            g->mass[j] = g->mass[j] * keeps;
-            due = due - gone;
-            sum = sum + g->mass[j];
-        }
-        g->dirty = sel(goes, sum, g->dirty);
-        while (g->segments && !bits(lt(none, g->width[g->segments - 1]))) g->segments--;
-        done = m_or(done, switched);
-    }
-    const unsigned ended = bits(done) & everyone;
+    const unsigned ended = bits(m_or(m_or(converged, never), switched)) & everyone;
     if (ended) {
         V untouched = g->f[FRONT] + g->f[TAIL], zeros = g->f[ZERO] + g->f[TAIL_ZERO];
         V again = g->dirty * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
@@ -366,7 +368,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
                 b.row = next;
                 F(classes)(f, next, &b);
                 for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W)
-                    F(first_pass)(f, next, &b, b.have);
+                    F(first_pass)(f, next, &b, b.have, rearms);
                 for (size_t i = 0; b.row == 0 && i < QUOTA; i++) g.f[i] = loadu(b.field[i]);
                 if (next > f->count) {
                     b.have -= next - f->count;
