@@ -20,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Writes at a time; the table is asked for those of the next time. */
-enum { CHUNK = 512 };
+/* Writes at a time; the table is asked for those of the next time, the columns for those that are LEAD further. */
+enum { CHUNK = 256, LEAD = 6 * CHUNK };
 /* Lengths whose first six bits are the same (of x + 32) share a bin; no bin is wider than a 32nd of its lengths. */
 enum { BINS = 28 * 32 + 1 };
 /* Counters are kept four times, so that one write need not wait for the one before. */
@@ -81,7 +81,15 @@ NS_BODY static void add(counters *c, const uint32_t *x, size_t n, const uint32_t
     for (size_t i = 0; i < n; i++) bins[i] = bin_of(x[i]);
     uint64_t *const recent = c->recent;
     const size_t levels = c->levels, copies = c->copies;
-    if (c->single && copies == COPIES)
+    /* Whole chunks, four at a time: each counter of a level has an addition of its own. */
+    if (c->single && copies == COPIES && n == CHUNK && more == CHUNK)
+        for (size_t i = 0; i < CHUNK; i += COPIES)
+            _Pragma("GCC unroll 4") for (size_t j = i; j < i + COPIES; j++) {
+                __builtin_prefetch(table + next[j], 1, 2);
+                const entry e = c->bins[bins[j]];
+                recent[(e.level + (x[j] > e.next)) * COPIES + (j - i)] += (uint64_t)1 << 48 | x[j];
+            }
+    else if (c->single && copies == COPIES)
         for (size_t i = 0; i < n; i++) {
             if (i < more) __builtin_prefetch(table + next[i], 1, 2);
             const entry e = c->bins[bins[i]];
@@ -174,8 +182,14 @@ NS_BODY static size_t next_pages(const ns_trace *t, size_t from, uint32_t *ids) 
     return from < t->n ? read_pages(t, from, t->n - from < CHUNK ? t->n - from : CHUNK, ids) : 0;
 }
 
+/* Asks for a place of a column, where there is one. */
+NS_BODY static void ask(const void *column, size_t at, size_t n, size_t width) {
+    if (column && at < n) __builtin_prefetch((const char *)column + at * width, 0, 2);
+}
+
 NS_BODY static int writes(const ns_trace *t, counters *c, uint32_t *last, size_t *bad) {
     uint32_t ids[2][CHUNK], now[CHUNK], x[CHUNK], least = 1;
+    const size_t page_width = t->page_type == NS_U64 ? 8 : 4, time_width = t->time_type == NS_U32 || t->time_type == NS_I32 ? 4 : 8;
     size_t more = next_pages(t, 0, ids[0]);
     for (size_t from = 0; from < t->n; from += CHUNK) {
         const uint32_t *page = ids[from / CHUNK % 2];
@@ -185,6 +199,10 @@ NS_BODY static int writes(const ns_trace *t, counters *c, uint32_t *last, size_t
         if (good < n) return *bad = from + good, NS_BAD_TIME;
         more = next_pages(t, from + CHUNK, ids[from / CHUNK % 2 ^ 1]);
         for (size_t i = 0; i < n; i++) {
+            if (i % 8 == 0) {
+                ask(t->pages, from + LEAD + i, t->n, page_width);
+                ask(t->times, from + LEAD + i, t->n, time_width);
+            }
             const uint32_t seen = last[page[i]];
             last[page[i]] = now[i];
             x[i] = now[i] - seen;

@@ -39,8 +39,8 @@ def lengths(
     wrong = np.flatnonzero((pages < 0) | (pages >= page_count))
     at = _slots(pages, times, start, rate)
     late = np.flatnonzero(~((at >= 0) & (at < slots)) | np.r_[False, np.floor(at[1:]) < np.floor(at[:-1])])
-    # The kernel looks at 512 writes at a time, pages first.
-    if wrong.size and (not late.size or wrong[0] // 512 <= late[0] // 512):
+    # The kernel looks at 256 writes at a time, pages first.
+    if wrong.size and (not late.size or wrong[0] // 256 <= late[0] // 256):
         raise ConvergenceError(f"pages[{wrong[0]}]", int(pages[wrong[0]]), f"must be 0 to {page_count - 1}")
     if late.size:
         value = int(late[0]) if times is None else float(times[late[0]])
