@@ -9,7 +9,7 @@ NOVA := build/nova-venv
 NOVA_PYTHON := $(or $(NOVASTATE_NOVA_VENV),$(NOVA))/bin/python
 KERNELS := $(wildcard src/novastate/_native/*.px[yi] src/novastate/_native/*.[ch])
 .DELETE_ON_ERROR:
-.PHONY: demo test test-asan bench bench-lab bench-objects lab test-nova nova-venv fuzz fuzzer nightly docs lint system-deps clean setup build
+.PHONY: demo test test-asan test-neon bench bench-lab bench-objects lab test-nova nova-venv fuzz fuzzer nightly docs lint system-deps clean setup build
 
 # The main job: a simulated cloud, one live migration from request to completion.
 demo: $(VENV)/.built
@@ -22,6 +22,10 @@ test: setup nova-venv fuzzer
 # The kernels and their tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc's): some minutes.
 test-asan: setup
 	tools/asan.sh
+
+# The kernels of bitmaps, footprints and tables for aarch64 (NEON) beside plain C, under qemu: seconds.
+test-neon:
+	tools/neon.sh
 
 lint: setup
 	$(BIN)/python tests/suites.py lint types imports
