@@ -17,7 +17,7 @@
  * scan (sparse): for each set bit the number of the bitmap where the page was last set; a histogram of the gaps has all of
  * W: a window of k misses a page in a gap g (between two bitmaps that have it) at max(0, g - k) places, before its first
  * bitmap f (0, 1 ...) at max(0, f + 1 - k), after its last l at max(0, K - l - k). A set bit is a miss of the table, which is asked for
- * some bits ahead: faster than 8 levels of `sums` where fewer than one bit of 5000 is set in hundreds of bitmaps, and exact
+ * some bits ahead: faster than 8 levels of `sums` where fewer than one bit of 10 000 is set in hundreds of bitmaps, and exact
  * for all k.
  *
  * Domain: any number of words and bitmaps, also none. The sums fit 64 bits: bits times bitmaps < 2^64.

@@ -2,7 +2,7 @@
 
 Rule: bitmap i has the pages that were written since bitmap i - 1, so the pages of a window of k intervals are the union of k
 bitmaps. Where all bitmaps are at hand, the mean is over all windows, by one of two kernels (`_native/bitmaps.c`): unions
-word by word, or, where few bits are set (one of 2000), a histogram of the gaps between a page's bitmaps. Where they come
+word by word, or, where few bits are set (one of 10 000), a histogram of the gaps between a page's bitmaps. Where they come
 one by one, `BitmapWindows` keeps one union for each power of two: it takes the windows that do not overlap.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["BitmapWindows", "bitmap_footprints"]
 
 #: The share of set bits below which scanning them is faster than going through all words, and the bitmaps it takes: a table of
 #: all pages is made first.
-SPARSE, FEWEST = 0.0002, 256
+SPARSE, FEWEST = 0.0001, 256
 _Words = npt.NDArray[np.uint64]
 
 
