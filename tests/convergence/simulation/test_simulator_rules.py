@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from novastate._native import scan_py
 from novastate.convergence import Guest, Limits, Link, Rules, Verdict, forecast
-from novastate.convergence.simulation import pagemap, writers
+from novastate.convergence.postcopy import post_copy_of
+from novastate.convergence.simulation import faults, pagemap, writers
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
 from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
@@ -140,6 +141,94 @@ def test_a_dirty_limit_bounds_what_is_written():
     assert expected.verdict is Verdict.CONVERGES
     assert median(runs, "total") == pytest.approx(expected.total, rel=0.005)
     assert all(run.throttle == 0 for run in runs)
+
+
+@pytest.mark.parametrize("preempt", [False, True])
+@pytest.mark.parametrize(
+    "law",
+    [
+        WriteLaw.uniform(65536, 40_000),
+        WriteLaw.uniform(60_000, 2e6),
+        WriteLaw.hotcold(65536, 90_000),
+        WriteLaw.zipf(65536, 90_000),
+        WriteLaw.sequential(65536, 30_000),
+        WriteLaw.uniform(40_000, 50_000) + WriteLaw.sequential(25_000, 9000),
+        PhasedLaw([(0.01, WriteLaw.uniform(65536, 80_000)), (0.01, WriteLaw.idle())]),
+    ],
+    ids=["uniform", "often", "hotcold", "zipf", "sequential", "both", "phased"],
+)
+def test_post_copy_costs_the_guest_what_the_forecast_says(law, preempt):
+    rules = Rules.qemu(post_copy=True, post_copy_after=2, post_copy_preempt=preempt, latency=0.001, accelerator="tcg")
+    link, limits = Link(limit=64 * MIB, line_rate=125e6), Limits(0.01)
+    # Phases that are short beside the rounds are their mean.
+    curve = (WriteLaw.uniform(65536, 40_000) if isinstance(law, PhasedLaw) else law).curve(98304)
+    guest = Guest(memory=98304 * 4096, zero_pages=0, page_size=4096, curve=curve, busy=0.06)
+    expected = post_copy_of(forecast(guest, link, limits, rules))
+    runs = [simulate(pages=98304, law=law, link=link, limits=limits, rules=rules, seed=seed) for seed in range(4)]
+    found = [run.post_copy for run in runs]
+    assert expected is not None
+    assert expected.pages > 1000
+    for field in ("pause", "pages", "lasts", "wait"):
+        assert median(found, field) == pytest.approx(getattr(expected, field), rel=0.015), field
+    # A writer that goes through its pages in order is ahead of what comes or behind it, as chance has it: the forecast has the mean.
+    share = 0.02 if "sequential" not in str(law) else 1.0
+    assert median(found, "faults") == pytest.approx(expected.faults, rel=share)
+    assert all(one.waited == one.faults * one.wait for one in found)
+    assert all(0 < one.faults <= one.pages for one in found)
+
+
+@pytest.mark.parametrize("rate", [20_000, 65_536, 500_000])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_writer_in_order_faults_on_what_it_comes_to_first(rate, seed):
+    pages = np.arange(65536)
+    writer = writers.writer_of(WriteLaw.sequential(65536, rate), 0, seed)
+    [part] = writer._writers
+    first_written = (pages - part._at) % 65536 / rate
+    expected = int((first_written < pages / 65536).sum())
+    missing = np.full(1024, (1 << 64) - 1, dtype=np.uint64)
+    found = faults.faults_of(missing, writer, np.full(faults.STEPS, 1.0 / faults.STEPS))
+    assert found == pytest.approx(expected, abs=2 * 65536 / faults.STEPS)
+
+
+def test_where_nothing_is_missing_there_is_no_fault():
+    writer = writers.writer_of(WriteLaw.uniform(64, 1e6), 0, 1)
+    assert faults.faults_of(np.zeros(1, dtype=np.uint64), writer, np.full(faults.STEPS, 1.0)) == 0
+
+
+def switched(law):
+    sim = running(law, rules=Rules.qemu(post_copy=True, post_copy_after=1000), downtime=0.01)
+    sim.advance(3)
+    assert sim.start_post_copy()
+    sim.advance(sim.next_event + 0.01)
+    assert sim.status is Status.POSTCOPY
+    return sim
+
+
+def test_the_switch_makes_a_last_sync():
+    sim = switched(WriteLaw.uniform(16384, 100_000))
+    assert sim.syncs == len(sim.rounds) + 2  # the first begins the first round
+    assert not sim._map._bits[3].any()
+
+
+def test_a_guest_that_stands_still_has_no_faults():
+    sim = switched(WriteLaw.uniform(16384, 100_000))
+    sim.set_running(running=False)
+    sim.advance(100)
+    assert sim.post_copy.pages > 1000
+    assert sim.post_copy.faults == 0
+
+
+def test_a_slower_link_makes_more_faults():
+    def run(factor):
+        sim = switched(WriteLaw.uniform(16384, 20_000))
+        sim.set_speed(factor)
+        sim.advance(1000)
+        return sim.post_copy
+
+    slow, fast = run(0.1), run(1)
+    assert slow.pages == fast.pages
+    assert slow.lasts > 5 * fast.lasts
+    assert slow.faults > 2 * fast.faults
 
 
 @pytest.mark.parametrize("option", [{"multifd": 2}, {"xbzrle_cache": 128.0 * MIB, "xbzrle_delta": 600}])

@@ -12,6 +12,7 @@ from enum import Enum
 from attrs import evolve, field, frozen
 
 from novastate.convergence.guest import Limits, Link
+from novastate.convergence.postcopy import PostCopy
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation.laws import PAGE
@@ -48,7 +49,8 @@ class SimulationSetup:
     to a page of the XBZRLE cache, which holds *cache_pages* (0: no XBZRLE) and takes *again_delta* s; *turn_header*: of each turn.
     *multifd*: how many channels there are, 0 for one without packets. *tailslow*, *background_sync*, *rearm*, *most_rounds*: as in `Rules`;
     *dirty_limit*: pages that may be written a second once the guest is limited, 0: any. *whole_rounds*: the rules of Cloud Hypervisor,
-    with *deadline*, s after which the guest is stopped all the same (0: never).
+    with *deadline*, s after which the guest is stopped all the same (0: never). *fault*: s that a vCPU waits in post-copy for a page
+    that it touches before it has come.
     """
 
     quota: float = math.inf
@@ -84,6 +86,7 @@ class SimulationSetup:
     whole_rounds: bool = False
     most_rounds: int = 0
     deadline: float = 0.0
+    fault: float = 0.0
 
     @classmethod
     def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
@@ -127,6 +130,7 @@ class SimulationSetup:
             whole_rounds=whole,
             most_rounds=rules.most_rounds,
             deadline=max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
+            fault=rules.fault(link.line_rate),
         )
         return setup.limited(link.limit)
 
@@ -192,6 +196,7 @@ class SimulationResult:
 
     *total* s from the request, *downtime* s of pause, *transferred* bytes (None unless it converged), *syncs* as QEMU counts,
     *throttle* the highest in percent, *rounds*. *hypervisor_total*: without what the management layer takes before QEMU starts.
+    *post_copy*: what it cost the guest to be switched, None where it was not.
     """
 
     verdict: Verdict
@@ -202,4 +207,9 @@ class SimulationResult:
     syncs: int
     throttle: int
     rounds: tuple[Round, ...] = field(repr=False)
-    post_copied: bool = False
+    post_copy: PostCopy | None = None
+
+    @property
+    def post_copied(self) -> bool:
+        """Whether it has switched to post-copy."""
+        return self.post_copy is not None

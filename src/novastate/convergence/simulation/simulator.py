@@ -18,8 +18,12 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 9. Memory that is armed in parts (`Rules.rearm`) is watched from when the part's first page is sent: see `PageMap`.
 10. Cloud Hypervisor sends whole rounds, and stops the guest as soon as the rest fits the pause at the last round's bandwidth.
 
+Left out: a throttle step bites at once, not at the vCPU's next tick (10 ms / (1 - p), system/cpu-throttle.c: less than 0.1 % of the
+writes between two steps); a switch by rule is made at the sync, without the event that it takes. Memory is one block of small pages;
+line rate, the cost of a page of each kind and the pause for devices are constant, and so are the guest's writes but for the throttle.
+
 Time is seconds since QEMU's migration became active. Everything follows from the seed: two runs with equal arguments are equal.
-Cost: a turn takes some 10 us and what its pages are scanned in (64 at a time), a sync the same and some ns a write.
+Cost: a turn takes some 10 us and what its pages are scanned in (64 at a time), a sync the same and some ns a page written.
 """
 
 from __future__ import annotations
@@ -31,8 +35,10 @@ from attrs import evolve
 from novastate._native import precopy as kernel
 from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
+from novastate.convergence.postcopy import PostCopy
 from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import Rules
+from novastate.convergence.simulation.faults import faults_of, steps_of
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.pagemap import MOST, PageMap, Sent
 from novastate.convergence.simulation.setup import Answer, SimulationResult, SimulationSetup, Status
@@ -118,6 +124,10 @@ class PreCopySimulation:
         self.was_post_copy = False
         self._final = Sent(0, 0, 0, 0, 0, 0.0)
         self._post_copy_whole = 0.0
+        #: Of post-copy: how much has come by when.
+        self._come: list[tuple[float, float]] = []
+        #: What post-copy has cost the guest; None before its end, and where it was not switched.
+        self.post_copy: PostCopy | None = None
 
     # --- commands
 
@@ -155,6 +165,8 @@ class PreCopySimulation:
         if not math.isfinite(factor) or factor < 0:
             raise ConvergenceError("factor", factor, "must be a finite number, not negative")
         left = self._post_copy_left()
+        if self.status is Status.POSTCOPY:
+            self._come.append((1 - left / max(self._post_copy_whole, _SLOWEST), self._clock))
         self._speed = factor
         if self.status is Status.POSTCOPY:
             self.finished_at = self._clock + left / max(factor, _SLOWEST)
@@ -213,8 +225,7 @@ class PreCopySimulation:
     @property
     def statistics(self) -> Answer:
         """What QEMU would answer at the time last advanced to."""
-        remaining = self._remaining * PAGE
-        processed = self._processed
+        remaining, processed = self._remaining * PAGE, self._processed
         if self.status is Status.POSTCOPY:
             done = min(1.0, max(0.0, 1 - self._post_copy_left() / max(self._post_copy_whole, _SLOWEST)))
             remaining = int(remaining * (1 - done))
@@ -274,8 +285,7 @@ class PreCopySimulation:
             self._switch()
             return
         sent = self._burst()
-        quota = self.setup.quota * self._speed
-        slot_end = self._slot_start + self.setup.slot
+        quota, slot_end = self.setup.quota * self._speed, self._slot_start + self.setup.slot
         if self._slot_sent >= quota and self._now < slot_end:
             slow = self._randoms.random() < self.setup.slow_slots
             self._now = slot_end + (0.001 if slow else 0.0)
@@ -378,10 +388,8 @@ class PreCopySimulation:
         return speed * left(self.throttle, busy, setup.lost, setup.wake)
 
     def _look_at_period(self) -> None:
-        span = self._now - self._period_start
-        self._dirty_rate = int(self._period_dirty / span)
-        setup = self.setup
-        sent = self._processed - self._period_sent
+        setup, sent = self.setup, self._processed - self._period_sent
+        self._dirty_rate = int(self._period_dirty / (self._now - self._period_start))
         if setup.auto_converge and self._period_dirty * PAGE > sent * setup.throttle_trigger:
             self._high += 1
             if self._high >= 2:
@@ -421,11 +429,19 @@ class PreCopySimulation:
         self._final = self._map.rest()
         self.resumed_at = self._now + self.setup.device * kernel.POSTCOPY_SWITCH
         asked = (kernel.POSTCOPY_ASKED - 1) * self.setup.again
-        seconds = self._final.seconds + (self._final.again + self._final.delta) * asked
-        self._post_copy_whole = seconds
+        self._post_copy_whole = seconds = self._final.seconds + (self._final.again + self._final.delta) * asked
         self.finished_at = self.resumed_at + seconds / max(self._speed, _SLOWEST)
+        self._come = [(0.0, self.resumed_at)]
+
+    def _count_faults(self, end: float) -> PostCopy:
+        """What post-copy, which has ended, has cost the guest; one that stands still now is taken to have stood still there."""
+        steps = steps_of([*self._come, (1.0, end)]) * (self._running_since is not None)
+        faults, wait = faults_of(self._map.unsent, self._writer, steps), self.setup.fault
+        return PostCopy(self.downtime, self._final.pages, end - self._come[0][1], faults, wait, faults * wait)
 
     def _complete(self) -> None:
+        if self.status is Status.POSTCOPY and self.finished_at is not None:
+            self.post_copy = self._count_faults(self.finished_at)
         self._count(self._final)
         self._processed += self._final.bytes
         self._map.left = 0
@@ -480,5 +496,5 @@ def simulate(
         syncs=run.syncs,
         throttle=round(100 * run.highest),
         rounds=tuple(run.rounds),
-        post_copied=done and run.was_post_copy,
+        post_copy=run.post_copy if done else None,
     )
