@@ -53,21 +53,41 @@ static TARGET void F(classes)(const ns_fleet *f, size_t row, block *b) {
     }
 }
 
+/* What page, line and rules say of each page that is sent. */
+typedef struct {
+    V page, ipage, wire, iwire, first, ifirst, again, iagain, blank, iblank, sw;
+} F(pace);
+
+static TARGET F(pace) F(paced)(const ns_fleet *f, size_t row) {
+    F(pace) p;
+    p.page = F(column)(f->page, row, f->count);
+    p.ipage = set1(1.0) / p.page;
+    V units = p.page * set1(1.0 / 4096.0);
+    p.wire = p.page + set1(HEADER) * units;
+    p.iwire = set1(1.0) / p.wire;
+    V on_line = p.wire / F(column)(f->line, row, f->count);
+    p.first = vmax(vmax(on_line, RULE(first_touch) * units), set1(1e-9));
+    p.again = vmax(vmax(on_line, RULE(rewrite) * units), set1(1e-9));
+    p.blank = vmax(RULE(blank) * units, set1(1e-9));
+    p.ifirst = set1(1.0) / p.first;
+    p.iagain = set1(1.0) / p.again;
+    p.iblank = set1(1.0) / p.blank;
+    p.sw = RULE(switchover);
+    return p;
+}
+
 /* The first pass of W rows from `row` on, into the block at `at`, and the first sync of those that nothing is special about:
  * no page of the front is left, and no switch to post-copy follows at once. */
-static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t at, int rearms) {
+static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row, block *b, size_t at, int rearms) {
     const V none = set1(0.0);
-    V page = F(column)(f->page, row, f->count), memory = F(column)(f->memory, row, f->count);
-    V pages = vfloor(memory / page), units = page * set1(1.0 / 4096.0);
-    V wire = page + set1(HEADER) * units, iwire = set1(1.0) / wire, iwz = set1(1.0 / WIRE_ZERO);
-    V on_line = wire / F(column)(f->line, row, f->count);
-    V first = vmax(vmax(on_line, RULE(first_touch) * units), set1(1e-9)), ifirst = set1(1.0) / first;
-    V again = vmax(vmax(on_line, RULE(rewrite) * units), set1(1e-9)), iagain = set1(1.0) / again;
-    V blank = vmax(RULE(blank) * units, set1(1e-9)), iblank = set1(1.0) / blank;
+    const V page = p->page, ipage = p->ipage, wire = p->wire, iwire = p->iwire, sw = p->sw, iwz = set1(1.0 / WIRE_ZERO);
+    const V first = p->first, again = p->again, blank = p->blank;
+    const V ifirst = p->ifirst, iagain = p->iagain, iblank = p->iblank;
+    V memory = F(column)(f->memory, row, f->count), pages = vfloor(memory * ipage);
     V limit = F(column)(f->limit, row, f->count), flush = set1(FLUSH * (4096.0 + HEADER));
     V quota = none - vfloor(none - limit * set1(SLOT) / flush);
     quota = sel(le(limit, none), set1(UNLIMITED), quota * flush + set1(2.0 * WIRE_ZERO));
-    V sw = RULE(switchover), dtp = F(column)(f->downtime, row, f->count) * set1(1000.0) / page;
+    V iquota = set1(1.0) / quota, dtp = F(column)(f->downtime, row, f->count) * set1(1000.0) * ipage;
     V per = vmin(set1(SLOT) * ifirst, quota * iwire), per_zero = vmin(set1(SLOT) * iblank, quota * iwz);
     V per_again = vmin(set1(SLOT) * iagain, quota * iwire);
     M announced = lt(none, sw);
@@ -75,12 +95,13 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     V full_zero = sel(announced, sw, per_zero * set1(WIRE_ZERO * 0.01)) * dtp;
     V full_again = sel(announced, sw, per_again * wire * set1(0.01)) * dtp;
     V zero = vmin(F(column)(f->zero, row, f->count), pages), tail = F(column)(f->tail, row, f->count);
-    tail = sel(lt(tail, none), set1(1500.0) + memory / (set1(64.0) * page), tail);
+    tail = sel(lt(tail, none), set1(1500.0) + memory * set1(1.0 / 64.0) * ipage, tail);
     tail = vmin(tail, pages - zero);
     V tail_zero = vmin(F(column)(f->tail_zero, row, f->count), zero);
     zero = zero - tail_zero;
     V front_all = vmax(none, ((pages - zero) - tail_zero) - tail);
-    V iper = set1(1.0) / per, iper_zero = set1(1.0) / per_zero;
+    V often = set1(1.0 / SLOT), iper = vmax(first * often, wire * iquota);
+    V iper_zero = vmax(blank * often, set1(WIRE_ZERO) * iquota);
     F(way) s = {quota, wire, iwire, first, ifirst, again, iagain, blank, iblank, dtp, sw,
                 front_all, zero, tail, tail_zero, none, none, none, none, none, mask(0u)};
     M unknown = le(RULE(fast), none);
@@ -112,29 +133,40 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     }
     V chunks = vmax(set1(1.0), none - vfloor(none - memory * set1(1.0 / GIB)));
     chunks = sel(lt(none, RULE(rearm)), chunks, set1(1.0));
-    V ahead = sel(lt(none, s.front), s.front / vmax(front_all, set1(1e-300)), none);
+    M unsent = lt(none, s.front);
+    V ahead = bits(unsent) ? sel(unsent, s.front / vmax(front_all, set1(1e-300)), none) : none;
     /* Where it never comes to a sync there is nothing to go round with. */
     V stuck = sel(unknown, set1(1.0), none);
     if (turn == MOST_STEPS) stuck = sel(F(due)(((s.front + s.zero) + s.tail) + s.tail_zero, s.theta), stuck, set1(1.0));
     V busy = F(column)(f->busy, row, f->count);
 #define PUT(name, value) storeu(b->field[name] + at, value)
+    if (b->from < QUOTA || row == 0) {
+        PUT(WIRE, wire);
+        PUT(IWIRE, iwire);
+        PUT(FIRST, first);
+        PUT(IFIRST, ifirst);
+        PUT(AGAIN, again);
+        PUT(IAGAIN, iagain);
+        PUT(BLANK, blank);
+        PUT(IBLANK, iblank);
+        PUT(SWITCHOVER, sw);
+        PUT(POSTCOPY, RULE(postcopy));
+        PUT(BEGIN, RULE(begin));
+        PUT(DEVICE, RULE(device));
+        PUT(THROTTLING, RULE(throttling));
+        PUT(INITIAL, RULE(initial));
+        PUT(INCREMENT, RULE(increment));
+        PUT(MOST, RULE(most));
+        PUT(TRIGGER, RULE(trigger));
+        PUT(PAGE, page);
+        PUT(LOST, RULE(lost));
+        PUT(WAKE, RULE(wake));
+    }
     PUT(QUOTA, quota);
-    PUT(WIRE, wire);
-    PUT(IWIRE, iwire);
-    PUT(FIRST, first);
-    PUT(IFIRST, ifirst);
-    PUT(AGAIN, again);
-    PUT(IAGAIN, iagain);
-    PUT(BLANK, blank);
-    PUT(IBLANK, iblank);
     PUT(PER, per_again);
-    PUT(IPER, set1(1.0) / per_again);
+    PUT(IPER, vmax(again * often, wire * iquota));
     PUT(FULL, full_again);
     PUT(DTP, dtp);
-    PUT(SWITCHOVER, sw);
-    PUT(POSTCOPY, RULE(postcopy));
-    PUT(BEGIN, RULE(begin));
-    PUT(DEVICE, RULE(device));
     PUT(TIMEOUT, F(column)(f->timeout, row, f->count));
     PUT(FRONT, s.front);
     PUT(ZERO, s.zero);
@@ -147,15 +179,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, size_t row, block *b, size_t
     PUT(THETA, s.theta);
     PUT(AHEAD, ahead);
     PUT(CHUNKS, chunks);
-    PUT(THROTTLING, RULE(throttling));
-    PUT(INITIAL, RULE(initial));
-    PUT(INCREMENT, RULE(increment));
-    PUT(MOST, RULE(most));
-    PUT(TRIGGER, RULE(trigger));
-    PUT(PAGE, page);
     PUT(BUSY, busy);
-    PUT(LOST, RULE(lost));
-    PUT(WAKE, RULE(wake));
     PUT(PER_FIRST, per);
     PUT(IPER_FIRST, iper);
     PUT(FULL_FIRST, full);

@@ -1,7 +1,8 @@
 /* The words in which fleet_first.h and fleet_rounds.h are written, once for each instruction set: W lanes of double precision.
  *
  * LANES names the instruction set (0: one lane of plain C, 4: AVX2, 8: AVX-512). Every word rounds as the plain C
- * does, so all variants give the same bits; of equal numbers min and max take either.
+ * does, so all variants give the same bits; of equal numbers min and max take either. leave() comes before code of another
+ * instruction set, which the wide registers would slow down.
  */
 #undef V
 #undef M
@@ -25,6 +26,7 @@
 #undef pow2
 #undef fill
 #undef pour
+#undef leave
 
 #if LANES == 8
 #define V __m512d
@@ -49,6 +51,7 @@
 #define pow2(m) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(m), 52))
 #define fill(old, m, at) _mm512_mask_expand_pd(old, m, loadu(at))
 #define pour(at, m, a) storeu(at, _mm512_maskz_compress_pd(m, a))
+#define leave() _mm256_zeroupper()
 #elif LANES == 4
 #define V __m256d
 #define M __m256d
@@ -74,6 +77,7 @@
 #define pow2(m) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(m), 52))
 #define fill(old, m, at) fill_avx2(old, bits(m), at)
 #define pour(at, m, a) pour_avx2(at, bits(m), a)
+#define leave() _mm256_zeroupper()
 NS_AVX2 static inline __m256d fill_avx2(__m256d old, unsigned m, const double *at) {
     double lane[4];
     _mm256_storeu_pd(lane, old);
@@ -110,4 +114,5 @@ NS_AVX2 static inline void pour_avx2(double *at, unsigned m, __m256d a) {
 #define pow2(n) pow2_scalar(n)
 #define fill(old, m, at) ((m) ? *(at) : (old))
 #define pour(at, m, a) ((void)((m) ? *(at) = (a) : 0.0))
+#define leave() ((void)0)
 #endif

@@ -135,7 +135,8 @@ def _row(
     c: dict[str, float], r: dict[str, float], sizes: list[float], rates: list[float], in_order: list[int]
 ) -> tuple[float, float, float, float, float, int, int, int]:
     page, memory = c["page"], c["memory"]
-    pages, units = math.floor(memory / page) * 1.0, page * (1.0 / 4096.0)
+    ipage, units = 1.0 / page, page * (1.0 / 4096.0)
+    pages = math.floor(memory * ipage) * 1.0
     wire = page + _HEADER * units
     on_line = wire / c["line"]
     first = max(on_line, r["first_touch"] * units, 1e-09)
@@ -144,7 +145,7 @@ def _row(
     limit, flush = c["limit"], _FLUSH * (4096.0 + _HEADER)
     quota = 0.0 - math.floor(0.0 - limit * SLOT / flush)
     quota = _UNLIMITED if limit <= 0.0 else quota * flush + 2.0 * WIRE_ZERO
-    sw, dtp = r["switchover"], c["downtime"] * 1000.0 / page
+    sw, dtp = r["switchover"], c["downtime"] * 1000.0 * ipage
     s = Way(quota, wire, first, again, blank, dtp, sw)
     per, per_zero = min(SLOT * s.ifirst, quota * s.iwire), min(SLOT * s.iblank, quota * (1.0 / WIRE_ZERO))
     per_again = min(SLOT * s.iagain, quota * s.iwire)
@@ -152,12 +153,14 @@ def _row(
     full_zero = (sw if sw > 0.0 else per_zero * (WIRE_ZERO * 0.01)) * dtp
     full_again = (sw if sw > 0.0 else per_again * wire * 0.01) * dtp
     zero, tail = min(c["zero"], pages), c["tail"]
-    tail = 1500.0 + memory / (64.0 * page) if tail < 0.0 else tail
+    tail = 1500.0 + memory * (1.0 / 64.0) * ipage if tail < 0.0 else tail
     s.tail = min(tail, pages - zero)
     s.tail_zero = min(c["tail_zero"], zero)
     s.zero = zero - s.tail_zero
     s.front = front_all = max(0.0, ((pages - s.zero) - s.tail_zero) - s.tail)
-    iper, iper_zero, iper_again = 1.0 / per, 1.0 / per_zero, 1.0 / per_again
+    often, iquota = 1.0 / SLOT, 1.0 / quota
+    iper, iper_again = max(first * often, wire * iquota), max(again * often, wire * iquota)
+    iper_zero = max(blank * often, WIRE_ZERO * iquota)
     never = r["fast"] <= 0.0
     speed = r["slowed"] if c["busy"] > 0.9 else 1.0
     turn = 0

@@ -343,6 +343,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
     finished d = {.have = 0};
     b.at = b.have = 0;
     F(group) g;
+    F(pace) pace;
     int throttles = 0, switches = 0, rearms = 0;
     for (size_t i = 0; i < f->rule_count; i++) {
         throttles |= f->rules[i].fast > 0.0 && f->rules[i].throttling > 0.0;
@@ -367,8 +368,10 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
                 if (next == f->count) break;
                 b.row = next;
                 F(classes)(f, next, &b);
-                for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W)
-                    F(first_pass)(f, next, &b, b.have, rearms);
+                for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W) {
+                    if (!same || next == 0) pace = F(paced)(f, next);
+                    F(first_pass)(f, &pace, next, &b, b.have, rearms);
+                }
                 for (size_t i = 0; b.row == 0 && i < QUOTA; i++) g.f[i] = loadu(b.field[i]);
                 if (next > f->count) {
                     b.have -= next - f->count;
@@ -377,8 +380,11 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
             }
             F(take)(f, &g, &b, throttles);
         }
-        if (!g.live) return hand_out(&d, out);
-        if (d.have > BLOCK - W) hand_out(&d, out);
+        if (!g.live || d.have > BLOCK - W) {
+            leave();
+            hand_out(&d, out);
+        }
+        if (!g.live) return;
         F(step)(f, &d, &g, throttles, switches, rearms);
     }
 }
