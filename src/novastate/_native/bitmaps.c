@@ -11,8 +11,8 @@
  * windows have it. The numbers of all pages of a vector are kept by binary digits, a vector each, and added like that: m steps
  * for k bitmaps, where k unions would be 2 k. Two groups are joined to one of the next level by m selections. Before the first
  * bitmap and after the last all pages count as written: windows that are not whole then have all pages, which is subtracted.
- * The bitmaps are cut into strips of 4 KiB, whose state stays in the caches (230 KiB for 8 levels); the lines of the next eight
- * bitmaps are asked for as these eight are read. A bitmap of 2 MiB takes a little more than two plain passes over it for 8 levels.
+ * The bitmaps are cut into strips of 4 KiB, whose state stays in the caches (240 KiB for 8 levels); the lines of the next 16
+ * bitmaps are asked for as these 16 are read. A bitmap of 2 MiB takes a little more than two plain passes over it for 8 levels.
  *
  * scan (sparse): for each set bit the number of the bitmap where the page was last set; a histogram of the gaps has all of
  * W: a window of k misses a page in a gap g (between two bitmaps that have it) at max(0, g - k) places, before its first
@@ -29,8 +29,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Words of a strip, and of the widest vector. */
-enum { STRIP = 512, WIDEST = 8 };
+/* Words of a strip, and of the widest vector; bitmaps of a block. */
+enum { STRIP = 512, WIDEST = 8, BLOCK = 16 };
 
 #define NS_UNROLLED _Pragma("GCC unroll 16")
 
@@ -39,32 +39,33 @@ typedef struct {
     size_t rows, words;
 } bitmap_rows;
 
-/* Eight bitmaps of a strip, and where those are that come next. */
+/* The bitmaps of a block in a strip, and where those are that come next. */
 typedef struct {
     const uint64_t *row, *next;
     size_t stride, next_stride, columns, index;
     int end, levels;
 } bitmap_block;
 
-/* The state of a column: the union of the two bitmaps before the last; then, for each level from 3, m + 1 vectors of `before`,
+/* The state of a column: the union of the two bitmaps before the last; then, for each level from 4, m + 1 vectors of `before`,
  * which is `last` of its last group, and 2 m + 1 of `half`, the first half of a group of the next level. */
-NS_BODY static size_t before_at(int m) { return (size_t)(m * (3 * m + 1) / 2 - 14); }
+NS_BODY static size_t before_at(int m) { return (size_t)(m * (3 * m + 1) / 2 - 25); }
 NS_BODY static size_t half_at(int m) { return before_at(m) + (size_t)m + 1; }
 NS_BODY static size_t state_size(int levels) { return half_at(levels - 1); }
 
-/* The eight bitmaps from `start`: where there are fewer, a copy in `memory` that ends with bitmaps that have all pages. */
+/* The block of bitmaps from `start`: where there are fewer, a copy in `memory` that ends with bitmaps that have all pages.
+ * `more`: a whole strip follows this one. */
 static bitmap_block block_at(const bitmap_rows *b, size_t start, size_t at, size_t words, int more, int levels, size_t vector,
                              uint64_t *memory) {
     const uint64_t *row = b->bits + start * b->words + at;
-    bitmap_block block = {row, row, b->words, 0, words / vector, start / 8, start + 8 >= b->rows, levels};
-    if (start + 16 <= b->rows || (start + 8 >= b->rows && more && b->rows >= 8)) {
-        block.next = start + 16 <= b->rows ? row + 8 * b->words : b->bits + at + STRIP;
+    const size_t left = b->rows - start;
+    bitmap_block block = {row, row, b->words, 0, words / vector, start / BLOCK, left <= BLOCK, levels};
+    if (left >= 2 * BLOCK || (left <= BLOCK && more && b->rows >= BLOCK)) {
+        block.next = left >= 2 * BLOCK ? row + BLOCK * b->words : b->bits + at + STRIP;
         block.next_stride = b->words;
     }
-    if (start + 8 > b->rows) {
-        const size_t whole = b->rows - start;
-        for (size_t r = 0; r < whole; r++) memcpy(memory + r * STRIP, row + r * b->words, words * sizeof *row);
-        memset(memory + whole * STRIP, 0xff, (8 - whole) * STRIP * sizeof *memory);
+    if (left < BLOCK) {
+        for (size_t r = 0; r < left; r++) memcpy(memory + r * STRIP, row + r * b->words, words * sizeof *row);
+        memset(memory + left * STRIP, 0xff, (BLOCK - left) * STRIP * sizeof *memory);
         block.row = memory;
         block.stride = STRIP;
     }
@@ -191,9 +192,9 @@ int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int leve
         NS_VARIANTS(sums_scalar, sums_neon, sums_avx2, sums_avx512);
     const bitmap_rows b = {bitmaps, rows, words};
     uint64_t totals[NS_BITMAPS_LEVELS] = {0};
-    int used = 4; /* levels that a block of eight bitmaps has in any case, and those with a window in the record */
+    int used = 5; /* levels that a block of bitmaps has in any case, and those with a window in the record */
     while (used < levels && rows >> used) used++;
-    uint64_t *memory = aligned_alloc(64, STRIP * (8 + state_size(used)) * sizeof *memory);
+    uint64_t *memory = aligned_alloc(64, STRIP * (BLOCK + state_size(used)) * sizeof *memory);
     if (!memory) return -1;
     /* A vector lies in one line of the cache: what comes before the first line, and after the last, is for plain C. */
     const size_t off = (size_t)((uintptr_t)bitmaps / sizeof *bitmaps % WIDEST), lead = (WIDEST - off) % WIDEST;
@@ -204,7 +205,7 @@ int ns_bitmaps_sums(const uint64_t *bitmaps, size_t rows, size_t words, int leve
     free(memory);
     for (int j = 0; j < levels; j++) {
         /* Windows that are not whole have all pages: see above. */
-        const size_t size = (size_t)1 << j, whole = size < 8 ? 8 : size, ends = (rows + whole - 1) / whole * whole;
+        const size_t size = (size_t)1 << j, whole = size < BLOCK ? BLOCK : size, ends = (rows + whole - 1) / whole * whole;
         const uint64_t extra = ends - (rows >= size ? rows - size + 1 : 0);
         sums[j] = j < used && rows >= size ? totals[j] - extra * words * 64 : 0;
     }

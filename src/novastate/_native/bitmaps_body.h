@@ -102,7 +102,7 @@ NS_T NS_BODY static int NS_F(climb)(const bitmap_block *b, V *sums, NS_F(group) 
     V *half = state + half_at(m), *before = state + before_at(m + 1);
     NS_F(group) other, both;
     if (m + 1 >= b->levels) return 0;
-    if (b->index >> (m - 3) & 1) {
+    if (b->index >> (m - 4) & 1) {
         NS_UNROLLED for (int i = 0; i <= m; i++) other.last[i] = half[i];
         NS_UNROLLED for (int i = 0; i < m; i++) other.first[i] = half[m + 1 + i];
         NS_F(joined)(&both, &other, now, m);
@@ -120,42 +120,57 @@ NS_T NS_BODY static int NS_F(climb)(const bitmap_block *b, V *sums, NS_F(group) 
     return 1;
 }
 
-/* A block of a strip: eight bitmaps. */
-NS_T NS_BODY static void NS_F(eight)(const bitmap_block *b, V *sums, V *state) {
+NS_T NS_BODY static void NS_F(eight)(NS_F(low) *s, const uint64_t *row, const size_t stride, NS_F(group) *now) {
+    NS_F(group) old, young;
+    NS_F(four)(s, row, stride, &old);
+    NS_F(four)(s, row + 4 * stride, stride, &young);
+    NS_F(joined)(now, &old, &young, 2);
+}
+
+/* A block of a strip: sixteen bitmaps. */
+NS_T NS_BODY static void NS_F(sixteen)(const bitmap_block *b, V *sums, V *state) {
+    V sum3 = sums[3], sum4 = sums[4];
     NS_F(low) s = {.sum = {sums[0], sums[1], sums[2]}};
     const uint64_t *row = b->row, *next = b->next;
     for (size_t c = 0; c < b->columns; c++, state += state_size(b->levels), row += VW, next += VW) {
         NS_F(group) old, young, now;
-        V *before = state + before_at(3);
-        for (size_t r = 0; r < 8; r++) __builtin_prefetch(next + r * b->next_stride, 0, 2);
-        s.two = AND(before[1], before[2]);
-        s.one = AND(before[0], s.two);
+        V *before = state + before_at(4), younger[4];
+        for (size_t r = 0; r < BLOCK; r++) __builtin_prefetch(next + r * b->next_stride, 0, 2);
+        /* The last group of level 3 is the younger half of that of level 4. */
+        for (int i = 0; i < 3; i++) younger[i] = AND(before[i], before[3]);
+        younger[3] = before[3];
+        s.two = AND(younger[1], younger[2]);
+        s.one = AND(younger[0], s.two);
         s.older = *state;
-        NS_F(four)(&s, row, b->stride, &old);
-        NS_F(four)(&s, row + 4 * b->stride, b->stride, &young);
+        NS_F(eight)(&s, row, b->stride, &old);
+        sum3 = NS_F(ending)(sum3, younger, &old, 3);
+        NS_F(eight)(&s, row + 8 * b->stride, b->stride, &young);
         *state = s.older;
-        NS_F(joined)(&now, &old, &young, 2);
-        sums[3] = NS_F(ending)(sums[3], before, &now, 3);
-        for (int i = 0; i <= 3; i++) before[i] = now.last[i];
+        sum3 = NS_F(ending)(sum3, old.last, &young, 3);
+        NS_F(joined)(&now, &old, &young, 3);
+        sum4 = NS_F(ending)(sum4, before, &now, 4);
+        NS_UNROLLED for (int i = 0; i <= 4; i++) before[i] = now.last[i];
         /* Each with a number that the compiler knows, which is faster. */
-        (void)(NS_F(climb)(b, sums, &now, state, 3) && NS_F(climb)(b, sums, &now, state, 4) && NS_F(climb)(b, sums, &now, state, 5) &&
-               NS_F(climb)(b, sums, &now, state, 6) && NS_F(climb)(b, sums, &now, state, 7) && NS_F(climb)(b, sums, &now, state, 8) &&
-               NS_F(climb)(b, sums, &now, state, 9) && NS_F(climb)(b, sums, &now, state, 10) && NS_F(climb)(b, sums, &now, state, 11) &&
-               NS_F(climb)(b, sums, &now, state, 12) && NS_F(climb)(b, sums, &now, state, 13) && NS_F(climb)(b, sums, &now, state, 14));
+        (void)(NS_F(climb)(b, sums, &now, state, 4) && NS_F(climb)(b, sums, &now, state, 5) && NS_F(climb)(b, sums, &now, state, 6) &&
+               NS_F(climb)(b, sums, &now, state, 7) && NS_F(climb)(b, sums, &now, state, 8) && NS_F(climb)(b, sums, &now, state, 9) &&
+               NS_F(climb)(b, sums, &now, state, 10) && NS_F(climb)(b, sums, &now, state, 11) && NS_F(climb)(b, sums, &now, state, 12) &&
+               NS_F(climb)(b, sums, &now, state, 13) && NS_F(climb)(b, sums, &now, state, 14));
     }
     for (int m = 0; m < 3; m++) sums[m] = s.sum[m];
+    sums[3] = sum3;
+    sums[4] = sum4;
 }
 
 /* Adds to totals[j] what is found in `words` words, whole vectors, of each bitmap. */
 NS_T static void NS_F(sums)(const bitmap_rows *b, size_t from, size_t words, int levels, uint64_t *memory, uint64_t *totals) {
-    V sums[NS_BITMAPS_LEVELS], *state = (V *)(memory + 8 * STRIP);
+    V sums[NS_BITMAPS_LEVELS], *state = (V *)(memory + BLOCK * STRIP);
     for (int m = 0; m < levels; m++) sums[m] = ZERO();
     for (size_t at = from; at < from + words; at += STRIP) {
         const size_t left = from + words - at, columns = (left < STRIP ? left : STRIP) / VW;
         for (size_t i = 0; i < columns * state_size(levels); i++) state[i] = ONES();
-        for (size_t start = 0; start < b->rows; start += 8) {
+        for (size_t start = 0; start < b->rows; start += BLOCK) {
             const bitmap_block block = block_at(b, start, at, columns * VW, left >= 2 * STRIP, levels, VW, memory);
-            NS_F(eight)(&block, sums, state);
+            NS_F(sixteen)(&block, sums, state);
         }
     }
     for (int m = 0; m < levels; m++) totals[m] += TOTAL(sums[m]);
