@@ -168,9 +168,15 @@ NS_BODY static void scatter_all(uint64_t *x, int n, const ns_order *o) {
 
 static inline void set(uint64_t *bits, uint64_t page) { bits[page >> 6] |= (uint64_t)1 << (page & 63); }
 
-/* Sets the bits of n pages from `first` on, of each in `written` if it was written late. */
+/* Sets the bits of n pages from `first` on, of each in `written` if it was written late (1), else (0) in `early`. Which of them is
+ * chance, so it is looked up: a branch would be taken wrongly half the time. */
 static inline void set_all(const ns_marks *m, int64_t first, const uint64_t *pages, const uint64_t *late, int n) {
-    for (int i = 0; i < n; i++) set(late[i] ? m->written : m->early, (uint64_t)first + pages[i]);
+    uint64_t *const marks[2] = {m->early, m->written};
+    for (int i = 0; i < n; i++) set(marks[late[i]], (uint64_t)first + pages[i]);
+}
+
+static inline void set_late(const ns_marks *m, int64_t first, const uint64_t *pages, int n) {
+    for (int i = 0; i < n; i++) set(m->written, (uint64_t)first + pages[i]);
 }
 
 NS_BODY static void draw_body(ns_marks m, int64_t first, uint64_t key, uint64_t counter, int64_t count, ns_shares t,
@@ -203,7 +209,7 @@ NS_BODY static void draw_body(ns_marks m, int64_t first, uint64_t key, uint64_t 
             for (int i = 0; i < n; i++) time[i] = time[i] >= since[((uint64_t)first + page[i]) >> m.part];
             set_all(&m, first, page, time, n);
         } else
-            for (int i = 0; i < n; i++) set(m.written, (uint64_t)first + page[i]);
+            set_late(&m, first, page, n);
     }
 }
 
@@ -295,7 +301,7 @@ NS_BODY static void fill_scattered_body(ns_marks m, int64_t first, uint64_t key,
                 }
                 set_all(&m, first, page, late, n);
             } else
-                for (int i = 0; i < n; i++) set(m.written, (uint64_t)first + page[i]);
+                set_late(&m, first, page, n);
             rank += 64 * (uint64_t)words, counter += 32 * (uint64_t)words;
         }
     }

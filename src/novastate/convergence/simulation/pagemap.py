@@ -78,12 +78,12 @@ class PageMap:
         self._first_round = True
         self._cache: Integers | None = None
         self._entered: list[int] = []
-        #: What was unsent at the last sync, when each part was watched anew since, and what was last written before; empty where all is
+        #: What was not unsent at the last sync, when each part was watched anew since, and what was last written before; empty where all is
         #: watched at the sync.
         parts = -(-pages >> _PART) if setup.rearm and pages > 1 << _PART else 0
         self._arms, self._armed = 0, np.zeros(parts, dtype=np.float64)
-        self._marked = self._bits[0].copy() if parts else self._bits[0][:0]
-        self._early = np.zeros_like(self._marked)
+        self._clean = ~self._bits[0] if parts else self._bits[0][:0]
+        self._early = np.zeros_like(self._clean)
         if setup.cache_pages >= 1:
             slots = 1 << min(int(setup.cache_pages).bit_length() - 1, (pages - 1).bit_length())
             self._cache = np.vstack((np.full(slots, -1), np.zeros(slots, dtype=np.int64)))
@@ -139,22 +139,22 @@ class PageMap:
         self._arms += 1
         for at in self._entered:
             words = slice(at << (_PART - 6), (at + 1) << (_PART - 6))
-            self._bits[3, words] &= ~self._marked[words]
+            self._bits[3, words] &= self._clean[words]
             self._armed[at] = self._arms
         self._entered = []
 
     def sync(self) -> int:
         """Takes over what was written; how many pages were not unsent before."""
-        if len(self._marked):
-            self._early &= ~self._marked
+        if len(self._clean):
+            self._early &= self._clean
             self._bits[3] |= self._early
             self._early[:] = 0
         fresh = scan.merge(self._bits, self._pages)
         self.left += fresh
         self._round += 1
         self._arms, self._armed[:] = 0, 0
-        if len(self._marked):
-            self._marked[:] = self._bits[0]
+        if len(self._clean):
+            np.invert(self._bits[0], out=self._clean)
         return fresh
 
     def rest(self) -> Sent:
