@@ -96,7 +96,8 @@ def speeds() -> list[str]:
         runs = [([speed(law) for law in laws(rate).values()], small(rate), by_twin(rate)) for _ in range(3)]
         for at, (law_name, law) in enumerate(laws(rate).items()):
             ratio = statistics.median(run[0][at][0] for run in runs)
-            native, twin = (statistics.median(run[column][at] for run in runs) for column in (1, 2))
+            native = statistics.median(run[1][at] for run in runs)
+            twin = statistics.median(run[2][at] for run in runs)
             mark = "" if ratio >= LEAST else " (too slow)"
             syncs = runs[0][0][at][1]
             lines.append(

@@ -231,6 +231,31 @@ def test_a_slower_link_makes_more_faults():
     assert slow.faults > 2 * fast.faults
 
 
+@pytest.mark.parametrize("after", [0.0, 0.5, 0.9])
+def test_a_link_that_stands_still_for_a_while_in_post_copy(after):
+    """From the very switch on, or later: the guest writes on and has more faults; it is not for nothing that it is there."""
+    counts = []
+    for stalls in (False, True):
+        sim = running(
+            WriteLaw.uniform(16384, 20_000), rules=Rules.qemu(post_copy=True, post_copy_after=1000), downtime=0.01
+        )
+        sim.advance(3)
+        assert sim.start_post_copy()
+        sim.advance(sim.next_event)
+        assert sim.status is Status.POSTCOPY
+        sim.advance(sim.elapsed + after * (sim.finished_at - sim.elapsed))
+        if stalls:
+            sim.set_speed(0)
+            sim.advance(sim.elapsed + 3)
+            sim.set_speed(1)
+        sim.advance(1000)
+        counts.append((sim.post_copy.lasts, sim.post_copy.faults))
+    (lasted, faults), (longer, more) = counts
+    assert longer == pytest.approx(lasted + 3, abs=0.02)
+    # Of the pages that were still to come all but a few are written to in 3 s.
+    assert more - faults == pytest.approx((1 - after) * (sim.post_copy.pages - faults), rel=0.1, abs=200)
+
+
 @pytest.mark.parametrize("option", [{"multifd": 2}, {"xbzrle_cache": 128.0 * MIB, "xbzrle_delta": 600}])
 @pytest.mark.parametrize("rate", [4000, 9000])
 def test_multifd_and_xbzrle_as_the_forecast(option, rate):

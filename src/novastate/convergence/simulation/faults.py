@@ -34,8 +34,9 @@ _BITS = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 def steps_of(come: list[tuple[float, float]]) -> Floats:
     """How long each of the `STEPS` shares took to come: *come* has shares, from 0 to 1, and by when they had."""
     shares, times = zip(*come, strict=True)
-    seconds: Floats = np.diff(np.interp(np.arange(STEPS + 1) / STEPS, shares, times))
-    return seconds
+    clock: Floats = np.interp(np.arange(STEPS + 1) / STEPS, shares, times)
+    clock[0] = times[0]  # not when the first page came: the link may have stood still before
+    return np.diff(clock)
 
 
 def faults_of(missing: Words, writer: Writer, seconds: Floats) -> int:

@@ -117,8 +117,7 @@ class PreCopySimulation:
         self._dirty_rate = 0
         self._running_since: float | None = 0.0
         self._written_for = 0.0
-        self._want_post_copy = False
-        self._limited = 1.0
+        self._want_post_copy, self._limited = False, 1.0
         self._tick, self._ticked = self.setup.background_sync, 0
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
@@ -166,7 +165,8 @@ class PreCopySimulation:
             raise ConvergenceError("factor", factor, "must be a finite number, not negative")
         left = self._post_copy_left()
         if self.status is Status.POSTCOPY:
-            self._come.append((1 - left / max(self._post_copy_whole, _SLOWEST), self._clock))
+            come = max(0.0, 1 - left / max(self._post_copy_whole, _SLOWEST))
+            self._come.append((come, max(self._come[0][1], self._clock)))
         self._speed = factor
         if self.status is Status.POSTCOPY:
             self.finished_at = self._clock + left / max(factor, _SLOWEST)

@@ -143,7 +143,7 @@ class _AtRandom:
         writes = self._rate * lasts
         if writes <= 0:
             return
-        since = np.interp(marks.armed, np.arange(len(spent)), spent)
+        since = np.clip(np.interp(marks.armed, np.arange(len(spent)), spent), 0.0, lasts)
         if marks.until:
             # First writes are to the beginning what last ones are to the end.
             since = lasts - since
