@@ -31,11 +31,11 @@ static inline TARGET V F(gone)(V t, V *rest) {
     return (set1(1.0) - scale) - part;
 }
 
-/* Of pages that are watched anew in `parts`, each just before it is sent, the share that is found written, where `hit`
+/* Of pages that are watched anew in 1 / `share` parts, each just before it is sent, the share that is found written, where `hit`
  * is that of pages watched anew at the sync, and 2^t what of those is clean. */
-static inline TARGET V F(armed)(V t, V hit, V parts) {
-    V rest, step = F(gone)(t / parts, &rest);
-    V found = set1(1.0) - rest * hit / vmax(parts * step, set1(1e-300));
+static inline TARGET V F(armed)(V t, V hit, V share) {
+    V rest, step = F(gone)(t * share, &rest);
+    V found = set1(1.0) - rest * hit * share / vmax(step, set1(1e-300));
     return vmin(hit, vmax(set1(0.0), found));
 }
 
@@ -190,20 +190,22 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
     early = m_and(m_and(early, m_not(switches)), lt(untouched, s.theta));
     const V span = sel(early, s.now, none), unseen = passed * (set1(0.5) - set1(0.5) / chunks);
     const M parted = m_and(early, lt(one, chunks));
+    const V part = one / chunks;
     for (size_t i = 0; i < f->k; i++) {
         V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of;
         if (f->ordered != NULL) ordered = loadu(b->ordered_rate[i] + at);
         M some = lt(none, pages_of), in_order = lt(none, ordered);
         V spread = sel(in_order, none, pages_of);
-        V pace = sel(m_and(some, m_not(in_order)), r * set1(LOG2E) / vmax(pages_of, set1(1e-300)), none);
+        V inverse = one / vmax(pages_of, set1(1e-300));
+        V pace = sel(m_and(some, m_not(in_order)), r * set1(LOG2E) * inverse, none);
         all = all + spread;
         straight = straight + (pages_of - spread);
         storeu(b->size[i] + at, spread);
         storeu(b->pace[i] + at, pace);
         V slowed, t = none - pace * span, hit = F(gone)(t, &slowed), newest = spread * slowed;
         if (rearms) {
-            V weight = vmax(none, one - spread * (one - passed) / vmax(spread, set1(1e-300)));
-            V late = hit - weight * (hit - F(armed)(t, hit, chunks));
+            V late = hit - passed * (hit - F(armed)(t, hit, part));
+            storeu(b->inverse[i] + at, inverse);
             newest = sel(parted, spread * (one - late), newest);
         }
         stays = stays + newest;

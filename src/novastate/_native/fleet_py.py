@@ -186,6 +186,7 @@ def _row(
 
     chunks = max(1.0, 0.0 - math.floor(0.0 - memory * (1.0 / _GIB))) if r["rearm"] > 0.0 else 1.0
     size: list[float] = []
+    inverse: list[float] = []
     pace: list[float] = []
     ordered_size: list[float] = []
     ordered_rate: list[float] = []
@@ -194,7 +195,8 @@ def _row(
         written = rate * speed
         size.append(0.0 if in_a_row else pages_of)
         everything = everything + size[-1]
-        pace.append(written * LOG2E / max(pages_of, TINY) if pages_of > 0.0 and not in_a_row else 0.0)
+        inverse.append(1.0 / max(pages_of, TINY))
+        pace.append(written * LOG2E * inverse[-1] if pages_of > 0.0 and not in_a_row else 0.0)
         ordered_size.append(pages_of if in_a_row else 0.0)
         ordered_rate.append(written if in_a_row else 0.0)
     k = len(size)
@@ -236,10 +238,10 @@ def _row(
             if behind > 0.0:
                 newest = [n * rest for n, rest in zip(size, slowed, strict=True)]
                 if chunks > 1.0:
-                    parts = max(1.0, chunks * behind)
+                    part_of, ishare = 1.0 / max(1.0, chunks * behind), 1.0 / max(behind, TINY)
                     for i in range(k):
-                        weight = max(0.0, 1.0 - passed[i] / max(size[i] * behind, TINY))
-                        late = hits_of[i] - weight * (hits_of[i] - armed(turns[i], hits_of[i], parts))
+                        weight = max(0.0, 1.0 - passed[i] * inverse[i] * ishare)
+                        late = hits_of[i] - weight * (hits_of[i] - armed(turns[i], hits_of[i], part_of))
                         newest[i] = size[i] * (1.0 - late)
                 width.insert(0, behind)
                 mass.insert(0, 0.0)
@@ -388,7 +390,7 @@ def _written(
         t = 0.0 - rate * span
         hit, rest = gone(t)
         if chunks > 1.0:
-            lost.append(hit - armed(t, hit, chunks))
+            lost.append(hit - armed(t, hit, 1.0 / chunks))
         once = once + n * hit
         twice = twice + n * (1.0 - (1.0 - hit) * rest)
         run_over = straight * span

@@ -7,9 +7,10 @@ static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *
     V w = set1(0.0), w2 = set1(0.0), lost[CLASSES];
     const M parted = lt(set1(1.0), chunks);
     const int any = bits(parted) != 0;
+    const V part = set1(1.0) / chunks;
     for (size_t i = 0; i < f->k; i++) {
         V rest, t = set1(0.0) - pace[i] * span, hit = F(gone)(t, &rest);
-        if (any) lost[i] = hit - F(armed)(t, hit, chunks);
+        if (any) lost[i] = hit - F(armed)(t, hit, part);
         w = w + size[i] * hit;
         w2 = w2 + size[i] * (set1(1.0) - (set1(1.0) - hit) * rest);
         if (f->ordered != NULL) {
@@ -34,7 +35,7 @@ static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *
 
 /* W rows on their way. */
 typedef struct {
-    V f[FIELDS], all, size[CLASSES], pace[CLASSES], ordered_size[CLASSES], ordered_rate[CLASSES];
+    V f[FIELDS], all, size[CLASSES], pace[CLASSES], inverse[CLASSES], ordered_size[CLASSES], ordered_rate[CLASSES];
     V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES], held[CLASSES];
     V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
     V dirty, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
@@ -45,7 +46,7 @@ typedef struct {
 } F(group);
 
 /* Lanes of `g` that are free take the next rows of the block; those that there are. */
-static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttles) {
+static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttles, int rearms) {
     const V none = set1(0.0), one = set1(1.0);
     const size_t k = f->k, at = b->at;
     unsigned taken = ~g->live & ((1u << W) - 1u);
@@ -59,6 +60,7 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttl
     for (size_t i = 0; i < k; i++) {
         g->size[i] = fill(g->size[i], m, b->size[i] + at);
         g->pace[i] = fill(g->pace[i], m, b->pace[i] + at);
+        if (rearms) g->inverse[i] = fill(g->inverse[i], m, b->inverse[i] + at);
         if (f->ordered == NULL) continue;
         g->ordered_size[i] = fill(g->ordered_size[i], m, b->ordered_size[i] + at);
         g->ordered_rate[i] = fill(g->ordered_rate[i], m, b->ordered_rate[i] + at);
@@ -205,13 +207,17 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         }
         if (bits(push) && g->segments < SEGMENTS) g->segments++; /* what lies behind the last one has no width */
         M parted = m_and(push, lt(one, g->f[CHUNKS]));
-        V share = g->behind, parts = vmax(one, g->f[CHUNKS] * share);
+        V ishare = one, part = one;
+        if (rearms) {
+            ishare = one / vmax(g->behind, set1(1e-300));
+            part = one / vmax(one, g->f[CHUNKS] * g->behind);
+        }
         for (size_t i = 0; i < k; i++) {
             V t = none - g->pace[i] * effect, hit = F(gone)(t, &slowed[i]);
             newest[i] = g->size[i] * slowed[i];
             if (!rearms) continue;
-            V weight = vmax(none, one - g->passed[i] / vmax(g->size[i] * share, set1(1e-300)));
-            V late = hit - weight * (hit - F(armed)(t, hit, parts));
+            V weight = vmax(none, one - g->passed[i] * g->inverse[i] * ishare);
+            V late = hit - weight * (hit - F(armed)(t, hit, part));
             newest[i] = sel(parted, g->size[i] * (one - late), newest[i]);
             g->passed[i] = sel(push, none, g->passed[i]);
         }
@@ -361,7 +367,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
     g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
     g.index = g.switching = g.steps = g.check_at = set1(0.0);
     for (size_t j = 0; j < f->k; j++)
-        g.size[j] = g.pace[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
+        g.size[j] = g.pace[j] = g.inverse[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
     for (size_t next = 0;;) {
         while (__builtin_popcount(g.live) <= W * 3 / 4) {
             if (b.at == b.have) {
@@ -378,7 +384,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
                     next = f->count;
                 }
             }
-            F(take)(f, &g, &b, throttles);
+            F(take)(f, &g, &b, throttles, rearms);
         }
         if (!g.live || d.have > BLOCK - W) {
             leave();
