@@ -36,10 +36,10 @@ def gone(t: float) -> tuple[float, float]:
     return (1.0 - scale) - part, scale + part
 
 
-def armed(t: float, hit: float, parts: float) -> float:
-    """The share found written of pages that are watched anew in *parts*, each just before it is sent.
+def armed(t: float, hit: float, share: float) -> float:
+    """The share found written of pages that are watched anew in 1 / *share* parts, each just before it is sent.
 
     *hit* is the share of those watched anew at the sync, 2**t what of them is clean.
     """
-    step, rest = gone(t / parts)
-    return min(hit, max(0.0, 1.0 - rest * hit / max(parts * step, TINY)))
+    step, rest = gone(t * share)
+    return min(hit, max(0.0, 1.0 - rest * hit * share / max(step, TINY)))
