@@ -12,11 +12,12 @@ from novastate._native import NATIVE, fleet, fleet_py, gone_py, precopy
 
 PLAIN = dict(
     fast=1, begin=0.305, device=0.011, first_touch=10.5e-6, rewrite=1.7e-6, blank=0.25e-6, throttling=0, initial=0.2,
-    increment=0.1, most=0.99, trigger=0.5, switchover=0, postcopy=0, lost=0.07, wake=0.0075, slowed=0.98, rearm=0,
+    increment=0.1, most=0.99, trigger=0.5, switchover=0, postcopy=0, lost=0.07, wake=0.0075, slowed=0.98, rearm=0, tailslow=0,
 )  # fmt: skip
 RULES = [
     PLAIN,
     PLAIN | {"throttling": 1},
+    PLAIN | {"throttling": 1, "tailslow": 1, "increment": 0.3},
     PLAIN | {"switchover": 268435.0},
     PLAIN | {"postcopy": 3},
     PLAIN | {"fast": 0},

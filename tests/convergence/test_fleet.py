@@ -37,7 +37,12 @@ def random_fleet(count, rules=(PLAIN,), seed=1):
 
 
 def test_a_row_is_what_forecast_says_of_it():
-    rules = (PLAIN, Rules.qemu("8.0", auto_converge=True), Rules.qemu("10.0", post_copy=True, rearm=False))
+    rules = (
+        PLAIN,
+        Rules.qemu("8.0", auto_converge=True),
+        Rules.qemu("8.0", auto_converge=True, tailslow=True),
+        Rules.qemu("10.0", post_copy=True, rearm=False),
+    )
     fleet = random_fleet(600 if NATIVE else 25, rules)
     result = forecast_many(fleet)
     flips, errors = 0, []
@@ -62,6 +67,7 @@ def test_rules_that_the_kernel_does_not_know_go_through_forecast_itself():
         Rules.cloud_hypervisor(),
     )
     assert [knows(one) for one in rules] == [True] + [False] * 5
+    assert knows(Rules.qemu("8.0", auto_converge=True, tailslow=True))
     fleet = random_fleet(60 if NATIVE else 12, rules)
     result = forecast_many(fleet, chunk=7)
     for row in np.flatnonzero(fleet.rule > 0).tolist():

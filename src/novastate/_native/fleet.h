@@ -15,7 +15,7 @@ typedef struct {
 /* The rules that a row is forecast by, in the order of fleet_py.py's RULE_FIELDS. */
 typedef struct {
     double fast, begin, device, first_touch, rewrite, blank, throttling, initial, increment, most, trigger;
-    double switchover, postcopy, lost, wake, slowed, rearm;
+    double switchover, postcopy, lost, wake, slowed, rearm, tailslow;
 } ns_fleet_rules;
 #define NS_FLEET_RULE_FIELDS (sizeof(ns_fleet_rules) / sizeof(double))
 

@@ -158,6 +158,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
         PUT(INCREMENT, RULE(increment));
         PUT(MOST, RULE(most));
         PUT(TRIGGER, RULE(trigger));
+        PUT(TAILSLOW, RULE(tailslow));
         PUT(PAGE, page);
         PUT(LOST, RULE(lost));
         PUT(WAKE, RULE(wake));

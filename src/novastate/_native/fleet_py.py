@@ -60,7 +60,7 @@ COLUMNS = ("memory", "zero", "page", "tail", "tail_zero", "busy", "limit", "line
 #: rates of a guest that never idles). Rows whose rules are not known come out as `NEVER`, to be done otherwise.
 RULE_FIELDS = (
     "fast", "begin", "device", "first_touch", "rewrite", "blank", "throttling", "initial", "increment", "most", "trigger",
-    "switchover", "postcopy", "lost", "wake", "slowed", "rearm",
+    "switchover", "postcopy", "lost", "wake", "slowed", "rearm", "tailslow",
 )  # fmt: skip
 #: The rows of `numbers`; inf where the verdict leaves none.
 NUMBERS = ("total", "downtime", "transferred", "unlimited", "pending")
@@ -271,13 +271,19 @@ def _row(
             if r["throttling"] > 0.0:
                 period_dirty = period_dirty + fresh
                 if period_at + 1.000000001 < s.now:
-                    if (s.sent - period_sent) * r["trigger"] < period_dirty * page:
+                    allowed = (s.sent - period_sent) * r["trigger"]
+                    if allowed < period_dirty * page:
                         high = high + 1.0
                         if high >= 2.0:
                             high = 0.0
                             if throttle < r["most"]:
                                 mark_at, check_at = syncs + 8.0, syncs + 2.0
-                            throttle = min(r["most"], throttle + r["increment"] if throttle > 0.0 else r["initial"])
+                            step = r["increment"]
+                            if r["tailslow"] > 0.0:
+                                # No larger than what brings the dirtied bytes down to what is allowed.
+                                cpu = math.floor(100.0 * (1.0 - throttle) + 0.5)
+                                step = min((cpu - math.floor(cpu * (allowed / (period_dirty * page)))) / 100.0, step)
+                            throttle = min(r["most"], throttle + step if throttle > 0.0 else r["initial"])
                     period_at, period_sent, period_dirty = s.now, s.sent, 0.0
                 settled = r["most"] <= throttle
             converged = last or pending < s.theta

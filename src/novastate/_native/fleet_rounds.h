@@ -267,7 +267,12 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             g->high = g->high + sel(much, one, none);
             M more = m_and(much, le(set1(2.0), g->high));
             g->high = sel(more, none, g->high);
-            V step = vmin(g->f[MOST], sel(lt(none, g->throttle), g->throttle + g->f[INCREMENT], g->f[INITIAL]));
+            /* With tailslow a step is no larger than what brings the dirtied bytes down to what is allowed. */
+            V allowed = (g->f[SENT] - g->period_sent) * g->f[TRIGGER] / vmax(g->period_dirty * g->f[PAGE], set1(1e-300));
+            V cpu = vfloor(set1(100.0) * (one - g->throttle) + set1(0.5));
+            V least_step = vmin((cpu - vfloor(cpu * allowed)) / set1(100.0), g->f[INCREMENT]);
+            V step = g->throttle + sel(lt(none, g->f[TAILSLOW]), least_step, g->f[INCREMENT]);
+            step = vmin(g->f[MOST], sel(lt(none, g->throttle), step, g->f[INITIAL]));
             M rises = m_and(more, lt(g->throttle, g->f[MOST]));
             g->throttle = sel(more, step, g->throttle);
             g->mark_at = sel(rises, g->syncs + set1(8.0), g->mark_at);

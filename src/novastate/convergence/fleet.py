@@ -55,17 +55,17 @@ _BOUNDS: dict[str, tuple[float, float, bool]] = {
 #: The fields of `Rules` that the kernel takes, those that do not concern it, and the others, with what they must be.
 _TAKEN = frozenset({
     "name", "auto_converge", "initial", "increment", "most", "trigger", "post_copy", "post_copy_after",
-    "switchover_bandwidth", "begin", "device", "first_touch", "rewrite", "blank", "rearm",
+    "switchover_bandwidth", "begin", "device", "first_touch", "rewrite", "blank", "rearm", "tailslow",
     "begin_error", "post_copy_preempt", "latency", "xbzrle_delta", "xbzrle_overflow", "zero_page_in_threads",
 })  # fmt: skip
 _RULES = Rules.qemu()
 _LIMITS = Limits()
-_OF_THROTTLING = frozenset({"tailslow", "background_sync"})
+_OF_THROTTLING = frozenset({"background_sync"})
 
 
 def knows(rules: Rules) -> bool:
-    """Whether the fleet's kernel forecasts by *rules*: QEMU's, without XBZRLE, multifd, dirty-limit, and what is new in
-    auto-converge (tail-slow steps, the sync in the background).
+    """Whether the fleet's kernel forecasts by *rules*: QEMU's, without XBZRLE, multifd, dirty-limit, and the sync in
+    the background that is new in auto-converge.
     """
     return not any(
         getattr(rules, field.name) != field.default
