@@ -19,7 +19,7 @@ bandwidth, post-copy), in another form:
 The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9.
 
 Domain: as precopy's, for rules without XBZRLE and multifd. Cost: a sync has an exponential and a few operations for each
-class and segment; compiled about 0.2 us a guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
+class and segment; compiled about 0.1 us a calm guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
 Sources: see precopy_py.py.
 
 The compiled kernel makes the same operations in the same order: the results are equal to the last bit, in all variants.
