@@ -31,7 +31,7 @@ the outlook (`Foreseen.steady`), or goes one way only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 
 import attrs
 
@@ -53,6 +53,8 @@ __all__ = [
     "Prospect",
     "Situation",
     "SituationLike",
+    "advised",
+    "check_policy",
     "data_gb",
     "horizon",
     "observer",
@@ -181,6 +183,22 @@ class Policy(Protocol):
     def decide(self, outlook: SituationLike) -> Advice:
         """What to do now."""
         ...
+
+
+def check_policy(policy: object) -> None:
+    """Raises `ConvergenceError` for what is no `Policy`, a class among it."""
+    if isinstance(policy, type) or not callable(getattr(policy, "decide", None)):
+        raise ConvergenceError("policy", policy, "must be a policy: an object with a method decide")
+
+
+def advised(policy: Policy, outlook: SituationLike) -> Advice:
+    """What *policy* says of *outlook*; raises `ConvergenceError` where that is no `Advice`."""
+    advice = cast("object", policy.decide(outlook))
+    if not isinstance(advice, Advice):
+        raise ConvergenceError(
+            "policy", policy, f"must give advice (novastate.convergence.Advice), it gave {advice!r:.60}"
+        )
+    return advice
 
 
 def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:

@@ -29,6 +29,7 @@ from novastate.convergence import (
 )
 from novastate.convergence.simulation.setup import SimulationSetup
 from novastate.convergence.simulation.simulator import PreCopySimulation
+from novastate.drivers import JobStats, JobType
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -175,6 +176,17 @@ def test_auto_converge_brings_an_endless_migration_to_an_end():
     start = Job(elapsed=0.4, iteration=1, memory_remaining=128 * MIB)
     assert outlook(plain, start).eta is None
     assert outlook(expected, start).eta == pytest.approx(expected.total - 0.4, rel=0.35)
+
+
+@pytest.mark.parametrize("downtime", [1e-9, 0.05, 100.0])
+def test_what_runs_is_no_surer_than_a_forecast(downtime):
+    expected, simulation = endless()
+    sure = {forecast(expected.guest, expected.link, Limits(limit)).probability for limit in (1e-3, 100.0)}
+    simulation.advance(10)
+    told = outlook(expected, job(simulation), downtime=downtime)
+    for probability in (told.probability, told.under(1e-9).probability, told.under(100.0).probability):
+        assert min(sure) <= probability <= max(sure)
+    assert (min(sure), max(sure)) == (0.02, 0.98)
 
 
 def test_before_anything_is_sent_it_is_the_forecast():
@@ -371,7 +383,81 @@ def test_a_migration_that_converges_never_stalls():
     assert {told.stalled for _, seen in completing(10) for _, told in seen} == {None}
 
 
+# --- a job that is over
+
+
+def told_of(kind, *, after=False, **more):
+    """The outlook of a job of the type *kind*, *after* one of it that ran; and the watch."""
+    expected, _ = drawn(0)
+    total = int(expected.guest.memory)
+    ran = JobStats(
+        JobType.UNBOUNDED, 1.0, memory_total=total, memory_processed=MIB, memory_remaining=total // 2, iteration=1
+    )
+    watch = watching(expected)
+    if after:
+        watch.observe(ran)
+    return watch.observe(attrs.evolve(ran, type=kind, **{"elapsed": 5.0, **more})), watch
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_is_complete_takes_no_more_time(after):
+    told, _ = told_of(JobType.COMPLETED, after=after)
+    assert (told.eta, told.eta_interval, told.downtime, told.progress, told.probability) == (
+        0.0,
+        (0.0, 0.0),
+        None,
+        1.0,
+        1.0,
+    )
+    assert told.converges
+    assert "complete" in told.reason
+    assert told.under(0.1).eta == 0.0
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", [JobType.FAILED, JobType.CANCELLED, JobType.NONE])
+def test_a_job_that_is_over_and_not_complete_never_will_be(kind, after):
+    told, _ = told_of(kind, after=after)
+    assert (told.eta, told.eta_interval, told.downtime, told.probability) == (None, None, None, 0.0)
+    assert not told.converges
+    assert told.reason.startswith("The job is over")
+    assert (told.advice.action, told.advice.downtime_ms, told.advice.reason) == ("none", None, told.reason)
+
+
+def test_statistics_that_are_gone_with_the_job_are_no_counters_that_fall():
+    told, watch = told_of(JobType.NONE, after=True, elapsed=0.0, memory_total=0, memory_processed=0, iteration=0)
+    assert (told.elapsed, told.eta) == (1.0, None)
+    assert watch.observe(Job(elapsed=2.0, memory_processed=MIB, memory_remaining=MIB, iteration=1)).eta is not None
+
+
+def test_nothing_is_learnt_of_a_job_that_is_over():
+    told, watch = told_of(JobType.FAILED, after=True, memory_remaining=0, iteration=9)
+    assert told.rounds == 0
+    assert watch.learnt == watch.guest
+
+
+def test_a_job_that_has_not_begun_is_what_the_forecast_says():
+    expected, _ = drawn(0)
+    assert outlook(expected, JobStats(JobType.NONE)) == outlook(expected, Job())
+
+
 # --- what it refuses
+
+
+class _Mute:
+    def decide(self, outlook):
+        return None
+
+
+@pytest.mark.parametrize("policy", [5, 0, NovaPolicy, object()])
+def test_what_is_no_policy_is_refused_at_once(policy):
+    with pytest.raises(ConvergenceError, match=r"^policy"):
+        watching(drawn(0)[0], policy=policy)
+
+
+def test_a_policy_that_gives_no_advice_is_named():
+    with pytest.raises(ConvergenceError, match=r"^policy: .*gave None"):
+        watching(drawn(0)[0], policy=_Mute()).observe(Job())
 
 
 @pytest.mark.parametrize("field", ["elapsed", "memory_processed", "iteration", "constant"])

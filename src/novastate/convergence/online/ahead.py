@@ -37,7 +37,8 @@ class Outlook:
     *elapsed* s since the request; *progress* 0 to 1, by time where there is an eta, else by memory; *eta*: s until it is done, if
     it comes to that, and *eta_interval*: where that lies with 90 % probability; *downtime*: the pause that is expected, s; all
     None where it hardly can (*downtime* as well where the pause is past). *converges*: whether it does, in time where there is a
-    timeout; *probability* of that as it is now; *steady*: s for which *converges* was the same; *stalled*: whether it gets nowhere;
+    timeout; *probability* of that as it is now, 0.02 to 0.98 as a forecast's while it may still go either way, 0 or 1 once it is over
+    and 1 in post-copy, which has no way back; *steady*: s for which *converges* was the same; *stalled*: whether it gets nowhere;
     *throttle*: the highest that it will need, 0 to 1; *rounds*: counted so far; *advice*: the policy's; *reason*: one sentence.
     """
 

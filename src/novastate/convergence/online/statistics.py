@@ -15,10 +15,12 @@ import attrs
 from novastate.convergence import bounds
 from novastate.errors import ConvergenceError
 
-__all__ = ["Sample", "Statistics"]
+__all__ = ["Sample", "Statistics", "job_over"]
 
 #: Devices migrate besides the guest's memory; by more than this factor it is another unit, or another guest.
 _OTHER_UNIT = 8.0
+#: What `type` says of a job that runs no more (libvirt's VIR_DOMAIN_JOB_*), in words; "none" also of one that has not begun.
+_OVER = {"completed", "failed", "cancelled", "none"}
 _GROWING = ("elapsed", "memory_processed", "iteration", "constant")
 
 
@@ -139,3 +141,15 @@ class Sample:
     def fallen(self, before: Sample) -> tuple[str, ...]:
         """The counters that are lower than at *before*; none where this is a later moment of the same migration."""
         return tuple(field for field in _GROWING if getattr(self, field) < getattr(before, field))
+
+
+def job_over(stats: Statistics, *, seen: bool) -> str | None:
+    """As what the job of *stats* has ended: "completed", "failed", "cancelled", or "none", there is no job any more; None while it
+    runs, where the statistics have no `type`, and where there is none yet: nothing counted, and nothing *seen* before.
+    """
+    kind = getattr(stats, "type", None)
+    kind = getattr(kind, "value", kind)
+    if not isinstance(kind, str) or kind not in _OVER:
+        return None
+    begun = seen or stats.memory_processed > 0 or stats.iteration > 0
+    return kind if begun or kind != "none" else None

@@ -32,6 +32,8 @@ _SLOT = 0.1
 _ZERO_BYTES = 9.0
 #: A pace that is off by less than this (logarithm) is as it should be.
 _AS_EXPECTED = 0.1
+#: The probability of what runs is never said to be nearer to 0 or 1: the same bound as a forecast's.
+_NEVER_SURE = 0.02
 #: Without a timeout luck is waited for so long, s; and a chance of less than this a round is none.
 _HORIZON, _RARE = 60.0, 1e-4
 #: Of other curves that are as likely about so many are looked at.
@@ -278,7 +280,9 @@ class Tracker:
         return begin + sample.disk_remaining / min(self.link.limit or math.inf, self.link.line_rate)
 
     def likely(self, runs: list[tuple[Run, float]], left: float, limit: float) -> float:
-        """The chance to end within *left* s: of each run that ends 0 or 1, of one that does not that of a lucky round."""
+        """The chance to end within *left* s: of each run that ends 0 or 1, of one that does not that of a lucky round; 0.02 to
+        0.98 in all.
+        """
         share = whole = 0.0
         for run, weight in runs:
             whole += weight
@@ -286,7 +290,8 @@ class Tracker:
                 share += weight * (run.seconds <= left)
             elif left > 0.0:
                 share += weight * (1.0 - 0.5 ** (min(left, _HORIZON) / self.lucky_after(run, limit)))
-        return share / whole if whole > 0.0 else 0.0
+        likely = share / whole if whole > 0.0 else 0.0
+        return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, likely))
 
     def lucky_after(self, run: Run, limit: float) -> float:
         """Seconds in which a migration that goes round for ever has had, by even chance, a round that wrote little enough.

@@ -14,7 +14,16 @@ import attrs
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.online.watch import Watch
-from novastate.convergence.policy import Advice, ForecastPolicy, Policy, Situation, SituationLike, data_gb
+from novastate.convergence.policy import (
+    Advice,
+    ForecastPolicy,
+    Policy,
+    Situation,
+    SituationLike,
+    advised,
+    check_policy,
+    data_gb,
+)
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
@@ -60,8 +69,9 @@ def try_policy(
     """Migrates *guest* in the simulator under *policy*, from *limits*' downtime on; a timeout there is none but the policy's.
 
     *known*: the guest as it was known before, where that is not how it is. Raises `ConvergenceError` for pages that are not of 4 KiB,
-    which alone are simulated.
+    which alone are simulated, and for what is no policy or gives no advice.
     """
+    check_policy(policy)
     limits, rules = limits or Limits(), rules or Rules.qemu()
     if guest.page_size != PAGE:
         raise ConvergenceError("page_size", guest.page_size, f"is not simulated, {PAGE} is")
@@ -90,7 +100,7 @@ def try_policy(
             seen = watch.observe(look, downtime=limit, running=running)
         else:
             seen = Situation(look.elapsed, look.post_copy, size, round(1000 * limit) if actions else None)
-        advice = policy.decide(seen)
+        advice = advised(policy, seen)
         if advice.downtime_ms is not None:
             limit = advice.downtime_ms / 1000
             run.set_downtime(limit)

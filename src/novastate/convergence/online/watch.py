@@ -20,9 +20,9 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.online.ahead import Ahead, Outlook
 from novastate.convergence.online.stalls import Stall, Stalls
-from novastate.convergence.online.statistics import Sample, Statistics
+from novastate.convergence.online.statistics import Sample, Statistics, job_over
 from novastate.convergence.online.tracking import Tracker
-from novastate.convergence.policy import ForecastPolicy, Policy, data_gb
+from novastate.convergence.policy import Advice, ForecastPolicy, Policy, advised, check_policy, data_gb
 from novastate.convergence.precopy import check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
@@ -41,6 +41,12 @@ _SURE_AFTER, _LIKELY_AFTER = 1.0, 3.0
 _SURE = 0.95
 #: A migration that completes with less probability than this has no time at which it does.
 _HARDLY = 0.05
+#: What is said of a job that is over and not complete.
+_OVER = {
+    "failed": "The job is over: it has failed.",
+    "cancelled": "The job is over: it was cancelled.",
+    "none": "The job is over: there is none any more.",
+}
 
 
 class Watch:
@@ -75,13 +81,16 @@ class Watch:
         self.limits = Limits() if limits is None else limits
         self.rules = Rules.qemu() if rules is None else rules
         check_kinds(guest, link, self.limits, self.rules)
-        self.policy: Policy = policy or ForecastPolicy(
-            # What the limit bounds is the pages' part of the pause; the devices' comes on top.
-            longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
-            latest_end=self.limits.timeout,
-            throttle=self.rules.auto_converge,
-            post_copy=self.rules.post_copy,
-        )
+        if policy is None:
+            policy = ForecastPolicy(
+                # What the limit bounds is the pages' part of the pause; the devices' comes on top.
+                longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
+                latest_end=self.limits.timeout,
+                throttle=self.rules.auto_converge,
+                post_copy=self.rules.post_copy,
+            )
+        check_policy(policy)
+        self.policy = policy
         self.size = data_gb(guest.memory / _MIB) if size is None else bounds.number("size", size, 0, 1e9)
         self._start()
 
@@ -101,10 +110,14 @@ class Watch:
         *downtime*: the present limit of the pause, s, where it is not that of the limits; *running*: False where the guest was
         paused, so that it writes nothing. Raises `ConvergenceError` for numbers that no migration has, and for counters
         that go backwards; what was seen before is then kept. But where the next look goes on from the refused one, the one before
-        was wrong, or it is another attempt: it is watched anew, from what was known at first.
+        was wrong, or it is another attempt: it is watched anew, from what was known at first. Of a job that is over (*stats* may have a
+        `type`, as `JobStats` has) nothing is learnt, nor is the policy asked. Raises it too where the policy gives no advice.
         """
         limit = self.limits.downtime if downtime is None else bounds.number("downtime", downtime, 0, 2000)
         bounds.flag("running", running)
+        over = job_over(stats, seen=self._last is not None)
+        if over is not None:
+            return self._ended(stats, over, limit)
         sample = self._taken(stats)
         self._last, self._refused = sample, None
         stalled = self._stalls.observe(sample)
@@ -115,7 +128,7 @@ class Watch:
             if post_copy
             else self._ahead(sample, limit, stalled, running=running)
         )
-        return attrs.evolve(found, advice=self.policy.decide(found))
+        return attrs.evolve(found, advice=advised(self.policy, found))
 
     def _taken(self, stats: Statistics) -> Sample:
         try:
@@ -203,6 +216,29 @@ class Watch:
             reason=f"The guest runs on the destination; the rest follows in {eta:.1f} s.",
             data_gb=self.size, current_downtime=max(1, round(1000 * limit)),
         )  # fmt: skip
+
+    def _ended(self, stats: Statistics, over: str, limit: float) -> Outlook:
+        """The job is over, as *over* says: complete, or it will never be."""
+        elapsed, last = bounds.number("stats.elapsed", stats.elapsed, 0, bounds.LONGEST), self._last
+        complete = over == "completed"
+        reason = "It is complete." if complete else _OVER[over]
+        return Outlook(
+            elapsed=elapsed if last is None else max(elapsed, last.elapsed),
+            progress=1.0 if complete else 0.0 if last is None else self._copied(last),
+            eta=0.0 if complete else None,
+            eta_interval=(0.0, 0.0) if complete else None,
+            downtime=None,
+            converges=complete,
+            probability=float(complete),
+            steady=0.0,
+            stalled=None,
+            throttle=0.0,
+            rounds=self._tracker.counts.rounds,
+            reason=reason,
+            data_gb=self.size,
+            current_downtime=max(1, round(1000 * limit)),
+            advice=Advice(None, "none", reason),
+        )
 
     def _copied(self, sample: Sample) -> float:
         total = sample.memory_total or self.guest.memory
