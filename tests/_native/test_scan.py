@@ -218,6 +218,26 @@ class TestEveryVariantIsTheTwin:
         assert ones(both[0]).tolist() == ones(both[1]).tolist() == [0, 64, 255]
 
 
+def test_the_twin_takes_any_number_of_writes_in_pieces(monkeypatch):
+    groups, order, since = (
+        np.array([(0, LAST, 0)], dtype=np.uint64),
+        an_order(3000, shuffled=True),
+        np.full(47, 2**31, np.uint64),
+    )
+    filled = np.array([(0, 70, 1 << 31), (70, 1, 1 << 31), (71, 2000, 1 << 30)], dtype=np.uint64)
+    rows = np.column_stack((filled, np.full(3, 1 << 30))).astype(np.uint64)
+    found = []
+    for many in (1 << 20, 64):
+        monkeypatch.setattr(scan_py, "_MANY", many)
+        marks = np.zeros((6, 47), dtype=np.uint64)
+        scan_py.draw(*marks[:2], 0, 1, 7, 1000, 1 << 60, groups, np.array([3000 / 2**53]), GUIDE, 63, order, since, 6)
+        scan_py.fill(*marks[2:4], 3, 1, 7, rows)
+        scan_py.fill_scattered(*marks[4:], 0, 1, 7, filled, np.full(3, -1.0), order, np.full(47, 0.3), 6)
+        found.append(marks)
+    assert (found[0] == found[1]).all()
+    assert all(row.any() for row in found[0])
+
+
 def an_order(pages, *, shuffled):
     rows = math.isqrt(pages - 1) + 1 if shuffled else 0
     columns = -(-pages // rows) if rows else 0

@@ -15,6 +15,8 @@ from novastate._native.gone_py import WHOLE
 from novastate._native.tables_py import force_isa, isa, variants
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Words = npt.NDArray[np.uint64]
@@ -31,8 +33,8 @@ _FIRST, _AGAIN, _BLANK, _DELTA = range(4)
 _ALL = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _M1, _M2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-#: Words that are looked at in one go.
-_BLOCK = 256
+#: Words that are looked at in one go; writes that are drawn, and words of pages that are filled.
+_BLOCK, _MANY = 256, 1 << 20
 
 
 # --- random numbers
@@ -108,11 +110,13 @@ def mark(written: Words, pages: Integers) -> None:
     """Sets the bits of *pages*. Raises ValueError for a page that is not there."""
     if not len(pages):
         return
-    if int(pages.min()) < 0 or int(pages.max()) >> 6 >= len(written):
+    first, last = int(pages.min()) >> 6, int(pages.max()) >> 6
+    if first < 0 or last >= len(written):
         raise ValueError("pages: must be there")
-    flags = _unpacked(written)
-    flags[pages] = True
-    written[:] = _packed(flags)
+    part = written[first : last + 1]
+    flags = _unpacked(part)
+    flags[pages - first * 64] = True
+    part[:] = _packed(flags)
 
 
 def _count(flags: Bools) -> int:
@@ -254,18 +258,20 @@ def draw(
     of the time, a number for each 2**part pages, is marked in *early*; none of these (empty): all in *written*.
     """
     _check_marks(written, early, since, part, first + int(order[0]) if first >= 0 else -1)
-    drawn = _randoms(key, np.uint64(counter) + np.arange(count, dtype=np.uint64))
-    times = _mixed(drawn + np.uint64(_GOLDEN)) >> np.uint64(32)
-    if base:
-        drawn = np.uint64(base) + _high_product(drawn, np.full(1, (1 << 64) - base, dtype=np.uint64))
-    at = np.searchsorted(groups[:, 1], drawn)
-    rows = groups[at]
-    past = ((drawn - rows[:, 0]) >> np.uint64(11)).astype(np.float64) * ratios[at]
-    ranks = np.minimum(rows[:, 2] + past.astype(np.uint64), order[0] - np.uint64(1))
-    pages = scatter(ranks, order).astype(np.int64) + first
-    late = times >= since[pages >> part] if len(since) else np.ones(count, dtype=np.bool_)
-    mark(written, pages[late])
-    mark(early, pages[~late])
+    for start in range(0, count, _MANY):
+        some = min(_MANY, count - start)
+        drawn = _randoms(key, np.uint64(counter) + np.arange(start, start + some, dtype=np.uint64))
+        times = _mixed(drawn + np.uint64(_GOLDEN)) >> np.uint64(32)
+        if base:
+            drawn = np.uint64(base) + _high_product(drawn, np.full(1, (1 << 64) - base, dtype=np.uint64))
+        at = np.searchsorted(groups[:, 1], drawn)
+        rows = groups[at]
+        past = ((drawn - rows[:, 0]) >> np.uint64(11)).astype(np.float64) * ratios[at]
+        ranks = np.minimum(rows[:, 2] + past.astype(np.uint64), order[0] - np.uint64(1))
+        pages = scatter(ranks, order).astype(np.int64) + first
+        late = times >= since[pages >> part] if len(since) else np.ones(some, dtype=np.bool_)
+        mark(written, pages[late])
+        mark(early, pages[~late])
 
 
 def fill(written: Words, early: Words, first: int, key: int, counter: int, groups: Words) -> None:
@@ -279,13 +285,13 @@ def fill(written: Words, early: Words, first: int, key: int, counter: int, group
         raise ValueError("first: its pages must be there")
     if len(early) != len(written) and (late >> np.uint64(32) == 0).any():
         raise ValueError("early: must be a bitmap of the pages")
-    row, past, at = _words_of(size, counter, 64)
-    hit = _biased(key, at, chance[row]) & _below(size[row] - past)
-    kept = _biased(key, at + np.uint64(32), late[row])
-    for marks, words in ((written, hit & kept), (early, hit & ~kept)):
-        found = np.flatnonzero(_unpacked(words))
-        word = found >> 6
-        mark(marks, (low[row] + past)[word].astype(np.int64) + (found & 63) + first)
+    for row, past, at in _words_of(size, counter, 64):
+        hit = _biased(key, at, chance[row]) & _below(size[row] - past)
+        kept = _biased(key, at + np.uint64(32), late[row])
+        for marks, words in ((written, hit & kept), (early, hit & ~kept)):
+            found = np.flatnonzero(_unpacked(words))
+            word = found >> 6
+            mark(marks, (low[row] + past)[word].astype(np.int64) + (found & 63) + first)
 
 
 def fill_scattered(
@@ -308,25 +314,28 @@ def fill_scattered(
     """
     _check_marks(written, early, left, part, first + int(order[0]) if first >= 0 else -1)
     low, size, chance = groups.T
-    row, past, at = _words_of(size, counter, 32)
-    found = np.flatnonzero(_unpacked(_biased(key, at, chance[row]) & _below(size[row] - past)))
-    word, bit = found >> 6, (found & 63).astype(np.uint64)
-    group = row[word]
-    pages = scatter((low[row] + past)[word] + bit, order).astype(np.int64) + first
-    late = np.ones(len(pages), dtype=np.bool_)
-    if len(left):
-        drawn = (_randoms(mix(key), at[word] * np.uint64(2) + bit) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        late = drawn * (chance[group].astype(np.float64) * 2.0**-32) < _gone(paces[group] * left[pages >> part])
-    mark(written, pages[late])
-    mark(early, pages[~late])
+    for row, past, at in _words_of(size, counter, 32):
+        found = np.flatnonzero(_unpacked(_biased(key, at, chance[row]) & _below(size[row] - past)))
+        word, bit = found >> 6, (found & 63).astype(np.uint64)
+        group = row[word]
+        pages = scatter((low[row] + past)[word] + bit, order).astype(np.int64) + first
+        late = np.ones(len(pages), dtype=np.bool_)
+        if len(left):
+            drawn = (_randoms(mix(key), at[word] * np.uint64(2) + bit) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+            late = drawn * (chance[group].astype(np.float64) * 2.0**-32) < _gone(paces[group] * left[pages >> part])
+        mark(written, pages[late])
+        mark(early, pages[~late])
 
 
-def _words_of(size: Words, counter: int, stride: int) -> tuple[Integers, Words, Words]:
+def _words_of(size: Words, counter: int, stride: int) -> Iterator[tuple[Integers, Words, Words]]:
     """Of each word of 64 pages, group by group: its group, its first page in that, and the counter of its random numbers."""
     words = (size + np.uint64(63)) >> np.uint64(6)
-    row = np.repeat(np.arange(len(size)), words.astype(np.int64))
-    at = np.arange(len(row), dtype=np.uint64)
-    return row, (at - (np.cumsum(words) - words)[row]) * np.uint64(64), np.uint64(counter) + at * np.uint64(stride)
+    ends = np.cumsum(words)
+    count, most = int(words.sum()), max(1, _MANY >> 6)
+    for start in range(0, count, most):
+        at = np.arange(start, min(start + most, count), dtype=np.uint64)
+        row = np.searchsorted(ends, at, side="right")
+        yield row, (at - (ends - words)[row]) * np.uint64(64), np.uint64(counter) + at * np.uint64(stride)
 
 
 def _below(count: Words) -> Words:
