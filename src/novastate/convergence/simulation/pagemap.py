@@ -145,7 +145,7 @@ class PageMap:
 
     def sync(self) -> int:
         """Takes over what was written; how many pages were not unsent before."""
-        if len(self._clean):
+        if self._early.any():
             self._early &= self._clean
             self._bits[3] |= self._early
             self._early[:] = 0
