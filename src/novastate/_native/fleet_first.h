@@ -103,7 +103,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
     V often = set1(1.0 / SLOT), iper = vmax(first * often, wire * iquota);
     V iper_zero = vmax(blank * often, set1(WIRE_ZERO) * iquota);
     F(way) s = {quota, wire, iwire, first, ifirst, again, iagain, blank, iblank, dtp, sw,
-                front_all, zero, tail, tail_zero, none, none, none, none, none, mask(0u)};
+                front_all, zero, tail, tail_zero, none, none, none, none, none, none, mask(0u)};
     M unknown = le(RULE(fast), none);
     int turn = 0;
     for (; turn < MOST_STEPS; turn++) {
@@ -129,7 +129,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
         s.now = s.now + jump * set1(SLOT);
         s.slot_at = sel(fresh, s.now, s.slot_at);
         s.theta = sel(fresh, fits, s.theta);
-        F(turn)(&s, pending, none, run, 1, 0);
+        F(turn)(&s, pending, none, run, 1, 0, 0);
     }
     V chunks = vmax(set1(1.0), none - vfloor(none - memory * set1(1.0 / GIB)));
     chunks = sel(lt(none, RULE(rearm)), chunks, set1(1.0));

@@ -264,6 +264,7 @@ def _row(
                 fresh = fresh - reached
                 s.front = max(0.0, s.front - reached)
                 ahead = 0.0
+                s.virgin = reached
             syncs = syncs + (0.0 if last else 1.0)
             synced = s.now
             pending = s.untouched() + dirty
@@ -324,19 +325,25 @@ def _row(
         if converged or never:
             break
         # A run of equal full slots is taken in one step, of the tail or of the ring.
-        due, dear = 0.0, s.tail > 0.0
-        part, each, by, theta = (s.tail, per, iper, full) if dear else (dirty, per_again, iper_again, full_again)
+        due, in_tail = 0.0, s.tail > 0.0
+        dear = in_tail or s.virgin > 0.0
+        part, each, by, theta = (
+            (s.tail if in_tail else s.virgin, per, iper, full) if dear else (dirty, per_again, iper_again, full_again)
+        )
         jump = math.floor(min(pending - theta, part) * by) * 1.0
         begins = s.now <= s.slot_at and s.slot_sent <= 0.0 and not switching
-        if begins and jump > 0.0 and s.front + s.zero <= 0.0 and (dear or s.tail_zero <= 0.0):
+        if begins and jump > 0.0 and s.front + s.zero <= 0.0 and (in_tail or s.tail_zero <= 0.0):
             n = jump * each
             rest = max(0.0, part - n)
-            due = 0.0 if dear else part - rest
-            if dear:
+            due = 0.0 if in_tail else part - rest
+            if in_tail:
                 s.tail = rest
             s.slots(jump, n * wire, theta)
             pending = pending - (part - rest)
+        unsent = s.virgin
+        s.virgin = max(0.0, unsent - due)
         due = due + s.turn(pending, dirty - due)
+        unsent = max(0.0, unsent - due)
         # They leave the ring in the order of the scan, and the counts of sequential classes by their share.
         whole = dirty <= due and due > 0.0
         share = 1.0 if whole else due / max(dirty, TINY)
@@ -357,12 +364,14 @@ def _row(
             mass[j] = mass[j] * (1.0 - cut)
             due = due - sent_now
             dirty = dirty + mass[j]
+        s.virgin = unsent if dirty > 0.0 else 0.0
         while width and not width[-1] > 0.0:
             del width[-1], mass[-1], clean[-1]
         if s.over and switching:
             switched = True
             break
-    untouched, zeros = s.front + s.tail, s.zero + s.tail_zero
+    untouched, zeros = (s.front + s.tail) + s.virgin, s.zero + s.tail_zero
+    dirty = dirty - s.virgin
     resent = dirty * again
     rest = untouched * first + zeros * blank
     pause = r["device"] * POSTCOPY_SWITCH if switched else r["device"] + (rest + resent)

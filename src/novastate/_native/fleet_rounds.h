@@ -38,7 +38,7 @@ typedef struct {
     V f[FIELDS], all, size[CLASSES], pace[CLASSES], inverse[CLASSES], ordered_size[CLASSES], ordered_rate[CLASSES];
     V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES], held[CLASSES];
     V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
-    V dirty, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
+    V dirty, virgin, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
     V hits, switching, steps, check_at;
     V index;
     size_t segments;
@@ -86,6 +86,7 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttl
     g->mark_at = sel(m, set1(8.0), g->mark_at);
     g->check_at = sel(m, set1(6.0), g->check_at);
     g->dirty = sel(m, g->f[DIRTY], g->dirty);
+    g->virgin = sel(m, none, g->virgin);
     g->synced = sel(m, g->f[EARLY] * g->f[NOW], g->synced);
     g->hits = sel(m, none, g->hits);
     g->steps = sel(m, g->f[EARLY], g->steps);
@@ -118,25 +119,28 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
     if (bits(goes)) {
         F(way) s = {g->f[QUOTA], g->f[WIRE], g->f[IWIRE], g->f[FIRST], g->f[IFIRST], g->f[AGAIN], g->f[IAGAIN],
                     g->f[BLANK], g->f[IBLANK], g->f[DTP], g->f[SWITCHOVER], g->f[FRONT], g->f[ZERO], g->f[TAIL],
-                    g->f[TAIL_ZERO], now, g->f[SLOT_AT], g->f[SLOT_SENT], g->f[SENT], theta, mask(0u)};
+                    g->f[TAIL_ZERO], g->virgin, now, g->f[SLOT_AT], g->f[SLOT_SENT], g->f[SENT], theta, mask(0u)};
         /* A run of equal full slots is taken in one step, of the tail or of the ring. */
-        M dear = lt(none, s.tail);
-        V part = sel(dear, s.tail, g->dirty), fits = sel(dear, g->f[FULL_FIRST], g->f[FULL]);
+        M in_tail = lt(none, s.tail), dear = m_or(in_tail, lt(none, s.virgin));
+        V part = sel(in_tail, s.tail, sel(dear, s.virgin, g->dirty)), fits = sel(dear, g->f[FULL_FIRST], g->f[FULL]);
         V jump = vfloor(vmin(pending - fits, part) * sel(dear, g->f[IPER_FIRST], g->f[IPER]));
         M fresh = m_and(m_and(goes, le(s.front + s.zero, none)), m_and(le(s.now, s.slot_at), le(s.slot_sent, none)));
-        fresh = m_and(m_and(fresh, m_or(dear, le(s.tail_zero, none))), m_and(lt(none, jump), le(g->switching, none)));
+        fresh = m_and(m_and(fresh, m_or(in_tail, le(s.tail_zero, none))), m_and(lt(none, jump), le(g->switching, none)));
         jump = sel(fresh, jump, none);
-        V n = jump * sel(dear, g->f[PER_FIRST], g->f[PER]), rest = vmax(none, part - n), due = sel(dear, none, part - rest);
-        s.tail = sel(dear, rest, s.tail);
+        V n = jump * sel(dear, g->f[PER_FIRST], g->f[PER]), rest = vmax(none, part - n), due = sel(in_tail, none, part - rest);
+        s.tail = sel(in_tail, rest, s.tail);
+        s.virgin = vmax(none, s.virgin - due);
         s.sent = s.sent + n * s.wire;
         s.now = s.now + jump * set1(SLOT);
         s.slot_at = sel(fresh, s.now, s.slot_at);
         s.theta = sel(fresh, fits, s.theta);
         pending = pending - (part - rest);
-        if (bits(m_and(goes, lt(none, ((s.front + s.zero) + s.tail) + s.tail_zero))))
-            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1);
+        if (bits(lt(none, s.virgin)))
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1, 1);
+        else if (bits(m_and(goes, lt(none, ((s.front + s.zero) + s.tail) + s.tail_zero))))
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 1, 1, 0);
         else
-            due = due + F(turn)(&s, pending, g->dirty - due, goes, 0, 1);
+            due = due + F(turn)(&s, pending, g->dirty - due, goes, 0, 1, 0);
         g->f[FRONT] = s.front;
         g->f[ZERO] = s.zero;
         g->f[TAIL] = s.tail;
@@ -148,6 +152,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         g->f[SLOT_AT] = s.slot_at;
         g->f[SLOT_SENT] = s.slot_sent;
         now = s.now;
+        const V left = due;
         /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
         M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
         V sum = none;
@@ -173,6 +178,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             sum = sum + g->mass[j];
         }
         g->dirty = sel(goes, sum, g->dirty);
+        g->virgin = sel(lt(none, g->dirty), vmax(none, g->virgin - left), none);
         while (g->segments && !bits(lt(none, g->width[g->segments - 1]))) g->segments--;
         theta = s.theta;
         pending = (((s.front + s.zero) + s.tail) + s.tail_zero) + g->dirty;
@@ -254,6 +260,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             fresh = fresh - reached;
             g->f[FRONT] = vmax(none, g->f[FRONT] - reached);
             g->f[AHEAD] = sel(cut, none, g->f[AHEAD]);
+            g->virgin = sel(cut, reached, g->virgin);
         }
         g->syncs = g->syncs + sel(m_and(sync, m_not(last)), one, none);
         g->synced = sel(sync, now, g->synced);
@@ -326,13 +333,13 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
     never = m_and(never, m_not(converged));
     const unsigned ended = bits(m_or(m_or(converged, never), switched)) & everyone;
     if (ended) {
-        V untouched = g->f[FRONT] + g->f[TAIL], zeros = g->f[ZERO] + g->f[TAIL_ZERO];
-        V again = g->dirty * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
+        V untouched = (g->f[FRONT] + g->f[TAIL]) + g->virgin, zeros = g->f[ZERO] + g->f[TAIL_ZERO];
+        V resent = g->dirty - g->virgin, again = resent * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
         V device = g->f[DEVICE], pause = sel(switched, device * set1(NS_POSTCOPY_SWITCH), device + (last + again));
         V total = now + pause + sel(switched, last + set1(NS_POSTCOPY_ASKED) * again, none);
-        V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + g->dirty * g->f[WIRE]);
+        V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + resent * g->f[WIRE]);
         total = sel(never, set1(INFINITY), total + g->f[BEGIN]);
-        pending = untouched + zeros + g->dirty;
+        pending = untouched + zeros + resent;
         M in_time = m_and(m_not(never), le(total, g->f[TIMEOUT]));
         const M m = mask(ended);
         const size_t at = d->have;
@@ -368,7 +375,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
     for (size_t j = 0; j < FIELDS; j++) g.f[j] = set1(1.0);
     for (size_t j = 0; j < SEGMENTS; j++) g.width[j] = g.mass[j] = set1(0.0);
     for (size_t j = 0; j < SEGMENTS * f->k; j++) g.clean[j] = set1(0.0);
-    g.all = g.dirty = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
+    g.all = g.dirty = g.virgin = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
     g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
     g.index = g.switching = g.steps = g.check_at = set1(0.0);
     for (size_t j = 0; j < f->k; j++)

@@ -3,7 +3,7 @@
 /* Lanes that send: what does not change, what is left of each part, and when and how much was sent. */
 typedef struct {
     V quota, wire, iwire, first, ifirst, again, iagain, blank, iblank, dtp, sw;
-    V front, zero, tail, tail_zero, now, slot_at, slot_sent, sent, theta;
+    V front, zero, tail, tail_zero, virgin, now, slot_at, slot_sent, sent, theta;
     M over; /* the turn has ended its slot */
 } F(way);
 
@@ -18,9 +18,9 @@ static inline TARGET V F(gets)(V most, V t, V before, V inverse) {
 }
 
 /* A turn of the lanes that go: until the quota or the time is used up, or all is sent; a whole slot where no sync falls
- * due in its middle. Sends of what is sent for the first time (only where `parts`), then of the ring (only where `ring`),
- * `dirty` pages; returns how many leave that. */
-static inline TARGET V F(turn)(F(way) *s, V pending, V dirty, M goes, const int parts, const int ring) {
+ * due in its middle. Sends of what the first pass has left (only where `parts`), then of the ring (only where `ring`), `dirty`
+ * pages, those first that were never sent (only where `virgins`); returns how many leave that. */
+static inline TARGET V F(turn)(F(way) *s, V pending, V dirty, M goes, const int parts, const int ring, const int virgins) {
     const V none = set1(0.0), wz = set1(WIRE_ZERO), iwz = set1(1.0 / WIRE_ZERO);
     V budget = vmax(none, s->quota - s->slot_sent), dear = none, cheap = none, more = none, t = set1(TURN);
     /* What the budget leaves of each part, and the time that those before it take. */
@@ -39,14 +39,22 @@ static inline TARGET V F(turn)(F(way) *s, V pending, V dirty, M goes, const int 
         dear = F(gets)(most0, t, none, s->ifirst) + F(gets)(most2, t, time2, s->ifirst);
         cheap = F(gets)(most1, t, time1, s->iblank) + F(gets)(most3, t, time3, s->iblank);
     }
+    V most5 = none, time5 = time4;
+    if (virgins) {
+        most5 = vmin(s->virgin, (budget - most4) * s->iwire);
+        dear = dear + F(gets)(most5, t, time4, s->ifirst);
+        most4 = most4 + s->virgin * s->wire;
+        time5 = time4 + s->virgin * s->first;
+        dirty = dirty - s->virgin;
+    }
     if (ring) {
         most4 = vmin(dirty, (budget - most4) * s->iwire);
-        more = F(gets)(most4, t, time4, s->iagain);
+        more = F(gets)(most4, t, time5, s->iagain);
     }
     M fresh = m_and(le(s->now, s->slot_at), le(s->slot_sent, none));
     t = sel(m_and(fresh, le(s->theta, pending - ((dear + cheap) + more))), set1(SLOT), t);
     t = sel(goes, t, none);
-    V took = none;
+    V took = none, virgin = none;
     if (parts) {
         V part0 = F(gets)(most0, t, none, s->ifirst), part1 = F(gets)(most1, t, time1, s->iblank);
         V part2 = F(gets)(most2, t, time2, s->ifirst), part3 = F(gets)(most3, t, time3, s->iblank);
@@ -56,10 +64,14 @@ static inline TARGET V F(turn)(F(way) *s, V pending, V dirty, M goes, const int 
         s->tail_zero = s->tail_zero - part3;
         dear = part0 + part2;
         cheap = part1 + part3;
-        took = dear * s->first + cheap * s->blank;
     }
+    if (virgins) {
+        virgin = F(gets)(most5, t, time4, s->ifirst);
+        dear = dear + virgin;
+    }
+    if (parts) took = dear * s->first + cheap * s->blank;
     if (ring) {
-        more = F(gets)(most4, t, time4, s->iagain);
+        more = F(gets)(most4, t, time5, s->iagain);
         dear = dear + more;
         took = took + more * s->again;
     }
@@ -76,5 +88,5 @@ static inline TARGET V F(turn)(F(way) *s, V pending, V dirty, M goes, const int 
     s->theta = sel(over, speed * s->dtp, s->theta);
     s->slot_at = sel(over, s->now, s->slot_at);
     s->slot_sent = sel(over, none, s->slot_sent);
-    return more;
+    return virgin + more;
 }

@@ -15,12 +15,13 @@ class Way:
 
     Bytes: `quota` of a slot, `wire` of a page, `sent`, `slot_sent`; seconds a page: `first`, `again`, `blank`, and `dtp`, by
     which a bandwidth in bytes a ms becomes the pages of `theta`; `sw` the bandwidth that is announced, or 0; pages that were
-    never sent: `front`, `zero`, `tail`, `tail_zero`; `slot_at` when the slot began, `over` whether the last turn ended it.
+    never sent: `front`, `zero`, `tail`, `tail_zero`, and of the ring `virgin`; `slot_at` when the slot began, `over` whether
+    the last turn ended it.
     """
 
     __slots__ = (
         "again", "blank", "dtp", "first", "front", "iagain", "iblank", "ifirst", "iwire", "now", "over", "quota", "sent",
-        "slot_at", "slot_sent", "sw", "tail", "tail_zero", "theta", "wire", "zero",
+        "slot_at", "slot_sent", "sw", "tail", "tail_zero", "theta", "virgin", "wire", "zero",
     )  # fmt: skip
 
     def __init__(
@@ -30,12 +31,12 @@ class Way:
         self.first, self.again, self.blank = first, again, blank
         self.ifirst, self.iagain, self.iblank = 1.0 / first, 1.0 / again, 1.0 / blank
         self.dtp, self.sw = dtp, sw
-        self.front = self.zero = self.tail = self.tail_zero = 0.0
+        self.front = self.zero = self.tail = self.tail_zero = self.virgin = 0.0
         self.now = self.slot_at = self.slot_sent = self.sent = self.theta = 0.0
         self.over = False
 
     def untouched(self) -> float:
-        """Pages that were never sent."""
+        """Pages that the first pass has left."""
         return ((self.front + self.zero) + self.tail) + self.tail_zero
 
     def due(self, pending: float) -> bool:
@@ -52,7 +53,8 @@ class Way:
     def turn(self, pending: float, dirty: float) -> float:
         """A turn: until the quota or the time is used up, or all is sent; a whole slot where no sync falls due in its middle.
 
-        Of *pending* pages *dirty* are in the ring, which comes last; returns how many leave that.
+        Of *pending* pages *dirty* are in the ring, which comes last, first those of it that were never sent; returns how many
+        leave that.
         """
         budget, iwz = max(0.0, self.quota - self.slot_sent), 1.0 / WIRE_ZERO
         # What the budget leaves of each part, and the time that those before it take.
@@ -64,29 +66,33 @@ class Way:
         time2 = time1 + self.zero * self.blank
         time3 = time2 + self.tail * self.first
         time4 = time3 + self.tail_zero * self.blank
+        bytes5, time5 = bytes4 + self.virgin * self.wire, time4 + self.virgin * self.first
         parts = (
             (min(self.front, budget * self.iwire), 0.0, self.ifirst),
             (min(self.zero, (budget - bytes1) * iwz), time1, self.iblank),
             (min(self.tail, (budget - bytes2) * self.iwire), time2, self.ifirst),
             (min(self.tail_zero, (budget - bytes3) * iwz), time3, self.iblank),
-            (min(dirty, (budget - bytes4) * self.iwire), time4, self.iagain),
+            (min(self.virgin, (budget - bytes4) * self.iwire), time4, self.ifirst),
+            (min(dirty - self.virgin, (budget - bytes5) * self.iwire), time5, self.iagain),
         )
-        front, zero, tail, tail_zero, more = [max(0.0, min(most, (TURN - at) * by)) for most, at, by in parts]
+        front, zero, tail, tail_zero, virgin, more = [max(0.0, min(most, (TURN - at) * by)) for most, at, by in parts]
         fresh = self.now <= self.slot_at and self.slot_sent <= 0.0
-        if fresh and self.theta <= pending - (((front + tail) + (zero + tail_zero)) + more):
-            front, zero, tail, tail_zero, more = [max(0.0, min(most, (SLOT - at) * by)) for most, at, by in parts]
+        if fresh and self.theta <= pending - ((((front + tail) + virgin) + (zero + tail_zero)) + more):
+            front, zero, tail, tail_zero, virgin, more = [
+                max(0.0, min(most, (SLOT - at) * by)) for most, at, by in parts
+            ]
         self.front = self.front - front
         self.zero = self.zero - zero
         self.tail = self.tail - tail
         self.tail_zero = self.tail_zero - tail_zero
-        dear, cheap = front + tail, zero + tail_zero
+        dear, cheap = (front + tail) + virgin, zero + tail_zero
         took = (dear * self.first + cheap * self.blank) + more * self.again
         used = (dear + more) * self.wire + cheap * WIRE_ZERO
         self.now = self.now + took
         self.sent = self.sent + used
         self.slot_sent = self.slot_sent + used
         self._sleep()
-        return more
+        return virgin + more
 
     def _sleep(self) -> None:
         """The end of a turn: the thread sleeps where the quota is used up, and the slot may end."""
