@@ -107,6 +107,7 @@ def test_it_forecasts_what_the_recursion_for_one_guest_does():
     columns, size, rate, ordered, rule = draw(1500 if NATIVE else 60, 5)
     columns = (*columns[:2], np.full_like(columns[0], 4096.0), *columns[3:9], np.array([math.inf]))
     size = np.minimum(size, 0.3 * columns[0][:, None] / 4096)
+    ordered = np.zeros_like(ordered)  # what is written in sequence has another shape there
     numbers, _, verdict, _ = run(fleet, columns, size, rate, ordered, rule)
     errors, flips = [], 0
     for at in range(len(rule)):

@@ -42,6 +42,7 @@ def scenarios(draw):
         "quota": quota,
         "first": draw(numbers(1e-7, 1e-4)),
         "again": draw(numbers(1e-7, 1e-4)),
+        "delta": draw(numbers(1e-7, 1e-5)),
         "blank": draw(numbers(1e-9, 1e-6)),
         "downtime": draw(st.sampled_from([0.0, 0.03, 0.3, 2.0])),
         "switchover": draw(st.sampled_from([0.0, 268435.0])),
@@ -64,6 +65,7 @@ def scenarios(draw):
         "family": draw(st.sampled_from([0.0, 0.0, 0.0, 1.0])),
         "most_rounds": draw(st.sampled_from([0.0, 5.0])),
         "deadline": draw(st.sampled_from([0.0, 60.0, 3600.0])),
+        "phase": draw(st.sampled_from([0.0, 0.3, 1.0])),
     }
     assert tuple(values) == precopy.SCENARIO_FIELDS
     return array("d", values.values())
@@ -174,7 +176,7 @@ def test_what_remains_is_never_more_than_the_guest_has(scenario, law):
 def small(**fields):
     return dict.fromkeys(precopy.SCENARIO_FIELDS, 0.0) | {
         "pages": 10_000, "page": 4096, "wire": 4104, "wire_again": 4104, "wire_zero": 9, "quota": 52 * 131328 + 18,
-        "first": 1e-5, "again": 2e-6, "blank": 1e-6, "downtime": 0.3, "device": 0.01, "slot": 0.1, "turn": 0.05,
+        "first": 1e-5, "again": 2e-6, "delta": 2e-6, "blank": 1e-6, "downtime": 0.3, "device": 0.01, "slot": 0.1, "turn": 0.05,
         "most": 0.99, "trigger": 0.5, "busy": 1,
     } | fields  # fmt: skip
 
@@ -250,11 +252,11 @@ def test_without_a_threshold_the_guest_is_stopped_as_all_is_sent(kernel, pages, 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
 @pytest.mark.parametrize(
     ("sizes", "word"),
-    [((3, 3, 4, 8), "scenario"), ((34, 4, 4, 8), "classes"), ((34, 99, 4, 8), "classes"), ((34, 3, 3, 8), "members"),
-     ((34, 3, 0, 8), "members"), ((34, 3, 4, 7), "out")],
+    [((3, 3, 4, 8), "scenario"), ((36, 4, 4, 8), "classes"), ((36, 99, 4, 8), "classes"), ((36, 3, 3, 8), "members"),
+     ((36, 3, 0, 8), "members"), ((36, 3, 4, 7), "out")],
 )  # fmt: skip
 def test_a_buffer_of_the_wrong_length_is_refused_by_name(kernel, sizes, word):
-    assert len(precopy.SCENARIO_FIELDS) == 34
+    assert len(precopy.SCENARIO_FIELDS) == 36
     buffers = [array("d", bytes(8 * size)) for size in sizes]
     with pytest.raises(ValueError, match=f"^{word}:"):
         kernel.run(*buffers, array("d"))

@@ -3,8 +3,8 @@
 Asked at each sync from which on the rules have nothing left to change: no throttle step, no switch to post-copy. It goes round
 for ever where any of these holds:
 
-- it comes back to where it was: pages pending and time of the round, three times since the sync that is compared with
-  (the 8th, and ever later ones);
+- it comes back to where it was: pages pending, time of the round and place in the slot, and of those who
+  write in sequence, three times since the sync that is compared with (the 8th, and ever later ones);
 - every round is followed by one that leaves more (`outgrows`, tried at syncs 4, 8, 16, ...);
 - under the highest throttle, what is pending, the least of `STRETCH` syncs, is no thousandth less than that of as many
   before: it would take thousands to fall to the threshold.
@@ -32,13 +32,17 @@ class Endless:
     """What was seen of the syncs so far. `changed` and `seen` are told of a sync; *syncs* counts it."""
 
     __slots__ = (
-        "check_at", "gap", "hits", "low", "low_before", "mark_at", "marked", "marked_span", "scenario", "stretch_at",
+        "check_at", "gap", "hits", "low", "low_before", "mark_at", "marked", "marked_at", "marked_place", "marked_span",
+        "scenario", "stretch_at",
     )  # fmt: skip
 
     def __init__(self, scenario: Scenario, syncs: int) -> None:
         self.scenario = scenario
         self.mark_at = syncs + 7  # the sync that later ones are compared with
-        self.marked = self.marked_span = 0.0  # its pages pending and its round's time
+        self.marked = self.marked_span = self.marked_place = (
+            0.0  # its pages pending, its round's time, how old its slot was
+        )
+        self.marked_at = 0.0  # and where its writers in sequence were
         self.hits = 0  # later syncs that were like it
         self.check_at, self.gap = syncs + 3, 4  # when `outgrows` is tried next, and how much later once more
         self.stretch_at = 0  # the last sync of this stretch; 0: none has begun
@@ -51,15 +55,15 @@ class Endless:
         self.stretch_at = 0
 
     def seen(
-        self, syncs: int, ring: Ring, pending: float, span: float, theta: float, theta_factor: float, speed: float,
+        self, syncs: int, ring: Ring, pending: float, span: float, place: float, theta: float, theta_factor: float, speed: float,
         plain: bool,
     ) -> bool:  # fmt: skip
         """Whether it goes round for ever, by one sync more with nothing left to change.
 
-        After a round of *span* s *pending* pages are unsent, and the threshold is *theta* bytes; *speed* is the factor of the
-        write rates. *plain*: the first pass is over, and all rounds are of one kind, as `outgrows` needs them.
+        After a round of *span* s *pending* pages are unsent, the slot is *place* s old, and the threshold is *theta* bytes; *speed* is
+        the factor of the write rates. *plain*: the first pass is over, and all rounds are of one kind, as `outgrows` needs them.
         """
-        if self._alike(syncs, pending, span):
+        if self._alike(syncs, pending, span, place, ring.place):
             return True
         if not BOUNDS:
             return False
@@ -70,13 +74,16 @@ class Endless:
                 return True
         return self.scenario.throttling > 0.0 and self._no_less(syncs, pending, theta)
 
-    def _alike(self, syncs: int, pending: float, span: float) -> bool:
+    def _alike(self, syncs: int, pending: float, span: float, place: float, at: float) -> bool:
         if syncs == self.mark_at:
             self.marked = pending
             self.marked_span = span
+            self.marked_place = place
+            self.marked_at = at
             self.hits = 0
         elif syncs > self.mark_at:
-            if abs(pending - self.marked) < 0.25 and abs(span - self.marked_span) < 1e-6:
+            same_time = abs(span - self.marked_span) < 1e-6 and abs(place - self.marked_place) < 1e-6
+            if same_time and abs(pending - self.marked) < 0.25 and abs(at - self.marked_at) < 0.25:
                 self.hits = self.hits + 1
             if syncs >= 2 * self.mark_at:
                 self.mark_at = syncs + 1

@@ -19,7 +19,7 @@ typedef struct {
     double speed, theta_factor;
     double unsent[KINDS], wire[KINDS], each[KINDS], front_all; /* by the first pass, in its order */
     ring r;
-    double cost, resent, cached, widest;
+    double virgin, cost, takes, resent, cached, widest;
     double now, sent, slot_start, slot_sent, theta, pending;
     int syncs, over; /* ... rounds that have come to their end in this run */
     double synced, last_round;
@@ -35,6 +35,14 @@ static inline double first_pass(const migration *m) {
 }
 
 static inline double all_unsent(const migration *m) { return first_pass(m) + m->r.dirty; }
+
+/* What a dirty page costs with so many of them in the cache. */
+static void cheapen(migration *m) {
+    const ns_precopy_scenario *s = m->s;
+    const double share = m->widest > 0.0 ? least(1.0, m->cached / m->widest) : 0.0;
+    m->cost = s->wire - (s->wire - s->wire_again) * share;
+    m->takes = s->again - (s->again - s->delta) * share;
+}
 
 static void begin(migration *m, const ns_precopy_scenario *s, const double *classes, size_t k, const double *member,
                   const double *start, double *rounds, size_t capacity) {
@@ -57,15 +65,16 @@ static void begin(migration *m, const ns_precopy_scenario *s, const double *clas
     m->each[FRONT] = m->each[TAIL] = s->first;
     m->each[ZERO] = m->each[TAIL_ZERO] = s->blank;
     m->front_all = start != NULL ? b.front : front;
+    m->virgin = 0.0;
     m->cost = s->wire;
+    m->takes = s->again;
     m->resent = 0.0;
     m->cached = b.cached;
     m->widest = b.widest;
-    ring_start(&m->r, classes, k, s->chunks);
+    ring_start(&m->r, classes, k, s->chunks, s->phase);
     if (start != NULL) {
         ring_begin(&m->r, b.behind, start + NS_PRECOPY_START_FIELDS);
-        if (s->cache > 0.0 && m->widest > 0.0)
-            m->cost = s->wire - (s->wire - s->wire_again) * least(1.0, m->cached / m->widest);
+        if (s->cache > 0.0) cheapen(m);
     }
     if (b.left > 0.0 && m->front_all > 0.0) ring_arm(&m->r); /* what the first pass has sent was all unsent */
     m->now = m->sent = 0.0;
@@ -103,7 +112,8 @@ static double dirtied(migration *m, double span, double speed) {
     const double ahead = least(1.0, m->unsent[FRONT] / m->front_all), before = m->r.dirty;
     const double fresh = ring_sync(&m->r, span, speed, ahead);
     if (ahead > 0.0) {
-        m->unsent[FRONT] = greatest(0.0, m->unsent[FRONT] - (m->r.dirty - before - fresh));
+        m->virgin = m->r.dirty - before - fresh;
+        m->unsent[FRONT] = greatest(0.0, m->unsent[FRONT] - m->virgin);
         m->front_all = 0.0;
     }
     return fresh;
@@ -128,7 +138,7 @@ static void fill_cache(migration *m) {
     m->widest = greatest(m->widest, m->r.dirty);
     m->cached = least(m->s->cache, m->cached + m->resent * (m->cost - again) / (wire - again));
     m->resent = 0.0;
-    m->cost = m->widest > 0.0 ? wire - (wire - again) * least(1.0, m->cached / m->widest) : wire;
+    cheapen(m);
 }
 
 /* Syncs the dirty bitmap: how the migration ends, where it does; `last`: the guest is stopped for it. */
@@ -150,10 +160,18 @@ static int synced(migration *m, int late, int last) {
     /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
     if (s->postcopy <= 0.0 && throttle_settled(&m->t, s)) {
         const int plain = !m->ticks && s->cache <= 0.0 && first_pass(m) <= 0.0;
-        if (endless_seen(&m->e, s, m->syncs, &m->r, m->pending, span, m->theta, m->theta_factor, speed, plain))
+        if (endless_seen(&m->e, s, m->syncs, &m->r, m->pending, span, m->now - m->slot_start, m->theta, m->theta_factor, speed,
+                         plain))
             return NEVER;
     }
     return !m->to_postcopy && m->over >= NS_PRECOPY_SYNCS ? NEVER : GOES_ON;
+}
+
+/* `n` pages leave the ring, those first that were never sent. */
+static void resend(migration *m, double n) {
+    ring_send(&m->r, n);
+    m->resent = m->resent + n;
+    m->virgin = m->r.dirty > 0.0 ? greatest(0.0, m->virgin - n) : 0.0;
 }
 
 /* Takes a run of equal full slots in one step, of whichever kind of page, by the threshold that they give. */
@@ -161,9 +179,17 @@ static void full_slots(migration *m) {
     const ns_precopy_scenario *s = m->s;
     int at = 0;
     while (at < KINDS && !(m->unsent[at] > 0.0)) at++;
-    const double part = at < KINDS ? m->unsent[at] : m->r.dirty;
-    const double wire = at < KINDS ? m->wire[at] : m->cost;
-    const double per = slot_pages(s, wire, at < KINDS ? m->each[at] : s->again);
+    double part = m->r.dirty, wire = m->cost, each = m->takes;
+    if (at < KINDS) {
+        part = m->unsent[at];
+        wire = m->wire[at];
+        each = m->each[at];
+    } else if (m->virgin > 0.0) {
+        part = m->virgin;
+        wire = s->wire;
+        each = s->first;
+    }
+    const double per = slot_pages(s, wire, each);
     const double full = threshold(s, per * wire / whole_ms(s->slot), m->theta_factor);
     double slots = floor(least(m->pending - full / s->page, part) / per);
     if (m->ticks && m->syncs > 1) slots = least(slots, ceil((m->tick - 1e-9 - m->now) / s->slot) - 1.0);
@@ -172,8 +198,7 @@ static void full_slots(migration *m) {
     if (at < KINDS) {
         m->unsent[at] = greatest(0.0, part - n);
     } else {
-        ring_send(&m->r, n);
-        m->resent = m->resent + n;
+        resend(m, n);
     }
     m->sent = m->sent + n * wire;
     m->now = m->now + slots * s->slot;
@@ -195,14 +220,19 @@ static double send_turn(migration *m, double budget, double *left) {
         *left = *left - n * m->each[i];
         if (m->unsent[i] > 0.0) return used;
     }
+    if (m->virgin > 0.0) {
+        const double wire = m->s->wire, each = m->s->first;
+        double n = least(least(m->virgin, greatest(0.0, (budget - used) / wire)), greatest(0.0, *left / each));
+        resend(m, n);
+        used = used + n * wire;
+        *left = *left - n * each;
+        if (m->virgin > 0.0) return used;
+    }
     if (m->r.dirty > 0.0) {
-        double n = least(least(m->r.dirty, greatest(0.0, (budget - used) / m->cost)), greatest(0.0, *left / m->s->again));
-        if (n > 0.0) {
-            ring_send(&m->r, n);
-            m->resent = m->resent + n;
-        }
+        double n = least(least(m->r.dirty, greatest(0.0, (budget - used) / m->cost)), greatest(0.0, *left / m->takes));
+        if (n > 0.0) resend(m, n);
         used = used + n * m->cost;
-        *left = *left - n * m->s->again;
+        *left = *left - n * m->takes;
     }
     return used;
 }
@@ -255,11 +285,11 @@ static int ends(migration *m) {
 /* What is unsent goes out at the end, without the rate limit. */
 static void results(const migration *m, int end, double *out) {
     const ns_precopy_scenario *s = m->s;
-    const double dirty = m->r.dirty, untouched = m->unsent[FRONT] + m->unsent[TAIL];
+    const double dirty = m->r.dirty - m->virgin, untouched = m->unsent[FRONT] + m->unsent[TAIL] + m->virgin;
     const double zeros = m->unsent[ZERO] + m->unsent[TAIL_ZERO];
     double pause = s->device, total = m->now, sent = m->sent;
     if (end == CONVERGED) {
-        pause = s->device + (untouched * s->first + zeros * s->blank + dirty * s->again);
+        pause = s->device + (untouched * s->first + zeros * s->blank + dirty * m->takes);
         total = m->now + pause;
         sent = sent + (untouched * s->wire + zeros * s->wire_zero + dirty * m->cost);
     } else if (end == POSTCOPY) {

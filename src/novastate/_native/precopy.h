@@ -20,9 +20,9 @@
 
 /* The fields of a scenario, in the order of its doubles; precopy_fields.py says what each means. */
 typedef struct {
-    double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, blank;
+    double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, delta, blank;
     double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
-    double busy, lost, wake, postcopy, tailslow, resync, chunks, limited, family, most_rounds, deadline;
+    double busy, lost, wake, postcopy, tailslow, resync, chunks, limited, family, most_rounds, deadline, phase;
 } ns_precopy_scenario;
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 

@@ -64,7 +64,7 @@ enum { STRETCH = 32 };
 /* What was seen of the syncs so far. */
 typedef struct {
     int mark_at, hits, check_at, gap, stretch_at;
-    double marked, marked_span, low, low_before;
+    double marked, marked_span, marked_place, marked_at, low, low_before;
 } endless;
 
 static void endless_start(endless *e, int syncs) {
@@ -79,13 +79,16 @@ static void endless_changed(endless *e, int syncs) {
 }
 
 /* Whether it comes back to where it was. */
-static int endless_alike(endless *e, int syncs, double pending, double span) {
+static int endless_alike(endless *e, int syncs, double pending, double span, double place, double at) {
     if (syncs == e->mark_at) {
         e->marked = pending;
         e->marked_span = span;
+        e->marked_place = place;
+        e->marked_at = at;
         e->hits = 0;
     } else if (syncs > e->mark_at) {
-        if (fabs(pending - e->marked) < 0.25 && fabs(span - e->marked_span) < 1e-6) e->hits = e->hits + 1;
+        const int same_time = fabs(span - e->marked_span) < 1e-6 && fabs(place - e->marked_place) < 1e-6;
+        if (same_time && fabs(pending - e->marked) < 0.25 && fabs(at - e->marked_at) < 0.25) e->hits = e->hits + 1;
         if (syncs >= 2 * e->mark_at) e->mark_at = syncs + 1;
     }
     return e->hits >= 3;
@@ -110,8 +113,8 @@ static int endless_no_less(endless *e, const ns_precopy_scenario *s, int syncs, 
 /* Whether it goes round for ever, by one sync more with nothing left to change; `plain`: all rounds are as outgrows() needs
  * them. */
 static int endless_seen(endless *e, const ns_precopy_scenario *s, int syncs, const ring *r, double pending, double span,
-                        double theta, double theta_factor, double speed, int plain) {
-    if (endless_alike(e, syncs, pending, span)) return 1;
+                        double place, double theta, double theta_factor, double speed, int plain) {
+    if (endless_alike(e, syncs, pending, span, place, ring_place(r))) return 1;
     if (syncs >= e->check_at) {
         e->check_at = syncs + e->gap;
         e->gap = e->gap + e->gap;

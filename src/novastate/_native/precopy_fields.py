@@ -40,6 +40,7 @@ class Scenario:
     quota: float  # bytes that go out in one slot, whole flushes; 0: no limit
     first: float  # s to send a page that the destination touches first
     again: float  # s to send a page that it has already
+    delta: float  # s to send such a page as a difference
     blank: float  # s to send a zero page
     downtime: float  # the downtime limit
     switchover: float  # bytes per ms that the threshold is computed with; 0: as measured
@@ -62,6 +63,7 @@ class Scenario:
     family: float  # 0: QEMU's loop; 1: whole rounds and a budget (rounds_py)
     most_rounds: float  # of whole rounds: the guest is stopped after so many; 0: by the budget
     deadline: float  # of whole rounds: the guest is stopped after so many s whatever remains; 0: never
+    phase: float  # where what is written in sequence is written first: share of its pages from the scan's position on
 
     def slot_pages(self, wire: float, each: float) -> float:
         """Pages that go out in one full slot: one takes *wire* bytes, and *each* s to send."""

@@ -8,7 +8,7 @@ by address: the memory from the scan's position on is a ring of segments, each a
 addresses with, per class of the write law, the share `dens` of its pages that is unsent there. What the scan
 has passed since the last sync is clean, until a sync makes it the ring's last segment. So old dirty pages,
 which hold more of the cold classes, are sent before new ones. A class written in sequence moves
-through the addresses itself and does not overlap with what is unsent: it keeps a plain count.
+through the addresses itself: its unsent pages are arcs of its own circle of pages.
 
 One turn of the loop is one turn of QEMU's migration thread:
 
@@ -20,8 +20,8 @@ One turn of the loop is one turn of QEMU's migration thread:
 - a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit.
 
 A sync after T seconds makes a clean page of a class (N pages, written r times a second) dirty with
-1 - exp(-r T / N), and adds min(r T, N - u) pages to a sequential class of which u are unsent; less where memory is
-watched anew in parts (`ring_py`).
+1 - exp(-r T / N), and makes the next r T pages of a sequential class dirty, of which some may be so already; less where memory
+is watched anew in parts (`ring_py`).
 
 Under auto-converge the guest is slowed (`throttle_py`), and a round that is not over after `resync` seconds is synced all the
 same (looked at every `resync` seconds, not in the first pass). One that goes round for ever is known by `endless_py`.
@@ -136,7 +136,7 @@ class _Migration:
     __slots__ = (
         "cached", "capacity", "cost", "endless", "front_all", "kinds", "last_round", "now", "over", "pending",
         "resent", "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
-        "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "widest",
+        "takes", "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "virgin", "widest",
     )  # fmt: skip
 
     def __init__(
@@ -158,14 +158,17 @@ class _Migration:
         self.unsent = [front, zero, tail, tail_zero]  # by the first pass, in its order
         self.kinds = ((s.wire, s.first), (s.wire_zero, s.blank)) * 2  # of these: bytes of a page, and s to send it
         self.front_all = front if start is None else begin.front  # as the migration began; 0: the first sync has been
-        self.ring = Ring(classes, s.chunks)
-        self.cost = s.wire  # bytes of a dirty page now, between `wire` and `wire_again`
+        self.ring = Ring(classes, s.chunks, s.phase)
+        self.cost, self.takes = s.wire, s.again  # bytes of a dirty page now, and s to send it; less as more are cached
+        self.virgin = (
+            0.0  # dirty pages, the first to be sent, that the first pass has not reached: sent as it sends them
+        )
         self.resent = 0.0  # dirty pages sent since the last sync
         self.cached, self.widest = begin.cached, begin.widest
         if start is not None:
             self.ring.begin(begin.behind, start[len(START_FIELDS) :])
-            if s.cache > 0.0 and self.widest > 0.0:
-                self.cost = s.wire - (s.wire - s.wire_again) * min(1.0, self.cached / self.widest)
+            if s.cache > 0.0:
+                self._cheapen()
         if begin.left > 0.0 and self.front_all > 0.0:
             self.ring.arm()  # what the first pass has sent was all unsent
         self.now = self.sent = 0.0
@@ -212,10 +215,10 @@ class _Migration:
         """The row of results: what is unsent goes out at the end, without the rate limit."""
         s = self.s
         front, zero, tail, tail_zero = self.unsent
-        dirty, untouched, zeros = self.ring.dirty, front + tail, zero + tail_zero
+        dirty, untouched, zeros = self.ring.dirty - self.virgin, front + tail + self.virgin, zero + tail_zero
         pause, total, sent = s.device, self.now, self.sent
         if end == CONVERGED:
-            pause = s.device + (untouched * s.first + zeros * s.blank + dirty * s.again)
+            pause = s.device + (untouched * s.first + zeros * s.blank + dirty * self.takes)
             total = self.now + pause
             sent = sent + (untouched * s.wire + zeros * s.wire_zero + dirty * self.cost)
         elif end == POSTCOPY:
@@ -268,7 +271,15 @@ class _Migration:
         if s.postcopy <= 0.0 and self.throttle.settled:
             plain = not self.ticks and s.cache <= 0.0 and self._first_pass() <= 0.0
             if self.endless.seen(
-                self.syncs, self.ring, self.pending, span, self.theta, self.theta_factor, speed, plain
+                self.syncs,
+                self.ring,
+                self.pending,
+                span,
+                self.now - self.slot_start,
+                self.theta,
+                self.theta_factor,
+                speed,
+                plain,
             ):
                 return NEVER
         return NEVER if not self.switch and self.over >= SYNCS else None
@@ -283,7 +294,8 @@ class _Migration:
         fresh = ring.sync(span, speed, ahead)
         if ahead > 0.0:
             # What the first round has not reached of the written pages is counted in the ring from now on.
-            self.unsent[0] = max(0.0, self.unsent[0] - (ring.dirty - before - fresh))
+            self.virgin = ring.dirty - before - fresh
+            self.unsent[0] = max(0.0, self.unsent[0] - self.virgin)
             self.front_all = 0.0
         return fresh
 
@@ -305,9 +317,14 @@ class _Migration:
         self.widest = max(self.widest, self.ring.dirty)
         self.cached = min(s.cache, self.cached + self.resent * (self.cost - s.wire_again) / (s.wire - s.wire_again))
         self.resent = 0.0
-        self.cost = s.wire
-        if self.widest > 0.0:
-            self.cost = s.wire - (s.wire - s.wire_again) * min(1.0, self.cached / self.widest)
+        self._cheapen()
+
+    def _cheapen(self) -> None:
+        """What a dirty page costs with so many of them in the cache."""
+        s = self.s
+        share = min(1.0, self.cached / self.widest) if self.widest > 0.0 else 0.0
+        self.cost = s.wire - (s.wire - s.wire_again) * share
+        self.takes = s.again - (s.again - s.delta) * share
 
     def _full_slots(self) -> None:
         """Takes a run of equal full slots in one step.
@@ -316,8 +333,10 @@ class _Migration:
         before, holds until one slot has passed.
         """
         s, unsent = self.s, self.unsent
-        at = -1  # the kind of page that is sent; -1: dirty ones
-        part, wire, each = self.ring.dirty, self.cost, s.again
+        at = -1  # the kind of page that is sent; -1: of the ring
+        part, wire, each = self.ring.dirty, self.cost, self.takes
+        if self.virgin > 0.0:
+            part, wire, each = self.virgin, s.wire, s.first
         for i in range(4):
             if unsent[i] > 0.0:
                 at, part, (wire, each) = i, unsent[i], self.kinds[i]
@@ -333,8 +352,7 @@ class _Migration:
         if at >= 0:
             unsent[at] = max(0.0, part - n)
         else:
-            self.ring.send(n)
-            self.resent = self.resent + n
+            self._resend(n)
         self.sent = self.sent + n * wire
         self.now = self.now + slots * s.slot
         self.slot_start = self.now
@@ -369,14 +387,26 @@ class _Migration:
                 left = left - n * each
                 if unsent[i] > 0.0:
                     return used, left
+        if self.virgin > 0.0:
+            n = min(self.virgin, max(0.0, (budget - used) / s.wire), max(0.0, left / s.first))
+            self._resend(n)
+            used = used + n * s.wire
+            left = left - n * s.first
+            if self.virgin > 0.0:
+                return used, left
         if self.ring.dirty > 0.0:
-            n = min(self.ring.dirty, max(0.0, (budget - used) / self.cost), max(0.0, left / s.again))
+            n = min(self.ring.dirty, max(0.0, (budget - used) / self.cost), max(0.0, left / self.takes))
             if n > 0.0:
-                self.ring.send(n)
-                self.resent = self.resent + n
+                self._resend(n)
             used = used + n * self.cost
-            left = left - n * s.again
+            left = left - n * self.takes
         return used, left
+
+    def _resend(self, n: float) -> None:
+        """*n* pages leave the ring, those first that were never sent."""
+        self.ring.send(n)
+        self.resent = self.resent + n
+        self.virgin = max(0.0, self.virgin - n) if self.ring.dirty > 0.0 else 0.0
 
     def _end_slot(self) -> float | None:
         """Ends the slot with a new threshold: how the migration ends, where it does."""

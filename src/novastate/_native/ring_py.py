@@ -5,6 +5,10 @@ watched from the sync on, but from when its part's first page was sent: KVM with
 accel/kvm/kvm-all.c kvm_log_clear, migration/ram.c migration_clear_memory_region_dirty_bitmap; parts of 1 GiB). Over m
 parts armed evenly in a round of T seconds the mean of 1 - exp(-a (1 - j/m)), j = 0 to m - 1, with a = r T / N, is
 1 - q (1 - q^m) / (m (1 - q)), q = exp(-a/m).
+
+A class written in sequence is a circle of N pages, which the scan and the writer go round in the same direction. Its unsent pages
+are arcs, kept as distances from the scan's position: what is sent leaves at the front, and a sync adds the arc that was
+written since the last one, from where the writer was to where it is.
 """
 
 from __future__ import annotations
@@ -14,18 +18,35 @@ from array import array
 
 from novastate._native.precopy_fields import CLASS_FIELDS
 
-__all__ = ["SEGMENTS", "Ring"]
+__all__ = ["ARCS", "SEGMENTS", "Ring"]
 
 #: The ring has at most so many segments (more are merged, oldest kept apart).
 SEGMENTS = 64
+#: The unsent pages of a sequential class are at most so many arcs (of more, the gap to a neighbour is closed).
+ARCS = 8
 
 
 class Ring:
-    """What is unsent, by class: the segments from the scan's position on, and the counts of sequential classes."""
+    """What is unsent, by class: the segments from the scan's position on, and the arcs of sequential classes."""
 
-    __slots__ = ("behind", "chunks", "dens", "dirty", "held", "k", "mass", "ordered", "passed", "rate", "size", "width")
+    __slots__ = (
+        "arcs",
+        "at",
+        "behind",
+        "chunks",
+        "dens",
+        "dirty",
+        "held",
+        "k",
+        "mass",
+        "ordered",
+        "passed",
+        "rate",
+        "size",
+        "width",
+    )
 
-    def __init__(self, classes: array[float], chunks: float) -> None:
+    def __init__(self, classes: array[float], chunks: float, phase: float) -> None:
         self.chunks = chunks  # parts of the memory that are armed anew just before they are sent; 1: all at the sync
         self.k = len(classes) // CLASS_FIELDS
         self.size = [classes[CLASS_FIELDS * i] for i in range(self.k)]
@@ -33,6 +54,10 @@ class Ring:
         self.ordered = [classes[CLASS_FIELDS * i + 2] > 0.0 for i in range(self.k)]
         self.passed = [0.0] * self.k  # share of a class that was sent since the last sync
         self.held = [0.0] * self.k  # unsent pages of a sequential class
+        self.arcs: list[list[list[float]]] = [[] for _ in range(self.k)]  # of a sequential class: from, to
+        self.at = [
+            phase * n if ordered else 0.0 for n, ordered in zip(self.size, self.ordered, strict=True)
+        ]  # its writer
         self.width: list[float] = []
         self.dens: list[list[float]] = []
         self.mass: list[float] = []  # pages of each segment
@@ -48,6 +73,9 @@ class Ring:
                 continue
             if self.ordered[i]:
                 self.held[i] = min(held[i], n)
+                if self.held[i] > 0.0:  # those that were written last
+                    self.arcs[i].append([0.0, self.held[i]])
+                    self.at[i] = self.held[i]
             else:
                 behind = min(behind, 1.0 - min(held[i] / n, 1.0))
         width = 1.0 - behind
@@ -79,6 +107,10 @@ class Ring:
             self.width.append(ahead)
             self.dens.append([0.0 if ordered else 1.0 for ordered in self.ordered])
             self.mass.append(0.0)
+            for i in range(self.k):
+                if self.ordered[i]:
+                    self._lay(i, 0.0, self.size[i] * ahead)
+                    self._count(i)
             self.behind = self.behind - ahead
         new = -1  # the segment of what was passed since the last sync
         share = self.behind
@@ -103,12 +135,13 @@ class Ring:
             if n <= 0.0:
                 continue
             if self.ordered[i]:
-                fresh = min(self.rate[i] * factor * span, n - self.held[i])
+                found = 1.0
                 if self.chunks > 1.0 and self.passed[i] > 0.0:
-                    fresh = fresh * (1.0 - self.passed[i] * (0.5 - 0.5 / self.chunks))
+                    found = 1.0 - self.passed[i] * (0.5 - 0.5 / self.chunks)
                 self.passed[i] = 0.0
-                self.held[i] = self.held[i] + fresh
-                fresh_all = fresh_all + fresh
+                before = self.held[i]
+                self._write(i, self.rate[i] * factor * span, found)
+                fresh_all = fresh_all + (self.held[i] - before)
                 continue
             hit = 1.0 - math.exp(-self.rate[i] * factor * span / n)
             late = hit
@@ -128,6 +161,87 @@ class Ring:
         self._sum()
         return fresh_all
 
+    def _write(self, i: int, pages: float, found: float) -> None:
+        """The writer of class *i* goes on for *pages*, of which the share *found* is seen, the last ones."""
+        n, at = self.size[i], self.at[i]
+        end = at + pages
+        length = min(pages, n) * found
+        if length >= n or end >= n + n:
+            end = math.fmod(end, n)
+            if length >= n:
+                self.arcs[i] = [[0.0, n]]
+            elif length > end:
+                self._lay(i, end - length + n, n)
+                self._lay(i, 0.0, end)
+            else:
+                self._lay(i, end - length, end)
+        else:
+            low = at if found >= 1.0 else end - length
+            if end <= n:
+                self._lay(i, low, end)
+            else:
+                self._lay(i, low, n)
+                self._lay(i, max(0.0, low - n), end - n)
+                end = end - n
+        self.at[i] = end
+        self._count(i)
+
+    def _lay(self, i: int, low: float, high: float) -> None:
+        """Makes the arc of class *i* from *low* to *high* unsent."""
+        if not low < high:
+            return
+        arcs = self.arcs[i]
+        first = 0
+        while first < len(arcs) and arcs[first][1] < low:
+            first = first + 1
+        last = first
+        while last < len(arcs) and arcs[last][0] <= high:
+            low = min(low, arcs[last][0])
+            high = max(high, arcs[last][1])
+            last = last + 1
+        if first == last and len(arcs) == ARCS:
+            if first > 0:
+                arcs[first - 1][1] = high
+            else:
+                arcs[0][0] = low
+            return
+        arcs[first:last] = [[low, high]]
+
+    def _count(self, i: int) -> None:
+        held = 0.0
+        for low, high in self.arcs[i]:
+            held = held + (high - low)
+        self.held[i] = held
+
+    def _pass(self, i: int, n: float, everything: bool) -> None:
+        """The scan sends *n* of the unsent pages of class *i*, or all."""
+        arcs = self.arcs[i]
+        moved = 0.0
+        gone = 0
+        while gone < len(arcs) and (everything or arcs[gone][1] - arcs[gone][0] <= n):
+            n = n - (arcs[gone][1] - arcs[gone][0])
+            moved = arcs[gone][1]
+            gone = gone + 1
+        if gone < len(arcs) and n > 0.0:
+            moved = arcs[gone][0] + n
+            arcs[gone][0] = moved
+        del arcs[:gone]
+        for arc in arcs:
+            arc[0] = arc[0] - moved
+            arc[1] = arc[1] - moved
+        self.at[i] = self.at[i] - moved
+        if self.at[i] < 0.0:
+            self.at[i] = self.at[i] + self.size[i]
+        self._count(i)
+
+    @property
+    def place(self) -> float:
+        """Where the writers in sequence are, seen from the scan: the sum of the distances."""
+        place = 0.0
+        for i in range(self.k):
+            place = place + self.at[i]
+        return place
+
     def _sum(self) -> None:
         dirty = 0.0
         for j in range(len(self.width)):
@@ -142,8 +256,9 @@ class Ring:
         share = min(share, 1.0)
         due = n
         for i in range(self.k):
-            due = due - self.held[i] * share
-            self.held[i] = self.held[i] * (1.0 - share)
+            if self.held[i] > 0.0:
+                due = due - self.held[i] * share
+                self._pass(i, self.held[i] * share, share >= 1.0)
         gone = 0
         for j in range(len(self.width)):
             if share < 1.0 and self.mass[j] > due:

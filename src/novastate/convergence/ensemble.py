@@ -12,6 +12,7 @@ them that complete in time, the interval is between their quantiles. They differ
 - the zero pages: more or fewer, and lying otherwise;
 - where the line decides, not a limit, what it carries (`PACE_ERROR`), and by that where in a turn of the loop the guest is
   stopped: a turn sends up to 50 ms of pages;
+- where a writer in sequence is as the migration begins (`_PHASES`): it decides how much of what it writes is unsent already;
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
 
 The pause of the same guests, those that complete in time, and what the devices and the management layer take more or less at the
@@ -101,8 +102,11 @@ def _design() -> tuple[tuple[float, float, float, float, float], ...]:
 DESIGN = _design()
 #: How many times as long as it should each takes to send a page, where the line decides.
 _PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _lattice(7))
-_BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _BLANK, _SLOT = (
-    kernel.SCENARIO_FIELDS.index(field) for field in ("busy", "quota", "wire", "first", "again", "blank", "slot")
+#: Where the writers in sequence of each are as it begins, as a share of their pages.
+_PHASES = _lattice(19)
+_BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
+    kernel.SCENARIO_FIELDS.index(field)
+    for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase")
 )
 
 
@@ -139,19 +143,23 @@ class Ensemble:
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
-        groups: dict[tuple[int, float, float], array[float]] = {}
+        groups: dict[tuple[int, float, float, float], array[float]] = {}
+        in_sequence = any(row.sequential for one in (curve, *curve.others) for row in one.classes)
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
             factor = self.speed * math.exp(min(FURTHEST, rate * spread))
             row = (factor, theta, tail, zero * self.guest.zero_error)
             least = self.guest.least_busy
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
             which = other_of(k, RUNS, len(curve.others))
-            groups.setdefault((which, needs, _PACES[k] if on_line else 1.0), array("d")).extend(row)
+            groups.setdefault(
+                (which, needs, _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5), array("d")
+            ).extend(row)
         found: list[tuple[float, float]] = []
-        for (which, needs, pace), members in groups.items():
+        for (which, needs, pace, phase), members in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
-            for field in (_FIRST, _AGAIN, _BLANK):
+            scenario[_PHASE] = phase
+            for field in (_FIRST, _AGAIN, _DELTA, _BLANK):
                 scenario[field] *= pace
             out = array("d", bytes(8 * kernel.OUT_FIELDS * (len(members) // kernel.MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])

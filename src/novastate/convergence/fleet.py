@@ -357,14 +357,16 @@ def _run(fleet: Fleet) -> tuple[npt.NDArray[Any], ...]:
             verdict,
             throttle,
         )
-    unknown = [not knows(one) for one in fleet.rules]
-    if any(unknown):
-        rows = range(count) if alone else np.flatnonzero(np.array(unknown)[rule]).tolist()
-        for at in rows:
-            found = forecast(*fleet.objects(at))
-            values = (found.total, found.downtime, found.transferred, found.unlimited_total)
-            numbers[:4, at] = [math.inf if value is None else value for value in values]
-            syncs[at], throttle[at], verdict[at] = found.syncs, found.throttle, VERDICTS.index(found.verdict)
+    # What a writer in sequence finds unsent has a shape that the kernel of columns does not keep.
+    unknown = np.array([not knows(one) for one in fleet.rules])
+    apart = np.broadcast_to(unknown[0] if alone else unknown[rule], count)
+    if len(fleet.sequential):
+        apart = apart | fleet.sequential.any(axis=1)
+    for at in np.flatnonzero(apart).tolist():
+        found = forecast(*fleet.objects(at))
+        values = (found.total, found.downtime, found.transferred, found.unlimited_total)
+        numbers[:4, at] = [math.inf if value is None else value for value in values]
+        syncs[at], throttle[at], verdict[at] = found.syncs, found.throttle, VERDICTS.index(found.verdict)
     return verdict, numbers[0], numbers[1], numbers[2], numbers[3], syncs, throttle
 
 

@@ -192,19 +192,20 @@ def speed_of(guest: Guest) -> float:
 @lru_cache(maxsize=1024)
 def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float]:
     """The kernel's numbers, in the order of its SCENARIO_FIELDS, but for those of the guest."""
-    wire = rules.wire(size)
+    wire, again = rules.wire(size), rules.wire_again(size)
     on_line = wire / link.line_rate
     units = size / 4096.0  # the host's constants are those of a page of 4 KiB
     bandwidth = rules.switchover_bandwidth
     values: dict[str, float] = {
         "page": size,
         "wire": wire,
-        "wire_again": rules.wire_again(size),
+        "wire_again": again,
         "cache": rules.cached_pages(size),
         "wire_zero": rules.wire_zero(size),
         "quota": rules.quota(link.limit),
         "first": max(on_line, rules.first_touch * units, 1e-9),
         "again": max(on_line, rules.rewrite * units, 1e-9),
+        "delta": max(again / link.line_rate, rules.rewrite * units, 1e-9),
         "blank": max(rules.blank * units, 1e-9),
         "downtime": limits.downtime,
         "switchover": bandwidth / 1000.0 if bandwidth else 0.0,
@@ -223,6 +224,7 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "resync": rules.background_sync,
         "family": 0.0 if rules.family == "qemu" else 1.0,
         "most_rounds": rules.most_rounds,
+        "phase": 0.5,  # as good as any
         "deadline": max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
     }
     return array("d", (values.get(field, 0.0) for field in kernel.SCENARIO_FIELDS))

@@ -21,9 +21,9 @@ from novastate.errors import ConvergenceError
 __all__ = ["Run", "State", "run_from", "state_now"]
 
 _SLOT = 0.1
-_QUOTA, _WIRE, _AGAIN_WIRE, _FIRST, _AGAIN, _PAGE, _SWITCHOVER, _DOWNTIME = (
+_QUOTA, _WIRE, _AGAIN_WIRE, _FIRST, _DELTA, _PAGE, _SWITCHOVER, _DOWNTIME = (
     kernel.SCENARIO_FIELDS.index(field)
-    for field in ("quota", "wire", "wire_again", "first", "again", "page", "switchover", "downtime")
+    for field in ("quota", "wire", "wire_again", "first", "delta", "page", "switchover", "downtime")
 )
 _POINT = ((1.0, 1.0, 1.0, 0.0),)
 
@@ -159,9 +159,9 @@ def state_now(
     bounds.number("speed", speed, 0, 1e9)
     if since is not None:
         bounds.number("since", since, 0, bounds.LONGEST)
-    quota, first, again = scenario[_QUOTA], scenario[_FIRST], scenario[_AGAIN]
+    quota, first, delta = scenario[_QUOTA], scenario[_FIRST], scenario[_DELTA]
     wire = scenario[_WIRE] if syncs <= 1 else scenario[_AGAIN_WIRE]
-    pace = 1.0 / (first if syncs <= 1 else again)  # pages/s
+    pace = 1.0 / (first if syncs <= 1 else delta)  # pages/s
     if quota > 0.0:
         pace = min(pace, quota / wire / _SLOT)
     switchover = scenario[_SWITCHOVER]
