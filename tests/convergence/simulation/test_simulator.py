@@ -13,6 +13,8 @@ from novastate.convergence import Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
 from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
+from novastate.convergence.simulation.timed import TraceLaw
+from novastate.convergence.simulation.writers import place_of
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
@@ -289,7 +291,7 @@ def test_a_stalled_link_stalls_post_copy_too():
     sim.advance(100)
     assert (sim.status, sim.statistics.remaining) == (Status.POSTCOPY, pytest.approx(left, rel=1e-6))
     sim.set_speed(1)
-    sim.advance(120)
+    sim.advance(140)
     assert sim.status is Status.COMPLETED
 
 
@@ -445,3 +447,25 @@ def test_what_is_no_whole_number_is_refused_by_name(field):
             PreCopySimulation(**({"pages": 1000, "law": WriteLaw.idle()} | {field: value}))
     with pytest.raises(ConvergenceError, match="seed"):
         PreCopySimulation(1000, WriteLaw.idle(), seed=None)
+
+
+def test_the_written_pages_lie_anywhere_before_the_zero_block():
+    law = WriteLaw.uniform(100, 10)
+    places = [place_of(law, 1000, seed) for seed in range(300)]
+    assert all(0 <= place <= 900 for place in places)
+    assert min(places) < 100
+    assert max(places) > 800
+    assert {place_of(law, room, 7) for room in (0, 50, 100)} == {0}
+    assert place_of(TraceLaw([5], [0.1]), 1000, 7) == 0
+
+
+def test_where_no_page_is_zero_the_forecast_holds_on_the_whole():
+    """Wherever the written pages lie: as the forecast takes them, evenly over the memory."""
+    law, link, limits, rules = WriteLaw.uniform(13107, 733), Link(32 * MIB), Limits(2.0, 300), Rules.qemu("10.0")
+    expected = forecast(Guest(384 * MIB, 0, 4096, law.curve(98304)), link, limits, rules)
+    totals = [
+        simulate(pages=98304, law=law, link=link, limits=limits, rules=rules, seed=seed, zero_pages=0).total
+        for seed in range(15)
+    ]
+    low, high = expected.total_interval
+    assert sum(low <= total <= high for total in totals) >= 10

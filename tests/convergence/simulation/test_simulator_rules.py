@@ -99,7 +99,7 @@ def test_throttling_as_the_forecast(busy, tailslow):
     expected, runs = beside(law, Link(limit=64 * MIB), Limits(timeout=120), rules, 98304)
     assert expected.probability > 0.9
     assert all(run.throttle > 0 for run in runs)
-    assert median(runs, "total") == pytest.approx(expected.total, rel=0.01)
+    assert median(runs, "total") == pytest.approx(expected.total, rel=0.02)
 
 
 def test_tailslow_takes_no_more_than_it_needs():

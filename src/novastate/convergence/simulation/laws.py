@@ -18,11 +18,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from attrs import evolve, field, frozen
 
-from novastate.convergence.bounds import MOST_PAGES, instance, number, valid
+from novastate.convergence.bounds import MOST_PAGES, instance, many, number, one_of, valid, whole
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Part:
     Raises `ConvergenceError` for no page, more than 2**40, more than 1e18 writes a second, and an exponent above 20.
     """
 
-    pattern: Pattern = "uniform"
+    pattern: Pattern = field(default="uniform", validator=one_of(*get_args(Pattern)))
     pages: int = field(default=1, validator=valid(1, MOST_PAGES, integer=True))
     rate: float = field(default=0.0, validator=valid(0, _FASTEST))
     s: float = field(default=0.0, validator=valid(0, 20))
@@ -91,18 +91,16 @@ class Part:
         return f"{self.pattern} pages={self.pages} rate={_number(self.rate)}{extra}"
 
 
-def _tuple(parts: Iterable[Part]) -> tuple[Part, ...]:
-    return tuple(parts)
-
-
 @frozen
 class WriteLaw:
     """What a guest writes: *parts*, and the share *busy* (0 to 1) of vCPU time it needs to write at full rate.
 
     Throttling a vCPU by p leaves min(1, (1 − p) / busy) of the writes; 0 is a writer that hardly uses the vCPU and never feels it.
+    It is 0 unless told, for a law says what is written and not what it takes. A forecast's `Guest.busy` is 1 unless told, a guest
+    that never idles: where the two are to be compared, set both alike.
     """
 
-    parts: tuple[Part, ...] = field(default=(), converter=_tuple)
+    parts: tuple[Part, ...] = field(default=(), converter=many("parts", Part))
     busy: float = field(default=0.0, validator=valid(0, 1))
 
     # --- making one
@@ -136,8 +134,11 @@ class WriteLaw:
     def from_curve(cls, curve: DirtyCurve, busy: float = 0.0) -> WriteLaw:
         """A law whose curve is *curve*: its classes in whole pages, together no more than the guest has.
 
-        Classes of less than half a page, or never written, are left out.
+        Classes of less than half a page, or never written, are left out. Raises `ConvergenceError` for what is no curve.
         """
+        from novastate.convergence.curve import DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
+
+        instance("curve", curve, DirtyCurve)
         rows = [row for row in curve.classes if row.size >= 0.5 and row.rate > 0]
         pages = [max(1, round(row.size)) for row in rows]
         over = max(0, sum(pages) - curve.page_count)
@@ -155,6 +156,7 @@ class WriteLaw:
         return evolve(self, parts=(*self.parts, *extra))
 
     def __add__(self, other: WriteLaw) -> WriteLaw:
+        instance("other", other, WriteLaw)
         return WriteLaw((*self.parts, *other.parts), max(self.busy, other.busy))
 
     # --- reading it
@@ -175,8 +177,7 @@ class WriteLaw:
 
     def written(self, seconds: float) -> float:
         """W(τ): the expected number of distinct pages written in a window of *seconds*."""
-        if not math.isfinite(seconds) or seconds < 0:
-            raise ConvergenceError("seconds", seconds, "must be a finite number, not negative")
+        seconds = number("seconds", seconds)
         return sum(
             min(pages, rate * seconds) if ordered else -pages * math.expm1(-rate * seconds / pages)
             for pages, rate, ordered in self.classes()
@@ -186,7 +187,7 @@ class WriteLaw:
         """The exact dirty curve, for a guest of *page_count* pages. Raises ConvergenceError if it has fewer than are written."""
         from novastate.convergence.curve import DirtyClass, DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
 
-        if page_count < self.pages:
+        if whole("page_count", page_count, 0, MOST_PAGES) < self.pages:
             raise ConvergenceError(
                 "page_count", page_count, f"must be at least {self.pages}, the pages that are written"
             )

@@ -43,7 +43,7 @@ from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.pagemap import MOST, PageMap, Sent
 from novastate.convergence.simulation.setup import Answer, SimulationResult, SimulationSetup, Status
 from novastate.convergence.simulation.timed import Law, PhasedLaw, TraceLaw
-from novastate.convergence.simulation.writers import Randoms, limited_share, writer_of
+from novastate.convergence.simulation.writers import Randoms, limited_share, place_of, writer_of
 from novastate.convergence.throttle import SLOWED, left
 from novastate.errors import ConvergenceError
 
@@ -59,7 +59,7 @@ class PreCopySimulation:
     """One live migration, to be stepped: ``advance(1.5)``, look at :attr:`statistics`, ``set_downtime(0.5)``, ``advance(2)``.
 
     *pages*, *zero_pages*: of the guest; most zero pages lie in one block, behind which *tail_pages* non-zero and *tail_zero*
-    zero ones follow (by default as in `Guest`). The pages that *law* writes lie before that block.
+    zero ones follow (by default as in `Guest`). The pages that *law* writes lie together, somewhere before that block, by the seed.
     Raises ConvergenceError where the law writes more pages than there are.
     """
 
@@ -91,8 +91,7 @@ class PreCopySimulation:
         front = pages - zero_pages - min(own, pages - zero_pages)
         zero = [(front, front + zero_pages - tail_zero), (pages - tail_zero, pages)]
         self._map = PageMap(pages, zero, self.setup)
-        first = 0 if isinstance(law, TraceLaw) else max(0, min(front, pages) - law.pages)
-        self._writer = writer_of(law, first, seed)
+        self._writer = writer_of(law, place_of(law, front, seed), seed)
         #: Where it stands at the time last advanced to.
         self.status = Status.ACTIVE
         #: When the guest was stopped on the source; None before.

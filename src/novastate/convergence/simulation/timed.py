@@ -29,7 +29,7 @@ __all__ = ["Law", "PhasedLaw", "TraceLaw"]
 
 
 def _phases(rows: Iterable[tuple[float, WriteLaw]]) -> tuple[tuple[float, WriteLaw], ...]:
-    return tuple((seconds, law) for seconds, law in rows)
+    return tuple((seconds, law) for seconds, law in bounds.rows("phases", rows, 2, "things, seconds and a law"))
 
 
 def _number(value: float) -> str:
@@ -54,8 +54,7 @@ class PhasedLaw:
             raise ConvergenceError("phases", self.phases, "must be at least one")
         for seconds, law in self.phases:
             bounds.number("phases.seconds", seconds, bounds.SHORTEST, bounds.LONGEST)
-            if not isinstance(law, WriteLaw):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ConvergenceError("phases.law", law, "must be a WriteLaw")
+            bounds.instance("phases.law", law, WriteLaw)
 
     @property
     def pages(self) -> int:
@@ -79,6 +78,8 @@ class PhasedLaw:
 
     def spent(self, phase: int, now: float) -> float:
         """Seconds spent in the *phase*-th phase from time 0 to *now*."""
+        bounds.whole("phase", phase, 0, len(self.phases) - 1)
+        now = bounds.number("now", now)
         start = math.fsum(seconds for seconds, _ in self.phases[:phase])
         seconds = self.phases[phase][0]
         rounds, rest = divmod(now, self.period)
@@ -87,6 +88,7 @@ class PhasedLaw:
     @classmethod
     def parse(cls, text: str) -> PhasedLaw:
         """Reads ``2.5: uniform pages=100 rate=50 | 1: idle``. Raises ConvergenceError that names what cannot be read."""
+        bounds.instance("law", text, str)
         rows: list[tuple[float, WriteLaw]] = []
         for piece in text.split("|"):
             seconds, colon, law = piece.partition(":")
@@ -113,7 +115,7 @@ class TraceLaw:
 
     page_numbers: npt.NDArray[np.int64] = field(repr=False)
     times: npt.NDArray[np.float64] = field(repr=False)
-    period: float | None = field(default=None, validator=bounds.valid(0, bounds.LONGEST, above=True, optional=True))
+    period: float | None = field(default=None)
     busy: float = field(default=0.0, validator=bounds.valid(0, 1))
 
     def __init__(
@@ -125,6 +127,8 @@ class TraceLaw:
         if when.size and when.dtype.kind not in "iuf":
             raise ConvergenceError("times", str(when.dtype), "must be numbers")
         when = when.astype(np.float64)
+        if period is not None:
+            bounds.number("period", period, 0, bounds.LONGEST, above=True)
         if numbers.ndim != 1 or numbers.shape != when.shape:
             raise ConvergenceError("times", when.shape, f"must be one of each page, which are {numbers.shape}")
         if numbers.size:

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     Words = npt.NDArray[np.uint64]
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["Marks", "Randoms", "Writer", "limited_share", "mark_range", "writer_of"]
+__all__ = ["Marks", "Randoms", "Writer", "limited_share", "mark_range", "place_of", "writer_of"]
 
 _ALL = (1 << 64) - 1
 #: Writes a page from which it is cheaper to draw the pages than the writes: 64 at a time, or each where it was scattered to.
 _OFTEN, _OFTEN_SCATTERED = 0.125, 0.5
+#: The random numbers that say where the written pages lie.
+_PLACE = 1 << 32
 
 
 class Randoms:
@@ -79,6 +81,13 @@ class Writer(Protocol):
     def flush(self, marks: Marks) -> None:
         """Marks what was written at random since the last flush."""
         ...
+
+
+def place_of(law: Law, room: int, seed: int) -> int:
+    """The first of the pages of *law*, which lie together anywhere in the first *room* pages; 0 for a trace, and where they fill them."""
+    if isinstance(law, TraceLaw):
+        return 0
+    return int(Randoms(seed, _PLACE).random() * (max(0, room - law.pages) + 1))
 
 
 def writer_of(law: Law, first: int, seed: int) -> Writer:
