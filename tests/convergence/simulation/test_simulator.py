@@ -469,3 +469,31 @@ def test_where_no_page_is_zero_the_forecast_holds_on_the_whole():
     ]
     low, high = expected.total_interval
     assert sum(low <= total <= high for total in totals) >= 10
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, math.nan) for field in ("quota", "first", "downtime", "slot", "deadline")),
+        *((field, -1.0) for field in ("quota", "downtime", "first", "wire", "device")),
+        *((field, 0.0) for field in ("quota", "wire", "slot", "turn")),
+        *((field, 1.5) for field in ("throttle_max", "lost", "slow_slots", "multifd", "turn_header")),
+        ("downtime", math.inf),
+        ("tailslow", 1),
+        ("most_rounds", True),
+    ],
+)
+def test_a_setup_refuses_what_cannot_be(field, value):
+    with pytest.raises(ConvergenceError, match=field):
+        SimulationSetup(**{field: value})
+
+
+@pytest.mark.parametrize("to", [math.nan, math.inf, None, "1"])
+def test_a_simulation_goes_on_to_a_time_only(to):
+    with pytest.raises(ConvergenceError, match="to"):
+        PreCopySimulation(100, WriteLaw.idle()).advance(to)
+
+
+def test_throttling_that_is_not_switched_on_cannot_be_set():
+    with pytest.raises(ConvergenceError, match="auto_converge"):
+        PreCopySimulation(100, WriteLaw.idle()).set_throttling(initial=0.5)

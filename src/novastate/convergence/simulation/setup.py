@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
+from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.postcopy import PostCopy
 from novastate.convergence.precopy import Round, Verdict
@@ -37,9 +38,14 @@ class Status(Enum):
         return self in {Status.COMPLETED, Status.CANCELLED, Status.FAILED}
 
 
+#: Of the fields of a setup: least and most of the shares, and of what else may not be 0.
+_SHARES = frozenset({"throttle_initial", "throttle_increment", "throttle_max", "lost", "wake", "slow_slots"})
+_ABOVE = frozenset({"quota", "wire", "slot", "turn", "throttle_initial", "throttle_max"})
+
+
 @frozen
 class SimulationSetup:
-    """The numbers of one migration.
+    """The numbers of one migration. Raises ConvergenceError for numbers that cannot be.
 
     *quota*: bytes that go out in one slot, infinite without a limit. *first*, *again*, *blank*: s to send a page that the destination
     touches first, one that it has already, a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the
@@ -87,6 +93,16 @@ class SimulationSetup:
     most_rounds: int = 0
     deadline: float = 0.0
     fault: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        for row in fields(SimulationSetup):
+            name, value = row.name, getattr(self, row.name)
+            if row.type == "bool":
+                bounds.flag(name, value)
+            elif row.type == "int":
+                bounds.whole(name, value, 0, bounds.MOST_PAGES)
+            elif name != "quota" or value != math.inf:
+                bounds.number(name, value, 0.0, 1.0 if name in _SHARES else bounds.FASTEST, above=name in _ABOVE)
 
     @classmethod
     def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:

@@ -145,6 +145,8 @@ class PreCopySimulation:
     ) -> None:
         """Changes the steps of auto-converge, shares of vCPU time, from the next on; it must have been switched on."""
         setup = self.setup
+        if not setup.auto_converge:
+            raise ConvergenceError("auto_converge", False, "must have been switched on")
         for name, value in (("initial", initial), ("increment", increment), ("most", most)):
             if value is not None:
                 bounds.number(name, value, 0, 0.99, above=True)
@@ -206,7 +208,7 @@ class PreCopySimulation:
 
     def advance(self, to: float) -> Status:
         """Goes on to time *to* (never back), and says where it stands then."""
-        self._clock = max(self._clock, to)
+        self._clock = max(self._clock, bounds.number("to", to, -bounds.LONGEST, 2 * bounds.LONGEST))
         while self.status is Status.ACTIVE and self._now <= self._clock:
             self._turn()
         ending = self.status in {Status.DEVICE, Status.POSTCOPY}
@@ -463,8 +465,7 @@ def simulate(
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
 
     The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
-    only (`Rules.ignores_timeout`). Pages are 4096 bytes.
-    Raises ConvergenceError for numbers that cannot be.
+    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises ConvergenceError for numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)
@@ -480,7 +481,7 @@ def simulate(
     run = PreCopySimulation(
         pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
     )
-    # At a timeout that is ignored only the guest is stopped, and the rest still has to go out.
+    # At a timeout that is ignored only the guest is stopped.
     endless = limits.timeout is None or rules.ignores_timeout
     status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
     done = status is Status.COMPLETED
