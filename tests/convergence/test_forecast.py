@@ -188,7 +188,7 @@ def test_rounds_tell_the_story_of_the_total():
     [
         (lambda: guest(zero=math.nan), "zero_pages"),
         (lambda: guest(zero=98435), "zero_pages"),
-        (lambda: guest(busy=0), "busy"),
+        (lambda: guest(busy=-0.1), "busy"),
         (lambda: Guest(4096, 0, 4096, DirtyCurve((), 2)), "curve"),
         (lambda: Guest(-1, 0, 4096, DirtyCurve((), 0)), "memory"),
         (lambda: Guest(4096, 0, 1000, DirtyCurve((), 0)), "page_size"),

@@ -7,7 +7,7 @@ The bounds are far from anything real, and near enough that no sum or product of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
@@ -23,12 +23,19 @@ __all__ = [
     "PAGE_SIZES",
     "SHORTEST",
     "WIDEST",
+    "choice",
     "entries",
     "flag",
+    "flagged",
     "instance",
+    "limit",
+    "named",
+    "names",
     "number",
+    "one_of",
     "page_size",
     "pairs",
+    "rows",
     "valid",
     "whole",
 ]
@@ -75,10 +82,26 @@ def whole(field: str, value: object, low: int, high: int) -> int:
     raise ConvergenceError(field, value, f"must be a whole number from {low} to {high}")
 
 
+def limit(field: str, value: object) -> float | None:
+    """*value*, a limit in bytes/s from 1 to 2**52; None for no limit, which 0 says too. Raises `ConvergenceError` for anything else.
+
+    Less than a byte a second is none that a hypervisor knows, and no time or picture can be made of it.
+    """
+    if value is None or number(field, value, 0, MOST_BYTES) == 0:
+        return None
+    return number(field, value, 1.0, MOST_BYTES)
+
+
 def flag(field: str, value: object) -> None:
     """Raises `ConvergenceError` for what is neither True nor False."""
     if not isinstance(value, bool):
         raise ConvergenceError(field, value, "must be True or False")
+
+
+def choice(field: str, value: object, known: Collection[str], problem: str = "is none that is known") -> None:
+    """Raises `ConvergenceError` for what is none of the words *known*."""
+    if not isinstance(value, str) or value not in known:
+        raise ConvergenceError(field, value, problem, known)
 
 
 def instance(field: str, value: object, *kinds: type) -> None:
@@ -96,13 +119,25 @@ def entries(field: str, values: object, kind: type[T]) -> list[T]:
     return found
 
 
+def names(field: str, values: object) -> frozenset[str]:
+    """The names that *values* holds; raises `ConvergenceError` for anything else, one name by itself among it."""
+    if isinstance(values, str | bytes):
+        raise ConvergenceError(field, values, "must be names, as in [...]")
+    return frozenset(entries(field, values, str))
+
+
+def rows(field: str, values: object, length: int, what: str = "numbers") -> Iterator[tuple[Any, ...]]:
+    """The rows of *length* that *values* holds; raises `ConvergenceError` for anything else."""
+    for at, row in enumerate(entries(field, values, object)):
+        found = tuple[Any, ...](row) if isinstance(row, Iterable) and not isinstance(row, str | bytes) else ()
+        if len(found) != length:
+            raise ConvergenceError(f"{field}[{at}]", row, f"must be {length} {what}")
+        yield found
+
+
 def pairs(field: str, values: object) -> Iterator[tuple[Any, Any]]:
     """The pairs that *values* holds; raises `ConvergenceError` for anything else."""
-    for at, row in enumerate(entries(field, values, object)):
-        found = tuple[Any, ...](row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
-        if len(found) != 2:
-            raise ConvergenceError(f"{field}[{at}]", row, "must be a pair of numbers")
-        yield found[0], found[1]
+    return ((first, second) for first, second in rows(field, values, 2))
 
 
 def page_size(field: str, value: object) -> int:
@@ -110,6 +145,22 @@ def page_size(field: str, value: object) -> int:
     if number(field, value) not in PAGE_SIZES:
         raise ConvergenceError(field, value, "is no page size", PAGE_SIZES)
     return int(number(field, value))
+
+
+def flagged(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    """`flag` as a validator of an attrs field."""
+    flag(attribute.name, value)
+
+
+def named(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+    """A validator of an attrs field that must be a name: a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ConvergenceError(attribute.name, value, "must be a name")
+
+
+def one_of(*known: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """`choice` as a validator of an attrs field."""
+    return lambda _, attribute, value: choice(attribute.name, value, known)
 
 
 def valid(

@@ -29,7 +29,7 @@ import numpy as np
 from novastate._native import precopy
 from novastate.convergence import bounds
 from novastate.convergence.curves.bitmaps import BitmapWindows, bitmap_footprints
-from novastate.convergence.curves.classes import DirtyClass
+from novastate.convergence.curves.classes import DirtyClass, written
 from novastate.convergence.curves.fit import check_shape, fit
 from novastate.convergence.curves.footprints import Footprint, fitted
 from novastate.convergence.curves.posterior import WINDOWS, posterior
@@ -49,13 +49,41 @@ _NEAR, _POINTS = 0.01, 8
 _ROUNDED = 0.29
 
 
+def _classes(values: Iterable[DirtyClass]) -> tuple[DirtyClass, ...]:
+    return tuple(bounds.entries("classes", values, DirtyClass))
+
+
+def _others(curves: Iterable[DirtyCurve]) -> tuple[DirtyCurve, ...]:
+    return tuple(bounds.entries("others", curves, DirtyCurve))
+
+
+def _between(curves: Iterable[DirtyCurve] | None) -> tuple[DirtyCurve, DirtyCurve] | None:
+    if curves is None:
+        return None
+    found = bounds.entries("band", curves, DirtyCurve)
+    if len(found) != 2:
+        raise ConvergenceError("band", len(found), "must be two curves")
+    return found[0], found[1]
+
+
+def _observed(rows: Iterable[Sequence[float]]) -> tuple[tuple[float, float, float], ...]:
+    return tuple(
+        (
+            bounds.number("observations.tau", tau),
+            bounds.number("observations.pages", pages),
+            bounds.number("observations.deviation", error),
+        )
+        for tau, pages, error in bounds.rows("observations", rows, 3)
+    )
+
+
 @attrs.frozen
 class DirtyCurve:
     """W(tau) of a guest: a sum of classes.
 
     *classes* is the law; *page_count* the guest's pages, which W never exceeds, at most 2**40; *spread* the relative
     uncertainty of W (one standard deviation), 0 where the law is known, at most 10. Raises `ConvergenceError` for
-    more, for more classes than 32, and for classes that have together more pages than the guest.
+    more, for what is no class or curve, for more classes than 32, and for classes that have together more pages than the guest.
 
     *others*: curves that are as likely, all equally, where the law was worked out of a few noisy points. *band*: the curves
     between which nine of ten windows lie, where windows were counted one by one. *observations*: (tau in s, pages, deviation) of
@@ -66,27 +94,26 @@ class DirtyCurve:
     (9000.0, 9000.0)
     """
 
-    classes: tuple[DirtyClass, ...]
+    classes: tuple[DirtyClass, ...] = attrs.field(converter=_classes)
     page_count: int
     spread: float = 0.0
-    others: tuple[DirtyCurve, ...] = attrs.field(default=(), kw_only=True, repr=False)
-    band: tuple[DirtyCurve, DirtyCurve] | None = attrs.field(default=None, kw_only=True, repr=False)
-    observations: tuple[tuple[float, float, float], ...] = attrs.field(default=(), kw_only=True, repr=False, eq=False)
+    others: tuple[DirtyCurve, ...] = attrs.field(default=(), kw_only=True, repr=False, converter=_others)
+    band: tuple[DirtyCurve, DirtyCurve] | None = attrs.field(default=None, kw_only=True, repr=False, converter=_between)
+    observations: tuple[tuple[float, float, float], ...] = attrs.field(
+        default=(), kw_only=True, repr=False, eq=False, converter=_observed
+    )
     #: The kernel's rows, made once; only the kernel reads them.
     _rows: array[float] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Checks the classes against the memory."""
         bounds.whole("page_count", self.page_count, 0, bounds.MOST_PAGES)
-        bounds.entries("classes", self.classes, DirtyClass)
         if len(self.classes) > precopy.MAX_CLASSES:
             raise ConvergenceError("classes", len(self.classes), f"may be at most {precopy.MAX_CLASSES}")
         bounds.number("spread", self.spread, 0, bounds.WIDEST)
         rows = array("d")
-        for at, row in enumerate(self.classes):
-            bounds.flag(f"classes[{at}].sequential", row.sequential)
-            size = bounds.number(f"classes[{at}].size", row.size, above=True)
-            rows.extend((size, bounds.number(f"classes[{at}].rate", row.rate), float(row.sequential)))
+        for row in self.classes:
+            rows.extend((row.size, row.rate, float(row.sequential)))
         total = sum(row.size for row in self.classes)
         if total > self.page_count * (1 + 1e-9):
             raise ConvergenceError("classes", total, f"has more pages than the memory's {self.page_count}")
@@ -117,7 +144,7 @@ class DirtyCurve:
         Raises `ConvergenceError` for NaN, a negative number, a window shorter than a microsecond or longer than a year, more
         pages than *page_count* or than 2**40, and for points that no increasing, concave curve comes near to.
         """
-        bounds.whole("page_count", page_count, 0, bounds.MOST_PAGES)
+        bounds.whole("page_count", page_count, 1, bounds.MOST_PAGES)
         bounds.instance("windows", windows, Mapping)
         points = sorted(
             (
@@ -304,13 +331,12 @@ class DirtyCurve:
     def pages(self, tau: float) -> float:
         """Distinct pages written in *tau* seconds; raises `ConvergenceError` for NaN or a negative time."""
         tau = bounds.number("tau", tau)
-        return min(float(self.page_count), sum(row.pages(tau) for row in self.classes))
+        return min(float(self.page_count), sum(written(row, tau) for row in self.classes))
 
     def rate(self, tau: float) -> float:
-        """Distinct pages a second over a window of *tau* s, W(tau)/tau; at 0 the rate of all writes."""
-        if tau == 0:
-            return sum(row.rate for row in self.classes)
-        return self.pages(tau) / tau
+        """Distinct pages a second over a window of *tau* s, W(tau)/tau; at 0 the rate of all writes. Raises as `pages` does."""
+        tau = bounds.number("tau", tau)
+        return self.pages(tau) / tau if tau else sum(row.rate for row in self.classes)
 
     @cached_property
     def lower(self) -> DirtyCurve:
@@ -328,6 +354,7 @@ class DirtyCurve:
 
     def with_classes(self, *more: DirtyClass) -> DirtyCurve:
         """The same guest with *more* classes of pages; each is cut to what the memory still has room for."""
+        bounds.entries("more", more, DirtyClass)
         room = self.page_count - sum(row.size for row in self.classes)
         added: list[DirtyClass] = []
         for row in more:
@@ -359,7 +386,11 @@ class DirtyCurve:
         return DirtyCurve(fit(WINDOWS, pages, np.maximum(0.01 * pages, 1.0), self.page_count), self.page_count)
 
     def scaled(self, factor: float) -> DirtyCurve:
-        """The same pages written *factor* times as much, as far as the memory has room; what was uncertain is dropped."""
+        """The same pages written *factor* times as much, as far as the memory has room; what was uncertain is dropped.
+
+        Raises `ConvergenceError` for a factor that is not above 0, and for one by which more would be written than `DirtyClass` takes.
+        """
+        factor = bounds.number("factor", factor, above=True)
         total = sum(row.size for row in self.classes)
         most = self.page_count / total if total else 1.0
         classes = tuple(

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.precopy import Forecast, Verdict
-from novastate.convergence.recordings import Outcome, Recording, Source
+from novastate.convergence.recordings import SOURCES, Outcome, Recording, Source
 from novastate.errors import ConvergenceError
 
 __all__ = ["Comparison", "Evaluation", "closed_form", "evaluate"]
@@ -134,6 +135,7 @@ class Evaluation:
 
     def only(self, *, plain: bool) -> Evaluation:
         """The plain pre-copy recordings alone, or all others."""
+        bounds.flag("plain", plain)
         return attrs.evolve(self, rows=tuple(row for row in self.rows if row.plain is plain), skipped=())
 
     @property
@@ -183,10 +185,14 @@ class Evaluation:
 
 
 def evaluate(recordings: Iterable[Recording], source: Source = "host") -> Evaluation:
-    """Forecasts every recording from *source* and compares; those that lack what it needs are named in `skipped`."""
+    """Forecasts every recording from *source* and compares; those that lack what it needs are named in `skipped`.
+
+    Raises `ConvergenceError` for what is no recording, and for another source.
+    """
+    bounds.choice("source", source, SOURCES)
     rows: list[Comparison] = []
     skipped: list[tuple[str, str]] = []
-    for recording in recordings:
+    for recording in bounds.entries("recordings", recordings, Recording):
         outcome = recording.outcome
         if outcome is None:
             skipped.append((recording.name, "outcome: was not recorded"))

@@ -26,9 +26,11 @@ class Guest:
     Where the zero pages lie matters too: most of them are
     taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones (by default
     what a Linux guest keeps at the end of its memory: 1500 pages of its own, and the table of all pages, 64 bytes each).
-    *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles), which
-    decides what throttling does to it; where that is not known it may be as little as *least_busy*. *zero_error* is the
-    uncertainty of *zero_pages* (one standard deviation).
+    *busy* is the share of its vCPU time that the guest needs to write as it does (1: it never idles; 0: it never feels a
+    throttle), which decides what throttling does to it: min(1, (1 - throttle) / busy) of its writes are left. 1 unless told, for a guest
+    of which nothing else is known is asked what it does at full load (`WriteLaw.busy` is 0 unless told: a law in itself needs no vCPU;
+    set both alike to compare). Where it is not known it may be as little as *least_busy*. *zero_error* is the uncertainty of
+    *zero_pages* (one standard deviation).
 
     Raises `ConvergenceError` naming the field for NaN, negative numbers, less memory than a page or more than 2**52 bytes,
     more zero pages or pages of the tail than pages, and a curve that is none or has more pages than the memory.
@@ -60,7 +62,7 @@ class Guest:
             raise ConvergenceError("zero_pages", self.zero_pages, f"is more than the memory's {self.pages} pages")
         if self.curve.page_count > self.pages:
             raise ConvergenceError("curve", self.curve.page_count, f"is of more than the memory's {self.pages} pages")
-        bounds.number("busy", self.busy, 0, 1, above=True)
+        bounds.number("busy", self.busy, 0, 1)
         if self.least_busy is not None:
             bounds.number("least_busy", self.least_busy, 0, self.busy, above=True)
 
@@ -75,16 +77,20 @@ class Guest:
         return int(self.memory) // self.page_size
 
 
+def _limit(value: float | None) -> float | None:
+    return bounds.limit("limit", value)
+
+
 @attrs.frozen(cache_hash=True)
 class Link:
     """The way between the hosts: *limit*, the migration's bandwidth limit, and *line_rate*, what the line carries.
 
-    Both in bytes/s, at most 2**52; no limit is 0 or None. The limit paces the rounds; the pause at the end knows only
-    the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: `Rules.first_touch` is
+    Both in bytes/s, from 1 to 2**52; no limit is None, or 0, which becomes None. The limit paces the rounds; the pause at the end
+    knows only the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: `Rules.first_touch` is
     391 MB/s unless it is set, and then neither a limit nor a line above that makes a migration any faster.
     """
 
-    limit: float | None = attrs.field(validator=bounds.valid(0.0, bounds.MOST_BYTES, optional=True))
+    limit: float | None = attrs.field(converter=_limit)
     line_rate: float = attrs.field(default=1.25e9, validator=bounds.valid(1.0, bounds.MOST_BYTES))
 
 

@@ -31,7 +31,7 @@ the outlook (`Foreseen.steady`), or goes one way only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import attrs
 
@@ -55,6 +55,7 @@ __all__ = [
     "SituationLike",
     "advised",
     "check_policy",
+    "check_situation",
     "data_gb",
     "horizon",
     "observer",
@@ -146,10 +147,6 @@ _MOST, _MOST_STEPS = 1e9, 100_000
 _NOVA_STEPS, _NOVA_DELAY = 10, 75
 
 
-def _is_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
-    bounds.flag(attribute.name, value)
-
-
 @attrs.frozen
 class Situation:
     """How one live migration stands: *elapsed* in s, *post_copy*, *data_gb* in GiB, *current_downtime* in ms.
@@ -158,7 +155,7 @@ class Situation:
     """
 
     elapsed: float = attrs.field(validator=bounds.valid(0, _MOST))
-    post_copy: bool = attrs.field(default=False, validator=_is_flag)
+    post_copy: bool = attrs.field(default=False, validator=bounds.flagged)
     data_gb: float = attrs.field(default=2.0, validator=bounds.valid(0, _MOST))
     current_downtime: int | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
 
@@ -191,6 +188,12 @@ def check_policy(policy: object) -> None:
         raise ConvergenceError("policy", policy, "must be a policy: an object with a method decide")
 
 
+def check_situation(outlook: object) -> None:
+    """Raises `ConvergenceError` for what is no situation (`SituationLike`)."""
+    if not all(hasattr(outlook, field) for field in ("elapsed", "post_copy", "data_gb", "current_downtime")):
+        raise ConvergenceError("outlook", outlook, "must be a Situation, or an Outlook")
+
+
 def advised(policy: Policy, outlook: SituationLike) -> Advice:
     """What *policy* says of *outlook*; raises `ConvergenceError` where that is no `Advice`."""
     advice = cast("object", policy.decide(outlook))
@@ -212,8 +215,9 @@ def data_gb(memory_mb: float, disk_bytes: Iterable[float] = ()) -> float:
     >>> data_gb(4096, [10 * 2**30, 1])
     16.0
     """
+    disks = bounds.entries("disk_bytes", disk_bytes, object)
     ram = max(2.0, bounds.number("memory_mb", memory_mb) / 1024.0)
-    return ram + sum(max(2.0, bounds.number("disk_bytes", size) / 2.0**30) for size in disk_bytes)
+    return ram + sum(max(2.0, bounds.number("disk_bytes", size) / 2.0**30) for size in disks)
 
 
 class Observer(Protocol):
@@ -242,11 +246,6 @@ def horizon(policy: Policy, data_gb: float) -> float | None:
     return policy.timeout if isinstance(policy, FixedPolicy) else None
 
 
-def _known_action(_: object, attribute: attrs.Attribute[TimeoutAction], value: TimeoutAction) -> None:
-    if value not in ("abort", "force_complete"):
-        raise ConvergenceError(attribute.name, value, "is no action", ("abort", "force_complete"))
-
-
 def _steps(downtime: float, count: int, delay: int) -> list[tuple[int, int]]:
     """Nova's rises up to *downtime* ms: (from this many seconds on, limit in ms)."""
     base = downtime / count
@@ -273,7 +272,7 @@ class NovaPolicy:
     downtime_steps: int = attrs.field(default=_NOVA_STEPS, validator=bounds.valid(3, _MOST_STEPS, integer=True))
     downtime_delay: int = attrs.field(default=_NOVA_DELAY, validator=bounds.valid(3, _MOST, integer=True))
     completion_timeout: int = attrs.field(default=800, validator=bounds.valid(0, _MOST, integer=True))
-    timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
+    timeout_action: TimeoutAction = attrs.field(default="abort", validator=bounds.one_of(*get_args(TimeoutAction)))
 
     def steps(self, data_gb: float) -> list[tuple[int, int]]:
         """The downtime steps for *data_gb* GiB: (from this many seconds on, limit in ms), rising."""
@@ -287,6 +286,7 @@ class NovaPolicy:
 
     def decide(self, outlook: SituationLike) -> Advice:
         """What Nova's monitor would do at this poll: a new downtime limit, the timeout action, both, or neither."""
+        check_situation(outlook)
         step = self._step(outlook)
         limit = self.timeout(outlook.data_gb)
         if limit is not None and outlook.elapsed > limit and not outlook.post_copy:
@@ -313,18 +313,14 @@ class FixedPolicy:
     """
 
     timeout: float | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
-    timeout_action: TimeoutAction = attrs.field(default="abort", validator=_known_action)
+    timeout_action: TimeoutAction = attrs.field(default="abort", validator=bounds.one_of(*get_args(TimeoutAction)))
 
     def decide(self, outlook: SituationLike) -> Advice:
         """The timeout action once its time has come, else nothing."""
+        check_situation(outlook)
         if self.timeout is not None and outlook.elapsed > self.timeout and not outlook.post_copy:
             return Advice(None, self.timeout_action, f"not complete after {self.timeout:g} s")
         return Advice(None, "none", "the downtime limit is fixed")
-
-
-def _known_otherwise(_: object, attribute: attrs.Attribute[Otherwise], value: Otherwise) -> None:
-    if value not in ("abort", "wait", "pause"):
-        raise ConvergenceError(attribute.name, value, "is no way out", ("abort", "wait", "pause"))
 
 
 #: The limits that are tried: each so many times the one before, then twice halfway back.
@@ -354,19 +350,20 @@ class ForecastPolicy:
 
     longest_pause: float = attrs.field(default=0.5, validator=bounds.valid(0, _MOST_DOWNTIME, above=True))
     latest_end: float | None = attrs.field(default=None, validator=bounds.valid(0, _MOST, optional=True))
-    per_gib: bool = attrs.field(default=False, validator=_is_flag)
-    throttle: bool = attrs.field(default=True, validator=_is_flag)
-    post_copy: bool = attrs.field(default=False, validator=_is_flag)
-    otherwise: Otherwise = attrs.field(default="abort", validator=_known_otherwise)
+    per_gib: bool = attrs.field(default=False, validator=bounds.flagged)
+    throttle: bool = attrs.field(default=True, validator=bounds.flagged)
+    post_copy: bool = attrs.field(default=False, validator=bounds.flagged)
+    otherwise: Otherwise = attrs.field(default="abort", validator=bounds.one_of(*get_args(Otherwise)))
     patience: float = attrs.field(default=5.0, validator=bounds.valid(0, _MOST))
 
     def end(self, data_gb: float) -> float | None:
         """The latest end of a migration of *data_gb* GiB, s since the request; None where there is none."""
-        size = bounds.number("data_gb", data_gb, 0, _MOST) if self.per_gib else 1.0
-        return None if self.latest_end is None else self.latest_end * size
+        size = bounds.number("data_gb", data_gb, 0, _MOST)
+        return None if self.latest_end is None else self.latest_end * (size if self.per_gib else 1.0)
 
     def decide(self, outlook: SituationLike) -> Advice:
         """What to do now, with the reason in one sentence."""
+        check_situation(outlook)
         if outlook.post_copy:
             return Advice(None, "none", "the guest runs on the destination already")
         end = self.end(outlook.data_gb)

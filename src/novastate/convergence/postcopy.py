@@ -46,6 +46,7 @@ def post_copy_of(forecast: Forecast, *, host_page: int = 4096) -> PostCopy | Non
     *host_page*: bytes of the pages that back the memory at the destination (4096, 2 MiB, 1 GiB). Raises `ConvergenceError` for
     a size that pages do not have.
     """
+    bounds.instance("forecast", forecast, Forecast)
     bounds.page_size("host_page", host_page)
     if not forecast.post_copied or forecast.downtime is None or not forecast.rounds:
         return None

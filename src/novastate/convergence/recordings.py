@@ -29,6 +29,7 @@ from typing import Literal
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.guest import Guest, Limits, Link
@@ -37,10 +38,11 @@ from novastate.convergence.rules import Rules
 from novastate.convergence.sources import PACED, ZERO_SHARE, DirtyRate, Observation, zero_by_resident
 from novastate.errors import ConvergenceError
 
-__all__ = ["Outcome", "Recording", "Source", "load_all"]
+__all__ = ["SOURCES", "Outcome", "Recording", "Source", "load_all"]
 
 #: What is known of the guest: its write law, or what its host observes.
 Source = Literal["host", "law"]
+SOURCES: tuple[Source, ...] = ("host", "law")
 
 _MIB = 1 << 20
 _PAGE = 4096
@@ -77,11 +79,12 @@ class Recording:
     file that is no JSON it names the byte.
     """
 
-    name: str
+    name: str = attrs.field(validator=bounds.named)
     data: Mapping[str, object] = attrs.field(repr=False, hash=False)
 
     def __attrs_post_init__(self) -> None:
         """Checks what every question needs."""
+        bounds.instance("data", self.data, Mapping)
         for field in ("config", "versions", "pre"):
             self._part(field)
         for field, least in (("mem_mb", 1.0), ("bandwidth", 0.0), ("downtime_ms", 0.0), ("abort_s", 0.0)):
@@ -92,6 +95,7 @@ class Recording:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recording:
         """The recording in the file at *path*."""
+        bounds.instance("path", path, str, os.PathLike)
         try:
             if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe or a terminal would be waited for
                 raise ConvergenceError("file", os.fspath(path), "is no regular file")
@@ -116,6 +120,7 @@ class Recording:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the recording to *path*: beside it first, so that a failure leaves what was there."""
+        bounds.instance("path", path, str, os.PathLike)
         beside = Path(f"{os.fspath(path)}.new")
         try:
             beside.write_text(json.dumps(self.data), encoding="utf-8")
@@ -182,6 +187,7 @@ class Recording:
 
     def guest(self, source: Source = "host") -> Guest:
         """The guest as *source* knows it."""
+        bounds.choice("source", source, SOURCES)
         zero, error = self._zero(source)
         busy = self._busy()
         least = None

@@ -120,9 +120,9 @@ class Rules:
             bounds.whole(field, getattr(self, field), least, most)
         if self.switchover_bandwidth is not None:
             bounds.number("switchover_bandwidth", self.switchover_bandwidth, 0, bounds.MOST_BYTES, above=True)
-        for field, known in (("family", _FAMILIES), ("on_timeout", ("cancel", "ignore"))):
-            if getattr(self, field) not in known:
-                raise ConvergenceError(field, getattr(self, field), "is none that is known", known)
+        bounds.choice("family", self.family, _FAMILIES)
+        bounds.choice("on_timeout", self.on_timeout, ("cancel", "ignore"))
+        bounds.instance("name", self.name, str)
 
     @classmethod
     def qemu(
@@ -147,9 +147,9 @@ class Rules:
         number = versions.number_of(version, (7, 0), "10.0", "QEMU")
         options: dict[str, Any] = {"auto_converge": auto_converge, "post_copy": post_copy, **more}
         _known(cls, options)
+        cls("", **options)  # what no rule can be is told before what goes with what
         versions.check(options, number, versions.QEMU, "QEMU")
-        if accelerator not in _ACCELERATORS:
-            raise ConvergenceError("accelerator", accelerator, "is none that is known", _ACCELERATORS)
+        bounds.choice("accelerator", accelerator, _ACCELERATORS)
         if options.get("dirty_limit") and accelerator != "kvm-dirty-ring":
             raise ConvergenceError("dirty_limit", options["dirty_limit"], "needs the accelerator kvm-dirty-ring")
         if auto_converge and number >= versions.QEMU["background_sync"][0]:
@@ -171,6 +171,7 @@ class Rules:
         budget = number >= versions.CLOUD_HYPERVISOR["budget"][0]
         options: dict[str, Any] = {"on_timeout": on_timeout, "begin": 0.0, **more}
         _known_of_cloud_hypervisor(options)
+        bounds.choice("on_timeout", on_timeout, ("cancel", "ignore"))
         versions.check({"on_timeout": on_timeout != "cancel"}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor")
         name = f"cloud-hypervisor-{str(version).removeprefix('v')}"
         return cls(name, family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
@@ -181,6 +182,7 @@ class Rules:
 
         Raises `ConvergenceError` for a hypervisor whose rules are not known.
         """
+        bounds.instance("name", name, str)
         family, _, version = name.rpartition("-")
         if family == "qemu":
             return cls.qemu(version, **more)
@@ -204,6 +206,7 @@ class Rules:
             _known_of_cloud_hypervisor(options)
             return attrs.evolve(self, **options)
         _known(type(self), options)
+        attrs.evolve(self, **options)  # what no rule can be is told before what goes with what
         family, _, version = self.name.rpartition("-")
         number = versions.number_of(version, (7, 0), "10.0", "QEMU") if family == "qemu" else versions.NEWEST
         paired = {field: getattr(self, field) for pair in versions.PAIRS for field in pair[:2]}
@@ -226,7 +229,8 @@ class Rules:
 
     def quota(self, limit: float | None) -> float:
         """Bytes that go out in one slot of 100 ms at *limit* bytes/s; 0 where there is no limit."""
-        if not limit:
+        limit = bounds.limit("limit", limit)
+        if limit is None:
             return 0.0
         if self.family != "qemu":
             return limit * 0.1
@@ -238,12 +242,14 @@ class Rules:
 
     def wire(self, page_size: int = 4096) -> float:
         """Bytes that a page takes on the wire: it goes as pages of 4 KiB, each with its header."""
+        page_size = bounds.page_size("page_size", page_size)
         if self.family != "qemu":
             return float(page_size)
         return page_size + (10.5 if self.multifd else _HEADER) * (page_size / _TARGET_PAGE)
 
     def wire_zero(self, page_size: int = 4096) -> float:
         """Bytes that a zero page takes on the wire: each of its 4 KiB goes as a zero page of its own."""
+        page_size = bounds.page_size("page_size", page_size)
         if self.family != "qemu":
             return float(page_size)
         return (10.5 if self.multifd and self.zero_page_in_threads else _ZERO) * (page_size / _TARGET_PAGE)
@@ -258,11 +264,18 @@ class Rules:
 
     def cached_pages(self, page_size: int = 4096) -> float:
         """Pages that the XBZRLE cache holds: a power of two."""
+        page_size = bounds.page_size("page_size", page_size)
         return 2.0 ** math.floor(math.log2(self.xbzrle_cache / page_size)) if self.xbzrle_cache >= page_size else 0.0
 
     def chunks(self, memory: float) -> float:
         """In how many parts *memory* bytes are watched anew, each just before it is sent; 1: all at the sync."""
-        return max(1.0, math.ceil(memory / _GIB)) if self.rearm else 1.0
+        try:
+            found = math.ceil(memory / _GIB)
+        except (TypeError, ValueError, OverflowError):
+            found = 0
+        if found < 1:  # only then is it looked at more closely: each forecast asks
+            bounds.number("memory", memory, 0, bounds.MOST_BYTES)
+        return max(1.0, found) if self.rearm else 1.0
 
     def fault(self, line_rate: float, host_page: int = 4096) -> float:
         """How long, in s, a vCPU waits for a page of *host_page* bytes that it touches in post-copy before it has come.
@@ -271,6 +284,7 @@ class Rules:
         Without preemption it waits behind what the stream's socket holds.
         """
         bounds.number("line_rate", line_rate, 1.0, bounds.MOST_BYTES)
+        host_page = bounds.page_size("host_page", host_page)
         queue = host_page if self.post_copy_preempt else host_page + _SOCKET
         return self.latency + queue / line_rate
 

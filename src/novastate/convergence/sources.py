@@ -25,6 +25,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
+from collections.abc import Iterable
 
 import attrs
 import numpy as np
@@ -88,23 +89,33 @@ _NARROW = 1024
 _Floats = npt.NDArray[np.float64]
 
 
+def _sums(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(bounds.entries("sums", values, int))
+
+
 @attrs.frozen
 class Visit:
-    """One look at a block: *page*, the number of its first page; *at*, when, s; *sums*, the `checksums` of its pages."""
+    """One look at a block: *page*, the number of its first page; *at*, when, s; *sums*, the `checksums` of its pages.
 
-    page: int
-    at: float
-    sums: tuple[int, ...] = attrs.field(repr=False)
+    Raises `ConvergenceError` that names the field.
+    """
+
+    page: int = attrs.field(validator=bounds.valid(0, bounds.MOST_PAGES, integer=True))
+    at: float = attrs.field(validator=bounds.valid())
+    sums: tuple[int, ...] = attrs.field(repr=False, converter=_sums)
 
 
 @attrs.frozen
 class DirtyRate:
-    """*rate* bytes/s over *tau* s, from *samples* pages; rounded down to *resolution* bytes/s."""
+    """*rate* bytes/s over *tau* s, from *samples* pages; rounded down to *resolution* bytes/s.
 
-    tau: float
-    rate: float
-    samples: float
-    resolution: float = float(_MIB)
+    Raises `ConvergenceError` that names the field.
+    """
+
+    tau: float = attrs.field(validator=bounds.valid(bounds.SHORTEST, bounds.LONGEST))
+    rate: float = attrs.field(validator=bounds.valid())
+    samples: float = attrs.field(validator=bounds.valid(1.0))
+    resolution: float = attrs.field(default=float(_MIB), validator=bounds.valid(0, bounds.MOST_BYTES))
 
 
 @attrs.frozen
@@ -136,6 +147,14 @@ def zero_by_resident(pages: int, resident: float) -> tuple[float, float]:
     return min(max(pages - (1.0 - share) * touched, 0.02 * pages), 0.95 * pages), min(error, float(pages))
 
 
+def _visits(values: Iterable[Visit]) -> tuple[Visit, ...]:
+    return tuple(bounds.entries("visits", values, Visit))
+
+
+def _rates(values: Iterable[DirtyRate]) -> tuple[DirtyRate, ...]:
+    return tuple(bounds.entries("rates", values, DirtyRate))
+
+
 @attrs.frozen
 class Observation:
     """All that was seen of one guest.
@@ -148,13 +167,13 @@ class Observation:
     """
 
     memory: float = attrs.field(validator=bounds.valid(PAGE, bounds.MOST_BYTES))
-    visits: tuple[Visit, ...] = attrs.field(default=(), repr=False)
-    rates: tuple[DirtyRate, ...] = ()
+    visits: tuple[Visit, ...] = attrs.field(default=(), repr=False, converter=_visits)
+    rates: tuple[DirtyRate, ...] = attrs.field(default=(), converter=_rates)
     devices: int = attrs.field(default=0, validator=bounds.valid(0, bounds.MOST_PAGES, integer=True))
     device_zero: int = attrs.field(default=0, validator=bounds.valid(0, bounds.MOST_PAGES, integer=True))
     resident: float | None = attrs.field(default=None, validator=bounds.valid(0, bounds.MOST_BYTES, optional=True))
     busy: float | None = attrs.field(default=None, validator=bounds.valid(0, 1, optional=True))
-    running: bool = True
+    running: bool = attrs.field(default=True, validator=bounds.flagged)
 
     def __attrs_post_init__(self) -> None:
         """Checks what the instruments saw."""
@@ -162,14 +181,8 @@ class Observation:
             raise ConvergenceError("device_zero", self.device_zero, f"is more than the {self.devices} pages of devices")
         for visit in self.visits:
             bounds.whole("visits.page", visit.page, 0, self.pages - len(visit.sums))
-            bounds.number("visits.at", visit.at)
             if not visit.sums:
                 raise ConvergenceError("visits.sums", visit.sums, "must be the checksums of a page or more")
-        for row in self.rates:
-            bounds.number("rates.tau", row.tau, bounds.SHORTEST, bounds.LONGEST)
-            bounds.number("rates.rate", row.rate)
-            bounds.number("rates.samples", row.samples, 1.0)
-            bounds.number("rates.resolution", row.resolution, 0, bounds.MOST_BYTES)
 
     @property
     def pages(self) -> int:

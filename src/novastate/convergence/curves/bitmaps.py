@@ -129,7 +129,8 @@ def words(field: str, values: object, dimensions: int) -> _Words:
     """*values* as an array of words, not copied where it is one; raises `ConvergenceError`."""
     found: npt.NDArray[Any] = np.asarray(values)
     if found.ndim != dimensions or found.dtype not in (np.dtype(np.uint64), np.dtype(np.int64)):
-        raise ConvergenceError(field, f"{found.ndim} dimensions of {found.dtype}", f"must be uint64 in {dimensions}")
+        wanted = "one bitmap, a row of uint64" if dimensions == 1 else "rows of uint64, one of each bitmap"
+        raise ConvergenceError(field, f"{found.dtype} of shape {found.shape}", f"must be {wanted}")
     return np.ascontiguousarray(found).view(np.uint64)
 
 

@@ -31,6 +31,7 @@ def new_pages(before: Mapping[str, float], after: Mapping[str, float], *, page_s
     page_size = bounds.page_size("page_size", page_size)
     told: list[tuple[float, float, float]] = []
     for name, job in (("before", before), ("after", after)):
+        bounds.instance(name, job, Mapping)
         values: list[float] = []
         for field in ("memory_remaining", "memory_processed", "memory_constant"):
             if field not in job:
@@ -56,7 +57,7 @@ def round_points(rounds: Iterable[tuple[float, float, float]], page_count: int) 
     """(tau, pages, deviation) of *rounds*: (T in s, new pages, pages still unsent at the sync). Raises `ConvergenceError`."""
     bounds.whole("page_count", page_count, 1, bounds.MOST_PAGES)
     points: list[tuple[float, float, float]] = []
-    for at, (seconds, new, unsent) in enumerate(rounds):
+    for at, (seconds, new, unsent) in enumerate(bounds.rows("rounds", rounds, 3)):
         tau = bounds.number(f"rounds[{at}][0]", seconds, bounds.SHORTEST, bounds.LONGEST)
         left = bounds.number(f"rounds[{at}][2]", unsent, 0, page_count)
         found = bounds.number(f"rounds[{at}][1]", new, 0, page_count - left)

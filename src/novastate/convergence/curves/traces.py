@@ -167,9 +167,10 @@ def footprint(
     >>> footprint([7, 8, 7, 9], page_count=16, windows=[1, 2, 4])
     [1.0, 2.0, 3.0]
     """
+    bounds.number("resolution", resolution, above=True)
     trace = Trace.made(pages, times, page_count, resolution=resolution)
     slots: list[int] = []
-    for at, window in enumerate(windows):
+    for at, window in enumerate(bounds.entries("windows", windows, object)):
         length = bounds.number(f"windows[{at}]", window, above=True) / (1.0 if times is None else resolution)
         if not 0.5 < length < trace.slots + 0.5 or abs(round(length) - length) > 1e-6:
             raise ConvergenceError(f"windows[{at}]", window, f"must be 1 to {trace.slots} whole slots")

@@ -14,25 +14,18 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits
 from novastate.convergence.inverse import switching, throttling
 from novastate.convergence.rules import Rules
-from novastate.errors import ConvergenceError
 
 __all__ = ["DrainBudget", "DrainGuest", "DrainHost", "SharedLink"]
 
 _MOST_VCPUS = 1 << 20
 
 
-def _names(values: Iterable[str]) -> frozenset[str]:
-    return frozenset(values)
-
-
-def _named(_: object, attribute: attrs.Attribute[str], value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ConvergenceError(attribute.name, value, "must be a name")
+def _hosts(values: Iterable[str]) -> frozenset[str]:
+    return bounds.names("hosts", values)
 
 
 def _is_guest(_: object, attribute: attrs.Attribute[Guest], value: object) -> None:
-    if not isinstance(value, Guest):
-        raise ConvergenceError(attribute.name, value, "must be a Guest")
+    bounds.instance(attribute.name, value, Guest)
 
 
 @attrs.frozen
@@ -42,9 +35,9 @@ class DrainGuest:
     It needs `Guest.memory` bytes and *vcpus* where it goes. Raises `ConvergenceError` naming the field.
     """
 
-    name: str = attrs.field(validator=_named)
+    name: str = attrs.field(validator=bounds.named)
     guest: Guest = attrs.field(validator=_is_guest)
-    host: str = attrs.field(validator=_named)
+    host: str = attrs.field(validator=bounds.named)
     vcpus: float = attrs.field(default=0.0, validator=bounds.valid(0, _MOST_VCPUS))
 
 
@@ -56,7 +49,7 @@ class DrainHost:
     Raises `ConvergenceError` naming the field.
     """
 
-    name: str = attrs.field(validator=_named)
+    name: str = attrs.field(validator=bounds.named)
     memory: float = attrs.field(default=0.0, validator=bounds.valid(0, bounds.MOST_BYTES))
     vcpus: float = attrs.field(default=float(_MOST_VCPUS), validator=bounds.valid(0, _MOST_VCPUS))
     outgoing: int | None = attrs.field(default=1, validator=bounds.valid(0, 1 << 20, integer=True, optional=True))
@@ -72,9 +65,9 @@ class SharedLink:
     Raises `ConvergenceError` naming the field.
     """
 
-    name: str = attrs.field(validator=_named)
+    name: str = attrs.field(validator=bounds.named)
     capacity: float = attrs.field(validator=bounds.valid(1.0, bounds.MOST_BYTES))
-    hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_hosts)
 
 
 @attrs.frozen
@@ -84,16 +77,13 @@ class DrainBudget:
     """
 
     downtime: float | None = attrs.field(default=None, validator=bounds.valid(0, 2000.0, optional=True))
-    throttle: bool = False
-    post_copy: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        """Checks the flags."""
-        bounds.flag("throttle", self.throttle)
-        bounds.flag("post_copy", self.post_copy)
+    throttle: bool = attrs.field(default=False, validator=bounds.flagged)
+    post_copy: bool = attrs.field(default=False, validator=bounds.flagged)
 
     def actions(self, limits: Limits, rules: Rules) -> dict[str, tuple[Limits, Rules]]:
         """What is tried, in this order: a name, and limits and rules instead of the ordinary ones; nothing that the version refuses."""
+        bounds.instance("limits", limits, Limits)
+        bounds.instance("rules", rules, Rules)
         found: dict[str, tuple[Limits, Rules]] = {}
         pause = 2 * limits.downtime
         while self.downtime is not None and limits.downtime < self.downtime and pause > 0:

@@ -117,8 +117,8 @@ class DrainPlan:
         ()
         """
         known = {step.name: step for step in (*self.running, *self.steps)}
-        current = set(running)
-        over = set(begun) - current
+        current = bounds.names("running", running)
+        over = bounds.names("begun", begun) - current
         for field, names in (("running", current), ("begun", over)):
             for name in sorted(names - set(known)):
                 raise ConvergenceError(field, name, "is in no step of the plan")
@@ -158,9 +158,11 @@ class DrainPlan:
         Raises `ConvergenceError` for a name that is in no step.
         """
         known = {step.name: step for step in (*self.running, *self.steps)}
+        if running is not None:
+            bounds.instance("running", running, Mapping)
         left = dict(running or {})
-        gone = set(done)
-        for field, names in (("done", gone), ("running", set(left))):
+        gone = bounds.names("done", done)
+        for field, names in (("done", gone), ("running", bounds.names("running", left))):
             for name in sorted(names - set(known)):
                 raise ConvergenceError(field, name, "is in no step of the plan")
         for name, seconds in left.items():
@@ -311,7 +313,9 @@ def plan_drain(
     every = sorted(bounds.entries("hosts", hosts, DrainHost), key=lambda host: host.name)
     lines = sorted(bounds.entries("links", links, SharedLink), key=lambda link: link.name)
     under_way = tuple(sorted(bounds.entries("running", running, DrainStep), key=lambda step: step.name))
-    closed = frozenset((*emptied, *(guest.host for guest in ordered), *(step.source for step in under_way)))
+    closed = frozenset(
+        (*bounds.names("emptied", emptied), *(guest.host for guest in ordered), *(step.source for step in under_way))
+    )
     problem = _problem(ordered, every, lines, limits, rules, budget, sure, closed)
     for step in under_way:
         for field, name in (("source", step.source), ("destination", step.destination)):

@@ -31,6 +31,7 @@ from novastate.errors import ConvergenceError
 __all__ = ["DrainMove", "DrainOutcome", "fair_shares", "naive_plan", "simulate_drain"]
 
 _STEP = 0.1
+_MOST_SEED = 2**62
 
 
 @attrs.frozen
@@ -186,10 +187,10 @@ def simulate_drain(plan: DrainPlan, laws: Mapping[str, WriteLaw] | None = None, 
     not simulated. Equal arguments give equal outcomes. Raises `ConvergenceError` for a law of no guest, and for what is not
     simulated: pages other than 4096 bytes, hypervisors other than QEMU.
     """
+    bounds.instance("plan", plan, DrainPlan)
     guests = {guest.name: guest.guest for guest in plan.guests}
-    written = dict(laws or {})
-    for name in sorted(set(written) - set(guests)):
-        raise ConvergenceError("laws", name, "is none of the guests", sorted(guests))
+    written = _laws(laws, guests)
+    bounds.whole("seed", seed, -_MOST_SEED, _MOST_SEED)
     state = plan.problem().state()
     now, begun, active, over = 0.0, set[str](), dict[str, _Migration](), list[DrainMove]()
     changed = True
@@ -213,6 +214,16 @@ def simulate_drain(plan: DrainPlan, laws: Mapping[str, WriteLaw] | None = None, 
                 changed = True
 
 
+def _laws(laws: Mapping[str, WriteLaw] | None, guests: Mapping[str, Guest]) -> dict[str, WriteLaw]:
+    if laws is None:
+        return {}
+    bounds.instance("laws", laws, Mapping)
+    for name, law in laws.items():
+        bounds.choice("laws", name, sorted(guests), "is none of the guests")
+        bounds.instance(f"laws[{name}]", law, WriteLaw)
+    return dict(laws)
+
+
 def _share(migrations: Iterable[_Migration], state: State, now: float) -> None:
     """Gives each migration that sends before the next step its share."""
     sending = [one for one in migrations if one.begun < now + _STEP]
@@ -231,6 +242,7 @@ def naive_plan(plan: DrainPlan, at_once: int | None = None) -> DrainPlan:
 
     The places of the hosts hold. Times in it are those of each guest alone, from 0. Raises `ConvergenceError` for *at_once* below 1.
     """
+    bounds.instance("plan", plan, DrainPlan)
     if at_once is not None:
         bounds.whole("at_once", at_once, 1, 2**31)
     problem = plan.problem()

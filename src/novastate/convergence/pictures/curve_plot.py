@@ -7,7 +7,7 @@ round (tens of s).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
@@ -30,7 +30,9 @@ def plot_curve(curve: DirtyCurve, observations: Iterable[Sequence[float]] | None
 
     Raises `ConvergenceError` where matplotlib is not installed, naming the extra, and for observations that are none.
     """
-    seen = [_observed(at, row) for at, row in enumerate(curve.observations if observations is None else observations)]
+    bounds.instance("curve", curve, DirtyCurve)
+    rows = curve.observations if observations is None else bounds.entries("observations", observations, object)
+    seen = [_observed(at, row) for at, row in enumerate(rows)]
     with figure(6.0, 3.8) as drawn:
         axes = drawn.add_subplot()
         _curve(axes, curve, seen)
@@ -78,13 +80,13 @@ def _curve(axes: Axes, curve: DirtyCurve, seen: Sequence[tuple[float, float, flo
     axes.legend(loc="lower right", frameon=False)
 
 
-def _observed(at: int, row: Sequence[float]) -> tuple[float, float, float]:
-    if len(row) not in {2, 3}:
+def _observed(at: int, row: object) -> tuple[float, float, float]:
+    found = tuple[Any, ...](row) if isinstance(row, Iterable) and not isinstance(row, str | bytes) else ()
+    if len(found) not in {2, 3}:
         raise ConvergenceError(f"observations[{at}]", row, "must be (tau, pages) or (tau, pages, deviation)")
-    tau = bounds.number(f"observations[{at}].tau", row[0], bounds.SHORTEST, bounds.LONGEST)
-    pages = bounds.number(f"observations[{at}].pages", row[1], 0, bounds.MOST_PAGES)
+    tau, pages, error = *found[:2], found[2] if len(found) > 2 else 0.0
     return (
-        tau,
-        pages,
-        bounds.number(f"observations[{at}].deviation", row[2], 0, bounds.MOST_PAGES) if len(row) > 2 else 0.0,
+        bounds.number(f"observations[{at}].tau", tau, bounds.SHORTEST, bounds.LONGEST),
+        bounds.number(f"observations[{at}].pages", pages, 0, bounds.MOST_PAGES),
+        bounds.number(f"observations[{at}].deviation", error, 0, bounds.MOST_PAGES),
     )

@@ -37,6 +37,7 @@ def plot_forecast(result: Forecast, recorded: Iterable[tuple[float, float]] = ()
     *recorded*: (s since the request, bytes that remained) of the migration as it was, drawn over it.
     Raises `ConvergenceError` where matplotlib is not installed, naming the extra; and for numbers that no migration has.
     """
+    bounds.instance("result", result, Forecast)
     samples = [
         (bounds.number("recorded.time", when), bounds.number("recorded.remaining", left))
         for when, left in bounds.pairs("recorded", recorded)

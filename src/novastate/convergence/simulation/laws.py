@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from attrs import evolve, field, frozen
 
-from novastate.convergence.bounds import MOST_PAGES, instance, many, number, one_of, valid, whole
+from novastate.convergence.bounds import MOST_PAGES, entries, instance, number, one_of, valid, whole
 from novastate.errors import ConvergenceError
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ class Part:
         return f"{self.pattern} pages={self.pages} rate={_number(self.rate)}{extra}"
 
 
+def _parts(values: Iterable[Part]) -> tuple[Part, ...]:
+    return tuple(entries("parts", values, Part))
+
+
 @frozen
 class WriteLaw:
     """What a guest writes: *parts*, and the share *busy* (0 to 1) of vCPU time it needs to write at full rate.
@@ -100,7 +104,7 @@ class WriteLaw:
     that never idles: where the two are to be compared, set both alike.
     """
 
-    parts: tuple[Part, ...] = field(default=(), converter=many("parts", Part))
+    parts: tuple[Part, ...] = field(default=(), converter=_parts)
     busy: float = field(default=0.0, validator=valid(0, 1))
 
     # --- making one
