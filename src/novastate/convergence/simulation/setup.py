@@ -41,6 +41,7 @@ class Status(Enum):
 #: Of the fields of a setup: least and most of the shares, and of what else may not be 0.
 _SHARES = frozenset({"throttle_initial", "throttle_increment", "throttle_max", "lost", "wake", "slow_slots"})
 _ABOVE = frozenset({"quota", "wire", "slot", "turn", "throttle_initial", "throttle_max"})
+_COUNTS = frozenset({"post_copy_after", "multifd", "turn_header", "most_rounds"})
 
 
 @frozen
@@ -97,9 +98,9 @@ class SimulationSetup:
     def __attrs_post_init__(self) -> None:
         for row in fields(SimulationSetup):
             name, value = row.name, getattr(self, row.name)
-            if row.type == "bool":
+            if isinstance(row.default, bool):
                 bounds.flag(name, value)
-            elif row.type == "int":
+            elif name in _COUNTS:
                 bounds.whole(name, value, 0, bounds.MOST_PAGES)
             elif name != "quota" or value != math.inf:
                 bounds.number(name, value, 0.0, 1.0 if name in _SHARES else bounds.FASTEST, above=name in _ABOVE)
