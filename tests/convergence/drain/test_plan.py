@@ -232,6 +232,14 @@ def test_only_actions_that_the_version_takes_are_tried():
     assert every.actions(Limits(0.3), Rules.cloud_hypervisor()) == {}
 
 
+def test_a_host_that_lets_nothing_leave_keeps_its_guests_and_the_others_move():
+    hosts = [DrainHost("a", outgoing=0), DrainHost("b"), DrainHost("c", 1 << 36)]
+    guests = [DrainGuest(f"of {name}", QUIET, name) for name in "ab"]
+    plan = plan_drain(guests, hosts, [SharedLink("line", 125e6)])
+    assert [step.name for step in plan.steps] == ["of b"]
+    assert dict(plan.unmovable) == {"of a": "Its host lets no migration leave (outgoing is 0)."}
+
+
 def test_the_unmovable_come_with_a_reason_and_what_would_do():
     plan = plan_drain(drained(QUIET, HOPELESS), hosts(), nics())
     assert names(plan) == ["g0"]

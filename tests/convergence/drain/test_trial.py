@@ -99,6 +99,27 @@ def test_it_is_sooner_over_than_all_at_once_and_no_later_than_one_by_one():
     assert outcome.transferred < together.transferred
 
 
+@pytest.mark.parametrize("at_once", [1, 2, None])
+def test_the_times_of_what_is_compared_with_are_those_of_its_order(at_once):
+    naive = naive_plan(plan([guest(f"g{at}") for at in range(4)]), at_once)
+    each = [step.forecast.total for step in naive.steps]
+    assert [step.end - step.start for step in naive.steps] == pytest.approx(each)
+    assert naive.makespan == pytest.approx({1: sum(each), 2: 2 * each[0], None: each[0]}[at_once])
+    assert max(step.end for step in naive.steps) == naive.makespan
+
+
+def test_places_hold_in_those_times_too():
+    hosts = [DrainHost("a", outgoing=2), DrainHost("b", memory=1 << 36)]
+    naive = naive_plan(plan_drain([guest(f"g{at}") for at in range(4)], hosts, LINKS))
+    assert naive.makespan == pytest.approx(2 * naive.steps[0].forecast.total)
+
+
+def test_what_may_not_leave_is_not_moved_by_what_is_compared_with_either():
+    hosts = [DrainHost("a", outgoing=0), DrainHost("b", memory=1 << 36)]
+    naive = naive_plan(plan_drain([guest("web")], hosts, LINKS))
+    assert (naive.steps, naive.makespan, list(naive.unmovable)) == ((), 0.0, ["web"])
+
+
 def test_links_carry_no_more_than_they_can():
     together = naive_plan(plan([guest(f"g{at}") for at in range(5)]))
     outcome = simulate_drain(together)

@@ -207,6 +207,8 @@ class Problem:
     def why_not(self, guest: int) -> str:
         """Why *guest* can move to nowhere, over no way, in a sentence or two."""
         origin = self.origins[guest]
+        if self.hosts[origin][3] == 0:
+            return "Its host lets no migration leave (outgoing is 0)."
         found = [self.capacity(origin, at) for at in self.destinations if at != origin]
         if not found:
             return "There is no host that it could go to."

@@ -153,6 +153,8 @@ def _least_area(problem: Problem) -> _Pick:
 def _goals(problem: Problem, guest: int) -> list[int]:
     """The hosts that *guest* converges on the way to."""
     source = problem.origins[guest]
+    if problem.hosts[source][3] == 0:
+        return []
     return [at for at in problem.destinations if problem.ways(guest, problem.capacity(source, at))]
 
 

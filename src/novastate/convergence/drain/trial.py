@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -240,7 +241,7 @@ def naive_plan(plan: DrainPlan, at_once: int | None = None) -> DrainPlan:
     """What *plan* is to be compared with: the same guests in the order of their names, *at_once* side by side (None: all), without
     limits or actions. They go where the plan sends them; those it does not move too, to the first host with room.
 
-    The places of the hosts hold. Times in it are those of each guest alone, from 0. Raises `ConvergenceError` for *at_once* below 1.
+    The places of the hosts hold. Each takes as long as it would alone, from when it may start. Raises `ConvergenceError` for *at_once* below 1.
     """
     bounds.instance("plan", plan, DrainPlan)
     if at_once is not None:
@@ -250,18 +251,36 @@ def naive_plan(plan: DrainPlan, at_once: int | None = None) -> DrainPlan:
     goals = {problem.index[step.name]: problem.host[step.destination] for step in plan.steps}
     for guest, goal in goals.items():
         state.settle(guest, goal)
+    left = dict(plan.unmovable)
     for name in plan.unmovable:
         guest = problem.index[name]
+        if not state.out[problem.origins[guest]]:
+            continue
         room = next((at for at in problem.destinations if state.room(guest, at)), None)
         if room is not None:
             goals[guest] = room
             state.settle(guest, room)
+            del left[name]
     steps: list[DrainStep] = []
     for guest, goal in sorted(goals.items()):
         capacity = problem.capacity(problem.origins[guest], goal)
         found = forecast(problem.guests[guest], Link(None, max(1.0, capacity)), plan.limits, plan.rules)
         ends = problem.sources[guest], problem.hosts[goal][0]
         steps.append(DrainStep(problem.names[guest], *ends, 0.0, found.total or 0.0, None, found))
+    timed = _timed(attrs.evolve(plan, steps=tuple(steps), unmovable=left, running=(), at_once=at_once))
     return attrs.evolve(
-        plan, steps=tuple(steps), unmovable={}, makespan=max((step.end for step in steps), default=0.0), at_once=at_once
+        plan, steps=timed, unmovable=left, makespan=max((step.end for step in timed), default=0.0), at_once=at_once
     )
+
+
+def _timed(plan: DrainPlan) -> tuple[DrainStep, ...]:
+    """The steps of *plan*, which begin at 0, each begun as soon as it may."""
+    now, found, active = 0.0, dict[str, DrainStep](), list[tuple[float, str]]()
+    while len(found) < len(plan.steps):
+        for step in plan.ready([name for _, name in active], found):
+            found[step.name] = attrs.evolve(step, start=now, end=now + step.end)
+            heapq.heappush(active, (now + step.end, step.name))
+        if not active:
+            break
+        now, _ = heapq.heappop(active)
+    return tuple(found.get(step.name, step) for step in plan.steps)
