@@ -283,3 +283,22 @@ def test_what_is_no_fleet_is_refused_by_name(name, value):
 def test_a_way_of_cutting_that_is_none_is_refused(name, value):
     with pytest.raises(ConvergenceError, match=name):
         forecast_many(random_fleet(2), Inline(), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("classes", "link", "downtime", "rules"),
+    [
+        (((1300.0, 5000.0), (24000.0, 101_000.0)), Link(128 * 2**20, 125e6), 0.1, PLAIN),
+        (((1300.0, 5000.0), (4000.0, 60_000.0)), Link(16 * 2**20), 0.03, Rules.qemu("8.0", auto_converge=True)),
+        (((8192.0, 37_482.0),), Link(16 * 2**20), 0.3, PLAIN),
+        (((65_536.0, 30_710.0),), Link(64 * 2**20), 0.03, PLAIN),
+        (((60.0, 2400.0), (1300.0, 19_000.0), (5300.0, 15_000.0)), Link(32 * 2**20, 3e9), 0.03, PLAIN),
+    ],
+)
+@pytest.mark.parametrize("busy", [0.3, 0.7, 1.0])
+def test_it_is_said_after_as_many_syncs_that_a_guest_goes_round_for_ever(classes, link, downtime, rules, busy):
+    curve = DirtyCurve(tuple(DirtyClass(*row) for row in classes), 262_144)
+    guest = Guest(2.0**30, 69_879, 4096, curve, busy=busy)
+    one = forecast(guest, link, Limits(downtime, 300), rules)
+    row = forecast_many(Fleet.of([guest], link, Limits(downtime, 300), rules))
+    assert (VERDICTS[row.verdict[0]], row.syncs[0], row.throttle[0]) == (one.verdict, one.syncs, one.throttle)

@@ -32,7 +32,7 @@ class Endless:
     """What was seen of the syncs so far. `changed` and `seen` are told of a sync; *syncs* counts it."""
 
     __slots__ = (
-        "check_at", "gap", "hits", "low", "low_before", "mark_at", "marked", "marked_at", "marked_place", "marked_span",
+        "before", "check_at", "hits", "low", "low_before", "mark_at", "marked", "marked_at", "marked_place", "marked_span",
         "scenario", "stretch_at",
     )  # fmt: skip
 
@@ -44,7 +44,8 @@ class Endless:
         )
         self.marked_at = 0.0  # and where its writers in sequence were
         self.hits = 0  # later syncs that were like it
-        self.check_at, self.gap = syncs + 3, 4  # when `outgrows` is tried next, and how much later once more
+        self.before = syncs - 1  # the syncs before this run
+        self.check_at = syncs + 3  # when `outgrows` is tried next
         self.stretch_at = 0  # the last sync of this stretch; 0: none has begun
         self.low, self.low_before = _NONE_YET, 0.0  # the fewest pages pending in this stretch, and in the one before
 
@@ -68,8 +69,7 @@ class Endless:
         if not BOUNDS:
             return False
         if syncs >= self.check_at:
-            self.check_at = syncs + self.gap
-            self.gap = self.gap + self.gap
+            self.check_at = syncs + (syncs - self.before)
             if plain and outgrows(self.scenario, ring, theta_factor, speed, pending, span):
                 return True
         return self.scenario.throttling > 0.0 and self._no_less(syncs, pending, theta)

@@ -31,6 +31,7 @@ enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define DONE 2.0 /* STUCK of a row that has converged at its first sync; 1: that never will; 0: on its way */
 #define MOST_STEPS 20000
 #define MOST_SYNCS 2000.0
+#define STRETCH 32.0
 #define LOG2E 0x1.71547652b82fep0
 #define WHOLE (0x1.8p52 + 1023.0)
 /* (2^f - 1) / f for |f| <= 1/2: 2^f within 2.2e-12. */

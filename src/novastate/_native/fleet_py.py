@@ -12,9 +12,9 @@ bandwidth, post-copy), in another form:
 - a guest that goes round for ever is known by a bound: where every round that leaves x pages or more, at whichever
   moment of its slot it is cut, is followed by one that leaves more than x. W is concave, so a round of T seconds leaves
   at least W(T) + u (W(2T) - W(T)) / W(T), u of them unsent before. Tried for x between the threshold and what remains,
-  at syncs 6, 12, 24, ...; without the second term where a class is sequential or memory is watched anew in parts, and there
+  at syncs 4, 8, 16, ...; without the second term where a class is sequential or memory is watched anew in parts, and there
   less what is lost of the pages that are sent meanwhile. Else
-  the round that comes back to where it was ends it, as in precopy.
+  the round that comes back to where it was ends it, and the throttle under which nothing becomes any less, as in precopy.
 
 The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9.
 
@@ -33,6 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from novastate._native.endless_py import STRETCH
 from novastate._native.fleet_turn_py import SLOT, TURN, WIRE_ZERO, Way
 from novastate._native.gone_py import LOG2E, TINY, armed, gone
 from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
@@ -210,7 +211,8 @@ def _row(
     width, mass, clean = ([ahead], [0.0], [[0.0] * k]) if ahead > 0.0 else ([], [], [])
     behind = 1.0 - ahead
     synced = throttle = high = period_at = period_sent = period_dirty = marked = marked_span = hits = dirty = 0.0
-    syncs, mark_at, check_at, steps = 1.0, 8.0, 6.0, 0.0
+    syncs, mark_at, check_at, steps = 1.0, 8.0, 4.0, 0.0
+    marked_place = stretch_at = low = low_before = 0.0
     switching = switched = False
     while True:
         converged = False
@@ -278,7 +280,7 @@ def _row(
                         if high >= 2.0:
                             high = 0.0
                             if throttle < r["most"]:
-                                mark_at, check_at = syncs + 8.0, syncs + 2.0
+                                mark_at, check_at, stretch_at = syncs + 8.0, syncs + 2.0, 0.0
                             step = r["increment"]
                             if r["tailslow"] > 0.0:
                                 # No larger than what brings the dirtied bytes down to what is allowed.
@@ -295,21 +297,22 @@ def _row(
             if settled and mark_at <= syncs:
                 # It goes round for ever where it comes back to where it was, with nothing left to change ...
                 if syncs <= mark_at:
-                    hits, marked, marked_span = 0.0, pending, span
+                    hits, marked, marked_span, marked_place = 0.0, pending, span, s.now - s.slot_at
                 else:
-                    if abs(pending - marked) < 0.25 and abs(span - marked_span) < 1e-6:
+                    same_time = abs(span - marked_span) < 1e-6 and abs(s.now - s.slot_at - marked_place) < 1e-6
+                    if same_time and abs(pending - marked) < 0.25:
                         hits = hits + 1.0
                     if mark_at + mark_at <= syncs:
                         mark_at = syncs + 1.0
                 never = hits >= 3.0
             if settled and check_at <= syncs:
                 # ... or where a round that leaves x pages would be followed by one that leaves more.
-                x, low = math.sqrt(max(0.0, pending * full_again)), max(0.0, full_again - per_again)
+                x, fewest = math.sqrt(max(0.0, pending * full_again)), max(0.0, full_again - per_again)
                 paced = per_again < full_again and per_again * again <= TURN
                 each = SLOT * iper_again if paced else again
                 leaves = []
                 passes = 0.0
-                for unsent in (full_again, low):
+                for unsent in (full_again if paced else 1.005 * full_again, fewest):
                     passes = max(0.0, x - unsent) * each
                     span_of = passes * factor
                     once, twice = _written(
@@ -317,8 +320,17 @@ def _row(
                     )
                     leaves.append(once + counts * unsent * ((twice - once) / max(once, 1e-9)))
                 grows = x + 1.0 <= min(leaves) and passes <= span
-                never = never or (grows and full_again < x <= pending)
+                never = never or (grows and full_again < x < pending and s.untouched() <= 0.0)
                 check_at = syncs + syncs
+            if settled and r["throttling"] > 0.0:
+                # ... or where, under the highest throttle, what is pending is no longer any less.
+                if stretch_at <= 0.0:
+                    stretch_at, low, low_before = syncs + STRETCH, _UNLIMITED, 0.0
+                low = min(low, pending)
+                if stretch_at <= syncs:
+                    no_less = low_before > 0.0 and 0.999 * low_before <= low and 1.05 * s.theta < low
+                    never = never or no_less
+                    stretch_at, low, low_before = syncs + STRETCH, _UNLIMITED, low
             never = never or syncs > _MOST_SYNCS
         steps = steps + 1.0
         never = (never or steps > _MOST_STEPS) and not converged

@@ -39,7 +39,7 @@ typedef struct {
     V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES], held[CLASSES];
     V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
     V dirty, virgin, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
-    V hits, switching, steps, check_at;
+    V hits, switching, steps, check_at, marked_place, stretch_at, low, low_before;
     V index;
     size_t segments;
     unsigned live;
@@ -84,7 +84,8 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttl
     g->behind = sel(m, one - first, g->behind);
     g->syncs = sel(m, one + g->f[EARLY], g->syncs);
     g->mark_at = sel(m, set1(8.0), g->mark_at);
-    g->check_at = sel(m, set1(6.0), g->check_at);
+    g->check_at = sel(m, set1(4.0), g->check_at);
+    g->stretch_at = sel(m, none, g->stretch_at);
     g->dirty = sel(m, g->f[DIRTY], g->dirty);
     g->virgin = sel(m, none, g->virgin);
     g->synced = sel(m, g->f[EARLY] * g->f[NOW], g->synced);
@@ -284,6 +285,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             g->throttle = sel(more, step, g->throttle);
             g->mark_at = sel(rises, g->syncs + set1(8.0), g->mark_at);
             g->check_at = sel(rises, g->syncs + set1(2.0), g->check_at);
+            g->stretch_at = sel(rises, none, g->stretch_at);
             g->period_at = sel(period, now, g->period_at);
             g->period_sent = sel(period, g->f[SENT], g->period_sent);
             g->period_dirty = sel(period, none, g->period_dirty);
@@ -301,10 +303,13 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         if (bits(marking)) {
             M begins = m_and(marking, le(g->syncs, g->mark_at)), goes_on = m_and(marking, lt(g->mark_at, g->syncs));
             V by = pending - g->marked, late = span - g->marked_span;
+            V place = now - g->f[SLOT_AT], aside = place - g->marked_place;
             M close = m_and(lt(vmax(by, none - by), set1(0.25)), lt(vmax(late, none - late), set1(1e-6)));
+            close = m_and(close, lt(vmax(aside, none - aside), set1(1e-6)));
             g->hits = sel(begins, none, g->hits + sel(m_and(goes_on, close), one, none));
             g->marked = sel(begins, pending, g->marked);
             g->marked_span = sel(begins, span, g->marked_span);
+            g->marked_place = sel(begins, place, g->marked_place);
             g->mark_at = sel(m_and(goes_on, le(g->mark_at + g->mark_at, g->syncs)), g->syncs + one, g->mark_at);
             never = m_or(never, m_and(marking, le(set1(3.0), g->hits)));
         }
@@ -315,7 +320,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             M paced = m_and(lt(g->f[PER], g->f[FULL]), le(g->f[PER] * g->f[AGAIN], set1(TURN)));
             V each = sel(paced, set1(SLOT) * g->f[IPER], g->f[AGAIN]);
             for (int end = 0; end < 2; end++) {
-                V unsent = end ? low : g->f[FULL], once, twice;
+                V unsent = end ? low : sel(paced, g->f[FULL], set1(1.005) * g->f[FULL]), once, twice;
                 passes = vmax(none, x - unsent) * each;
                 F(written)(f, g->size, g->pace, g->ordered_size, g->ordered_rate, g->f[CHUNKS], passes * factor,
                            vmax(none, x - unsent), &once, &twice);
@@ -323,8 +328,25 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
                 fewest = end ? vmin(fewest, leaves) : leaves;
             }
             M grows = m_and(checking, m_and(le(x + one, fewest), le(passes, span)));
-            never = m_or(never, m_and(grows, m_and(lt(g->f[FULL], x), le(x, pending))));
+            V first_pass = ((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO];
+            grows = m_and(grows, le(first_pass, none));
+            never = m_or(never, m_and(grows, m_and(lt(g->f[FULL], x), lt(x, pending))));
             g->check_at = sel(checking, g->syncs + g->syncs, g->check_at);
+        }
+        M strained = throttles ? m_and(settled, lt(none, g->f[THROTTLING])) : mask(0u);
+        if (bits(strained)) {
+            /* ... or where, under the highest throttle, what is pending is no longer any less. */
+            M begins = m_and(strained, le(g->stretch_at, none));
+            g->stretch_at = sel(begins, g->syncs + set1(STRETCH), g->stretch_at);
+            g->low = sel(begins, set1(UNLIMITED), g->low);
+            g->low_before = sel(begins, none, g->low_before);
+            g->low = sel(strained, vmin(g->low, pending), g->low);
+            M over = m_and(strained, le(g->stretch_at, g->syncs));
+            M no_less = m_and(m_and(over, lt(none, g->low_before)), le(set1(0.999) * g->low_before, g->low));
+            never = m_or(never, m_and(no_less, lt(set1(1.05) * theta, g->low)));
+            g->low_before = sel(over, g->low, g->low_before);
+            g->low = sel(over, set1(UNLIMITED), g->low);
+            g->stretch_at = sel(over, g->syncs + set1(STRETCH), g->stretch_at);
         }
         never = m_or(never, m_and(sync, lt(set1(MOST_SYNCS), g->syncs)));
     }
@@ -377,7 +399,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
     for (size_t j = 0; j < SEGMENTS * f->k; j++) g.clean[j] = set1(0.0);
     g.all = g.dirty = g.virgin = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
     g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
-    g.index = g.switching = g.steps = g.check_at = set1(0.0);
+    g.index = g.switching = g.steps = g.check_at = g.marked_place = g.stretch_at = g.low = g.low_before = set1(0.0);
     for (size_t j = 0; j < f->k; j++)
         g.size[j] = g.pace[j] = g.inverse[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
     for (size_t next = 0;;) {

@@ -63,12 +63,12 @@ enum { STRETCH = 32 };
 
 /* What was seen of the syncs so far. */
 typedef struct {
-    int mark_at, hits, check_at, gap, stretch_at;
+    int before, mark_at, hits, check_at, stretch_at;
     double marked, marked_span, marked_place, marked_at, low, low_before;
 } endless;
 
 static void endless_start(endless *e, int syncs) {
-    *e = (endless){.mark_at = syncs + 7, .check_at = syncs + 3, .gap = 4, .low = NONE_YET};
+    *e = (endless){.before = syncs - 1, .mark_at = syncs + 7, .check_at = syncs + 3, .low = NONE_YET};
 }
 
 /* The throttle has risen at this sync: what was seen before counts no more. */
@@ -116,8 +116,7 @@ static int endless_seen(endless *e, const ns_precopy_scenario *s, int syncs, con
                         double place, double theta, double theta_factor, double speed, int plain) {
     if (endless_alike(e, syncs, pending, span, place, ring_place(r))) return 1;
     if (syncs >= e->check_at) {
-        e->check_at = syncs + e->gap;
-        e->gap = e->gap + e->gap;
+        e->check_at = syncs + (syncs - e->before);
         if (plain && outgrows(s, r, theta_factor, speed, pending, span)) return 1;
     }
     return s->throttling > 0.0 && endless_no_less(e, s, syncs, pending, theta);
