@@ -1,9 +1,10 @@
-"""Runs every benchmark and writes RESULTS.md: ``make bench``, or ``python benchmarks/run.py [NAME ...]``.
+"""Runs every benchmark, or those that are named, and writes their sections of RESULTS.md: ``make bench``, or
+``python benchmarks/run.py [NAME ...]``.
 
 A benchmark is a script ``bench_*.py`` or ``accuracy*.py`` beside this one with a function ``main() -> str`` that
 returns Markdown. Its first docstring line is the heading. Each runs in a process of its own, so that none warms,
 or is slowed by, what another has loaded. What needs more than this machine's CPU and this environment (APART) has a
-target of its own, and its section of RESULTS.md stays as it is.
+target of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ RESULTS = HERE / "RESULTS.md"
 DEADLINE = 600
 #: Scripts with a target of their own, and that target.
 APART = {"bench_lab": "make bench-lab", "bench_objects": "make bench-objects"}
+HEAD = """# Results
+
+Each section is written by the command that it names, all but those of other targets by `make bench`; each figure stands beside its
+peer, measured in the same run.
+"""
 
 
 def scripts(names: list[str]) -> list[Path]:
@@ -64,44 +70,30 @@ def heading(script: Path) -> str:
     return doc.partition("\n")[0].rstrip(".")
 
 
-def kept() -> dict[str, str]:
-    """The sections of RESULTS.md that are written apart, with their marks, by script."""
-    text = RESULTS.read_text() if RESULTS.exists() else ""
-    found = {name: re.search(rf"<!-- {name} -->\n.*?<!-- /{name} -->\n", text, re.DOTALL) for name in APART}
-    return {name: one[0] for name, one in found.items() if one}
-
-
 def keep(script: Path, body: str) -> None:
-    """Writes the section of *script*, one of APART, into RESULTS.md, and leaves the others as they are."""
+    """Writes the section of *script* into RESULTS.md, and leaves the others as they are."""
     name = script.stem
-    text = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    old = kept().get(name)
+    command = APART.get(name, f"python benchmarks/run.py {name}")
+    text = RESULTS.read_text() if RESULTS.exists() else HEAD
+    old = re.search(rf"<!-- {name} -->\n.*?<!-- /{name} -->\n", text, re.DOTALL)
     when = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}."
-    new = f"<!-- {name} -->\n## {heading(script)}\n\n`{APART[name]}`: {when}\n\n{body.strip()}\n<!-- /{name} -->\n"
-    RESULTS.write_text(text.replace(old, new) if old else f"{text.rstrip()}\n\n{new}")
+    new = f"<!-- {name} -->\n## {heading(script)}\n\n`{command}`: {when}\n\n{body.strip()}\n<!-- /{name} -->\n"
+    RESULTS.write_text(text.replace(old[0], new) if old else f"{text.rstrip()}\n\n{new}")
 
 
 def main(names: list[str]) -> int:
-    parts, failed = [], 0
+    failed: list[str] = []
     for script in scripts(names):
         print(f"{script.stem} ...", flush=True)
         try:
             body = run(script)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            body = f"**Failed**: {type(error).__name__}"
+            print(f"{script.stem} failed: {type(error).__name__}", flush=True)
+            failed.append(script.stem)
+            continue
         print(body, flush=True)
-        parts.append(f"## {heading(script)}\n\n`python benchmarks/run.py {script.stem}`\n\n{body}\n")
-    if names:
-        return 1 if failed else 0  # a part of the figures is printed, not kept
-    head = (
-        "# Results\n\n"
-        "Written by `make bench` (`python benchmarks/run.py`); each figure stands beside its peer, measured in the "
-        "same run.\n\n"
-        f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}.\n"
-    )
-    RESULTS.write_text("\n".join([head, *parts, *kept().values()]))
-    print(f"wrote {RESULTS}" + (f"; {failed} failed" if failed else ""))
+        keep(script, body)
+    print(f"wrote {RESULTS}" + (f"; failed, and left as they were: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
