@@ -55,7 +55,7 @@ def test_to_wait_is_what_the_forecast_says():
 def test_what_converges_is_left_alone():
     found = compare(CALM, LINK)
     assert found.recommended == "wait"
-    assert actions(found) == ["wait", "throttle", "post_copy", "pause", "abort"]
+    assert actions(found) == ["wait", "post_copy", "pause", "abort"]
 
 
 def test_what_never_converges_has_every_way_out():
@@ -132,6 +132,37 @@ def test_what_would_change_nothing_is_no_choice(rules, gone):
     assert not gone & set(actions(compare(BUSY, LINK, Limits(0.05, 20), rules)))
     assert "more_bandwidth" not in compare(BUSY, Link(None), Limits(0.001))
     assert "post_copy" in compare(BUSY, LINK, Limits(0.05, 20), Rules.qemu("10.1", multifd=4))
+
+
+def test_a_throttle_that_never_sets_in_is_no_choice_and_one_that_does_is():
+    for one in (CALM, guest(0.5), guest(1.0), guest(2.0), BUSY):
+        found = compare(one, LINK)
+        assert (
+            "throttle" not in found
+            or found["throttle"].throttle
+            or found["throttle"].probability > found["wait"].probability
+        )
+    assert "throttle" in found
+
+
+HARSH = Guest(128 * MIB, 9830, 4096, DirtyCurve((DirtyClass(3276.8, 37741.0),), 32768))
+
+
+@pytest.mark.parametrize(
+    ("one", "link", "limits", "rules", "more", "fault"),
+    [
+        (HARSH, Link(8 * MIB), Limits(0.3, 300), Rules.qemu("9.0", auto_converge=True), {}, "To wait would slow the guest down by up to 99%."),
+        (BUSY, LINK, Limits(0.07), Rules.qemu(), {}, "To wait does not complete in time."),
+        (CALM, LINK, Limits(0.3), Rules.qemu(), {"among": ["pause"], "longest_pause": 9.0}, "To wait is not allowed."),
+        (CALM, LINK, Limits(0.1), Rules.qemu(), {"longest_pause": 0.012, "among": ["wait", "post_copy"]}, "To wait has a pause of "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_waiting_is_told_where_something_else_is_recommended(one, link, limits, rules, more, fault):
+    found = compare(one, link, limits, rules, **more)
+    assert found.recommended not in {"wait", "abort"}
+    assert fault in found.why
+    if "slow" in fault:
+        assert found["wait"].risk == "the guest slows down by up to 99%"
 
 
 def test_the_devices_are_not_counted_against_the_limit_of_the_pause():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from novastate.convergence.drain.plan import DrainPlan, DrainStep, plan_drain
     from novastate.convergence.drain.trial import DrainMove, DrainOutcome, naive_plan, simulate_drain
     from novastate.convergence.evaluation import Comparison, Evaluation, evaluate
-    from novastate.convergence.fleet import Fleet, FleetForecast, forecast_many
+    from novastate.convergence.fleet import VERDICTS, Fleet, FleetForecast, forecast_many
     from novastate.convergence.guest import Guest, Limits, Link
     from novastate.convergence.inverse import Requirement, required_bandwidth, required_downtime, required_throttle
     from novastate.convergence.online.ahead import Ahead, Outlook
@@ -45,14 +45,17 @@ if TYPE_CHECKING:
     from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
     from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
     from novastate.convergence.sources import DirtyRate, Observation, Visit, ZeroPages
+    from novastate.errors import ConvergenceError
 
 __all__ = [
+    "VERDICTS",
     "Advice",
     "Ahead",
     "BitmapWindows",
     "Choice",
     "Choices",
     "Comparison",
+    "ConvergenceError",
     "DirtyClass",
     "DirtyCurve",
     "DirtyRate",
@@ -127,7 +130,7 @@ _HOMES = {
     "drain.plan": ("DrainPlan", "DrainStep", "plan_drain"),
     "drain.trial": ("DrainMove", "DrainOutcome", "naive_plan", "simulate_drain"),
     "evaluation": ("Comparison", "Evaluation", "evaluate"),
-    "fleet": ("Fleet", "FleetForecast", "forecast_many"),
+    "fleet": ("VERDICTS", "Fleet", "FleetForecast", "forecast_many"),
     "guest": ("Guest", "Limits", "Link"),
     "inverse": ("Requirement", "required_bandwidth", "required_downtime", "required_throttle"),
     "online.ahead": ("Ahead", "Outlook"),
@@ -147,14 +150,15 @@ _HOMES = {
     "simulation.simulator": ("PreCopySimulation", "simulate"),
     "simulation.timed": ("PhasedLaw", "TraceLaw"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+_HOME["ConvergenceError"] = "novastate.errors"
 
 
 def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

@@ -40,6 +40,8 @@ ACTIONS: tuple[Way, ...] = ("wait", "more_bandwidth", "raise_downtime", "throttl
 _MIB = 1 << 20
 _LONGEST = 60.0
 _HARSH = 0.8
+#: Probabilities nearer than this are alike.
+_ALIKE = 0.005
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_RULES = Rules.qemu()
 
@@ -82,7 +84,7 @@ class Choice:
 
 @attrs.frozen
 class Choices:
-    """The rows of `compare`, and the *recommended* action with the reason *why*; ``choices["throttle"]`` is one row."""
+    """The rows of `compare`, and the *recommended* action with the reason *why* (why not to wait too); ``choices["throttle"]`` is one row."""
 
     rows: tuple[Choice, ...]
     recommended: Way
@@ -183,10 +185,10 @@ def _rows(
     throttled = throttling(rules)
     if throttled is not None and not rules.auto_converge:
         course = course_of(guest, link, limits, throttled, start)
-        slowest = (
-            f"the guest slows down by up to {course.throttle:.0%}" if course.throttle else "none: it will not set in"
-        )
-        yield _row("throttle", course, slowest)
+        if course.throttle:
+            yield _row("throttle", course, _slowed(course))
+        elif course.probability > now.probability + _ALIKE:
+            yield _row("throttle", course, "the guest slows down if it writes more than is likely")
     if not rules.post_copy and switching(rules) is not None:
         course = post_copied(guest, link, limits, rules, start)
         yield _row("post_copy", course, "if the line or a host fails before its end, the guest is lost")
@@ -201,7 +203,13 @@ def _row(action: Way, course: Course, risk: str, setting: float | None = None) -
     )  # fmt: skip
 
 
+def _slowed(course: Course) -> str:
+    return f"the guest slows down by up to {course.throttle:.0%}"
+
+
 def _waiting(course: Course) -> str:
+    if course.throttle > _HARSH:
+        return _slowed(course)
     if course.total is None:
         return "it does not complete in time" if course.probability < 0.1 else "it may well not complete in time"
     return "none to speak of" if course.probability > 0.9 else "it may not complete in time"
@@ -255,7 +263,22 @@ def _recommended(
         why = f"abort: nothing that is allowed completes{within} with a pause of {_time(longest)} or less."
         return Choices(rows, "abort", why)
     why = f"{_named(best)}: done in {_time(best.total)} with a pause of {_time(best.downtime)}, {best.probability:.0%} likely."
+    if best.action != "wait":
+        why += _fault(next(row for row in rows if row.action == "wait"), longest, likely, among)
     return Choices(rows, best.action, why)
+
+
+def _fault(wait: Choice, longest: float, likely: float, among: Collection[Way]) -> str:
+    """What is wrong with waiting."""
+    if "wait" not in among:
+        return " To wait is not allowed."
+    if wait.total is None or wait.downtime is None:
+        return " To wait does not complete in time."
+    if wait.throttle > _HARSH:
+        return f" To wait would slow the guest down by up to {wait.throttle:.0%}."
+    if wait.downtime > longest:
+        return f" To wait has a pause of {_time(wait.downtime)}."
+    return f" To wait is {wait.probability:.0%} likely to do; {likely:.0%} is asked for."
 
 
 def _bearable(row: Choice, longest: float) -> bool:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from functools import cached_property
-from typing import Any
+from numbers import Integral
+from typing import Any, overload
 
 import attrs
 import numpy as np
@@ -46,7 +47,7 @@ _BOUNDS: dict[str, tuple[float, float, bool]] = {
     "page_size": (0.0, float(max(bounds.PAGE_SIZES)), True),
     "tail_pages": (-1.0, bounds.MOST_PAGES, False),
     "tail_zero": (0.0, bounds.MOST_PAGES, False),
-    "busy": (0.0, 1.0, True),
+    "busy": (0.0, 1.0, False),
     "limit": (0.0, bounds.MOST_BYTES, False),
     "line_rate": (1.0, bounds.MOST_BYTES, False),
     "downtime": (0.0, 2000.0, False),
@@ -152,6 +153,7 @@ class Fleet:
             raise ConvergenceError("rules", self.rules, "must hold at least one")
         _refuse("rule", self.rule, (self.rule < 0) | (self.rule >= len(self.rules)), "is none of the rules")
         _refuse("page_size", self.page_size, ~np.isin(self.page_size, bounds.PAGE_SIZES), "is no page size")
+        _refuse("limit", self.limit, (self.limit > 0) & (self.limit < 1), "must be 0, or 1 or more")
         if self.class_rates.shape[1] != self.class_sizes.shape[1]:
             raise ConvergenceError("class_rates", self.class_rates.shape, "must have the classes of class_sizes")
         if len(self.class_rates) != len(self.class_sizes):
@@ -225,6 +227,9 @@ class Fleet:
 
     def part(self, start: int, stop: int) -> Fleet:
         """Rows *start* to *stop*."""
+        for name, value in (("start", start), ("stop", stop)):
+            bounds.whole(name, value, -bounds.MOST_PAGES, bounds.MOST_PAGES)
+        start, stop, _ = slice(start, stop).indices(len(self))
         made = tuple(column if len(column) < 2 else column[start:stop] for column in self._made)
         return self._columns(start, stop, made)
 
@@ -232,14 +237,14 @@ class Fleet:
         found = object.__new__(Fleet)
         for field in attrs.fields(Fleet):
             value = getattr(self, field.name)
-            whole = field.name in {"rules", "_made"} or len(value) < 2
+            whole = field.name in {"rules", "_made"} or (len(value) < 2 and start < stop)
             object.__setattr__(found, field.name, value if whole else value[start:stop])
         object.__setattr__(found, "_made", made)
         return found
 
     def objects(self, row: int) -> tuple[Guest, Link, Limits, Rules]:
         """Guest, link, limits and rules of *row*; raises IndexError where there is none."""
-        at = range(len(self))[row]
+        at = self._at(row)
         if self._made:
             guest, link, limits, rules = (column[at if len(column) > 1 else 0] for column in self._made)
             return guest, link, limits, rules
@@ -265,6 +270,13 @@ class Fleet:
         limits = Limits(float(of("downtime")), None if math.isinf(timeout) else timeout)
         return guest, Link(float(of("limit")), float(of("line_rate"))), limits, self.rules[int(of("rule"))]
 
+    def _at(self, row: int) -> int:
+        if not isinstance(row, Integral) or isinstance(row, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConvergenceError("row", row, f"must be a whole number below {len(self)}")
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row}: there are {_rows(len(self)).removeprefix('1 or ')}")
+        return int(row) % len(self)
+
 
 @attrs.frozen(eq=False)
 class FleetForecast:
@@ -272,7 +284,7 @@ class FleetForecast:
 
     `verdict` (of `VERDICTS`), `total` s, `downtime` s, `transferred` bytes, `unlimited_total` s, `syncs`, `throttle`
     percent: as in `Forecast`, but inf where that has None. ``result[i]`` is the `Forecast` of a row, with its
-    probability, interval, rounds and reason.
+    probability, interval, rounds and reason, and to go through the result gives one after the other; ``result[3:9]`` is a part.
     """
 
     fleet: Fleet = attrs.field(repr=False)
@@ -287,8 +299,26 @@ class FleetForecast:
     def __len__(self) -> int:
         return len(self.verdict)
 
-    def __getitem__(self, row: int) -> Forecast:
-        return forecast(*self.fleet.objects(row))
+    @overload
+    def __getitem__(self, row: int) -> Forecast: ...
+    @overload
+    def __getitem__(self, row: slice) -> FleetForecast: ...
+    def __getitem__(self, row: int | slice) -> Forecast | FleetForecast:
+        if not isinstance(row, slice):
+            return forecast(*self.fleet.objects(row))
+        try:
+            start, stop, step = row.indices(len(self))
+        except (TypeError, ValueError) as error:
+            raise ConvergenceError("row", row, "must be a part from one whole number to another") from error
+        if step != 1:
+            raise ConvergenceError("row", row, "must be a part without steps")
+        columns: dict[str, Any] = {
+            name: getattr(self, name)[row] for name in attrs.fields_dict(FleetForecast) if name != "fleet"
+        }
+        return FleetForecast(self.fleet.part(start, stop), **columns)
+
+    def __iter__(self) -> Iterator[Forecast]:
+        return (self[row] for row in range(len(self)))
 
     @cached_property
     def counts(self) -> dict[Verdict, int]:
@@ -319,6 +349,8 @@ def forecast_many(
     cuts = range(0, len(fleet), chunk)
     if executor is None or not cuts:
         return FleetForecast(fleet, *_run(fleet))
+    if not callable(getattr(executor, "submit", None)):
+        raise ConvergenceError("executor", executor, "must be an executor, as those of concurrent.futures")
     ends = time.monotonic() + timeout
     waiting: list[Future[tuple[npt.NDArray[Any], ...]]] = [
         executor.submit(_run, fleet._columns(at, min(at + chunk, len(fleet))))  # noqa: SLF001  (without objects: less to send)
