@@ -84,7 +84,7 @@ class Choice:
 
 @attrs.frozen
 class Choices:
-    """The rows of `compare`, and the *recommended* action with the reason *why* (why not to wait too); ``choices["throttle"]`` is one row."""
+    """The rows of `compare`, and the *recommended* action and *why*, and why not to wait; ``choices["throttle"]`` is one row."""
 
     rows: tuple[Choice, ...]
     recommended: Way

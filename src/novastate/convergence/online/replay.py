@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import attrs
 
+from novastate.convergence import bounds
 from novastate.convergence.guest import Guest
 from novastate.convergence.online.ahead import Outlook
 from novastate.convergence.online.watch import Watch
@@ -78,6 +79,7 @@ class Replay:
 
     def at(self, share: float) -> Outlook | None:
         """The last outlook before *share* of the time had passed; None where it did not complete, or was not seen so early."""
+        share = bounds.number("share", share)
         if self.total is None:
             return None
         seen = [row for row in self.outlooks if row.elapsed <= share * self.total]
@@ -147,7 +149,10 @@ def replay_recording(
 
     Raises `ConvergenceError` that names the field for what the recording lacks, and for statistics that no migration has.
     """
+    bounds.instance("recording", recording, Recording)
     watch = Watch(recording.guest(source), recording.link, recording.limits, recording.rules, policy=policy)
-    outlooks = tuple(watch.observe(row) for row in (looks(recording) if seen is None else seen))
+    outlooks = tuple(
+        watch.observe(row) for row in (looks(recording) if seen is None else bounds.entries("seen", seen, object))
+    )
     outcome = recording.outcome
     return Replay(recording.name, outlooks, watch.learnt, None if outcome is None else outcome.total)

@@ -102,7 +102,7 @@ class SimulationSetup:
                 bounds.flag(name, value)
             elif name in _COUNTS:
                 bounds.whole(name, value, 0, bounds.MOST_PAGES)
-            elif name != "quota" or value != math.inf:
+            elif name != "quota" or not isinstance(value, float) or value != math.inf:
                 bounds.number(name, value, 0.0, 1.0 if name in _SHARES else bounds.FASTEST, above=name in _ABOVE)
 
     @classmethod
@@ -112,9 +112,12 @@ class SimulationSetup:
         *post_copy_after* instead of the rules': 0 leaves the switch to a command. Stated approximations, those of the forecast:
         each cached page of XBZRLE takes `Rules.xbzrle_delta` bytes; multifd overshoots its quota by one packet and a half.
         """
+        for name, value, kind in (("link", link, Link), ("limits", limits, Limits), ("rules", rules, Rules)):
+            bounds.instance(name, value, kind)
         whole = rules.family != "qemu"
         wire, delta, rate = rules.wire(), rules.wire_again(), link.line_rate
         automatic = rules.post_copy_after if post_copy_after is None else post_copy_after
+        bounds.whole("post_copy_after", automatic, 0, bounds.MOST_PAGES)
         if whole and link.limit:
             rate = min(rate, link.limit)
         first = max(wire / rate, rules.first_touch)
@@ -154,7 +157,7 @@ class SimulationSetup:
     def limited(self, limit: float | None) -> SimulationSetup:
         """The same with another bandwidth limit, bytes/s; none is 0 or None."""
         # The quota of the rules counts the header of one turn; here each turn adds its own.
-        paced = limit and not self.whole_rounds
+        paced = bounds.limit("limit", limit) is not None and not self.whole_rounds
         quota = Rules("", multifd=self.multifd).quota(limit) - self.turn_header if paced else math.inf
         return evolve(self, quota=quota)
 
