@@ -83,7 +83,8 @@ class PreCopySimulation:
             tail_pages = bounds.whole("tail_pages", tail_pages, 0, bounds.MOST_PAGES)
         seed = bounds.whole("seed", seed, -(1 << 63), (1 << 64) - 1)
         tail_zero = bounds.whole("tail_zero", tail_zero, 0, bounds.MOST_PAGES)
-        self.setup = setup or SimulationSetup()
+        self.setup = SimulationSetup() if setup is None else setup
+        bounds.instance("setup", self.setup, SimulationSetup)
         self.pages, self.law = pages, law
         self._randoms = Randoms(seed, 0)
         tail_zero = min(tail_zero, zero_pages)
@@ -131,13 +132,10 @@ class PreCopySimulation:
 
     def set_downtime(self, seconds: float) -> None:
         """Changes the downtime limit; as in QEMU it takes effect when the slot ends."""
-        if not math.isfinite(seconds) or seconds <= 0:
-            raise ConvergenceError("downtime", seconds, "must be a finite number above 0")
-        self.setup = evolve(self.setup, downtime=seconds)
+        self.setup = evolve(self.setup, downtime=bounds.number("downtime", seconds, above=True))
 
     def set_bandwidth(self, limit: float | None) -> None:
         """Changes the bandwidth limit, bytes/s, from the next turn on; none is 0 or None."""
-        limit = bounds.number("limit", limit or 0.0, 0, bounds.MOST_BYTES)
         self.setup = self.setup.limited(limit)
 
     def set_throttling(
@@ -162,8 +160,7 @@ class PreCopySimulation:
 
     def set_speed(self, factor: float) -> None:
         """The link runs at *factor* times what was set up, from the next turn on, in post-copy at once; 0 is a stall."""
-        if not math.isfinite(factor) or factor < 0:
-            raise ConvergenceError("factor", factor, "must be a finite number, not negative")
+        factor = bounds.number("factor", factor)
         left = self._post_copy_left()
         if self.status is Status.POSTCOPY:
             come = max(0.0, 1 - left / max(self._post_copy_whole, _SLOWEST))
@@ -178,6 +175,7 @@ class PreCopySimulation:
 
     def set_running(self, *, running: bool) -> None:
         """The guest was paused (it writes nothing from now on), or runs again."""
+        bounds.flag("running", running)
         if self._running_since is not None:
             self._written_for += max(0.0, self._clock - self._running_since)
         self._running_since = self._clock if running else None
