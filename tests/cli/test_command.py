@@ -108,7 +108,8 @@ def test_a_failed_migration_is_status_1(cloud, run):
         (["machine", "vmm"], "did you mean vm"),
         (["machine", "vm", "--format", "merm"], "mermaid"),
         (["forecast", "/no/such/file.json"], "/no/such/file.json"),
-        ([], "COMMAND"),
+        (["--"], "required: COMMAND; try 'novastate --help'"),
+        (["boot"], "required: NAME; try 'novastate boot --help'"),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_status_2(web, run, argv, words):
@@ -119,6 +120,13 @@ def test_wrong_use_is_one_clear_line_and_status_2(web, run, argv, words):
     assert words in err
     _, out, _ = run("servers", "--json")
     assert [row["name"] for row in json.loads(out)] == ["web"]
+
+
+def test_without_a_word_the_help_is_shown_and_it_is_wrong_use(run):
+    status, out, err = run()
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: novastate ")
+    assert "live-migration" in err
 
 
 @pytest.mark.parametrize(

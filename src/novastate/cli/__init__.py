@@ -1,7 +1,7 @@
 """The ``novastate`` command: a small cloud kept in an SQLite file, and the estimator on recordings.
 
 Exit status: 0 done, 1 the operation failed (refused by a state, rolled back, nothing there), 2 wrong use (a word that is unknown,
-a number that cannot be). Either way one clear line on standard error, and nothing half-changed.
+a number that cannot be). Either way one clear line on standard error, and nothing half-changed; without a word, the help.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Parser(ArgumentParser):
             message = (
                 f"no command {wrong!r}" if message.startswith("argument COMMAND") else message.partition(" (choose")[0]
             )
-        close = near(wrong, known)
+        close = () if message.startswith("the following arguments are required") else near(wrong, known)
         hint = f"did you mean {' or '.join(close)}?" if close else hint
         # What a URI holds besides a host may be secret; a password may have blanks.
         message = re.sub(r"\S*://.*[@?].*", "…", message, flags=re.DOTALL)
@@ -93,6 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
+        if not words:
+            _parser(words).print_help(sys.stderr)
+            return 2
         args = _parser(words).parse_args(words)
         status: int = args.run(args)
         if sys.stdout is not None:
