@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,13 +22,10 @@ from novastate.convergence.online.stalls import Stall, Stalls
 from novastate.convergence.online.statistics import Sample, Statistics, job_over
 from novastate.convergence.online.tracking import Tracker
 from novastate.convergence.policy import Advice, ForecastPolicy, Policy, advised, check_policy, data_gb
-from novastate.convergence.precopy import check_kinds
+from novastate.convergence.precopy import Forecast, check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
 from novastate.errors import ConvergenceError
-
-if TYPE_CHECKING:
-    from novastate.convergence.precopy import Forecast
 
 __all__ = ["Watch", "outlook"]
 
@@ -304,4 +300,5 @@ def _quantile(ends: list[tuple[float, float, float]], share: float) -> tuple[flo
 
 def outlook(forecast: Forecast, stats: Statistics, *, downtime: float | None = None) -> Outlook:
     """What one look at *stats* says of the migration that *forecast* was made for, without those before; as `Watch.observe`."""
+    bounds.instance("forecast", forecast, Forecast)
     return Watch(forecast.guest, forecast.link, forecast.limits, forecast.rules).observe(stats, downtime=downtime)
