@@ -134,6 +134,40 @@ def test_the_error_of_the_eta_shrinks_where_the_forecast_was_wrong(wrong):
     assert statistics.mean(last) < 0.7 * statistics.mean(first)
 
 
+def intervals(known=None):
+    """Of 25 guests at three parts of the way: whether the interval holds, and half its width as a part of the time; *known* before."""
+    held, widths, seed = [], [], 300
+    while len(held) < 75:
+        seed += 1
+        expected, simulation = drawn(seed)
+        if known is not None:
+            curve = known.curve(expected.guest.pages)
+            expected = attrs.evolve(expected, guest=attrs.evolve(expected.guest, curve=curve))
+        seen = followed(expected, simulation, until=40)
+        if not simulation.status.ended or len(seen) < 6:
+            continue
+        end = simulation.finished_at
+        for part in (0.3, 0.6, 0.9):
+            at, told = [look for look in seen if look[0] <= part * end][-1]
+            low, high = told.eta_interval or (math.inf, math.inf)
+            held.append(low <= end - at <= high)
+            widths.append((high - low) / 2 / end if told.eta_interval else math.inf)
+    return statistics.mean(held), statistics.median(widths)
+
+
+@pytest.mark.parametrize(
+    "known", [WriteLaw.uniform(6553, 3000), WriteLaw.hotcold(13107, 2000), WriteLaw.uniform(13107, 6000)]
+)
+def test_where_what_was_known_is_wrong_the_interval_holds_as_well(known):
+    assert intervals(known)[0] >= 0.8
+
+
+def test_where_what_was_known_is_right_the_interval_stays_narrow():
+    held, width = intervals()
+    assert held >= 0.9
+    assert width < 0.13
+
+
 def endless(downtime=0.05):
     law = WriteLaw.uniform(16384, 60_000)
     guest = Guest(memory=256 * MIB, zero_pages=20000, page_size=4096, curve=law.curve(65536), busy=0.1)

@@ -16,10 +16,11 @@ from array import array
 import attrs
 
 from novastate._native import precopy as kernel
-from novastate.convergence.curve import DirtyCurve
+from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.online.doubt import scaled, shapes
 from novastate.convergence.online.learning import Counted, Counts, Pace
 from novastate.convergence.online.statistics import Sample
 from novastate.convergence.precopy import rows_of, scenario_of, speed_of
@@ -36,6 +37,8 @@ _AS_EXPECTED = 0.1
 _NEVER_SURE = 0.02
 #: Without a timeout luck is waited for so long, s; and a chance of less than this a round is none.
 _HORIZON, _RARE = 60.0, 1e-4
+#: A law that is wrong with less chance than this is right.
+_UNDOUBTED = 0.02
 #: Of other curves that are as likely about so many are looked at.
 _OTHERS = 12
 _POINT = (1.0, 1.0, 1.0, 0.0)
@@ -77,6 +80,10 @@ class Tracker:
         #: The laws of the last sample, worked out once for all limits that are tried.
         self._laws_at: float | None = None
         self._laws_found: list[tuple[DirtyCurve, float, float]] = []
+        #: The laws that may be where the one known before is wrong: before anything was counted, and after so many rounds.
+        self._off: list[DirtyCurve] = []
+        self._shaped_at = (0, 0.0)
+        self._shaped: tuple[float, list[tuple[DirtyCurve, float]]] = (0.0, [])
 
     # --- what is learnt
 
@@ -258,6 +265,40 @@ class Tracker:
             other = attrs.evolve(guest, curve=laws[which][0], busy=needs)
             found += self._run(sample, other, link, limits, alike, laws[which][2])
         return found
+
+    def doubted(self, sample: Sample, limit: float, *, running: bool) -> tuple[float, list[tuple[Run, float]]]:
+        """The chance that the law known before is wrong (`doubt`), and runs from *sample* on of those that may be in its place, each with
+        its weight.
+        """
+        if not running:
+            return 0.0, []
+        guest, link = self.present(sample)
+        _, busy, _ = self._laws(guest, sample.elapsed, running=running)[0]
+        chance = self.counts.wrong(guest.curve, sample.elapsed, busy)
+        if self.counts.rows:
+            if self._shaped_at != (self.counts.rounds, busy):
+                self._shaped_at, self._shaped = (self.counts.rounds, busy), shapes(self.counts, guest.curve, busy)
+            other_shape, laws = self._shaped
+            chance *= other_shape
+            rows = [(law, likely, slice(2, None, 6)) for law, likely in laws]
+        else:
+            self._off = self._off or scaled(self.guest.curve)
+            rows = [(law, 1.0, slice(k, k + 1)) for k, law in enumerate(self._off)]
+        if chance < _UNDOUBTED:
+            return 0.0, []
+        guest = attrs.evolve(guest, busy=busy)
+        scenario = scenario_of(guest, link, attrs.evolve(self.limits, downtime=limit), self.rules)
+        state = self._state(sample, scenario, guest)
+        found: list[tuple[Run, float]] = []
+        for law, likely, which in rows:
+            if sample.iteration > 1:  # what is unsent is of the law's classes
+                state = self._state(sample, scenario, attrs.evolve(guest, curve=law))
+            members = [
+                (speed_of(guest) * math.exp(LEAST_SPREAD * rate), theta, tail, zero * guest.zero_error)
+                for rate, tail, zero, theta, _ in DESIGN[which]
+            ]
+            found += [(run, likely) for run in run_from(scenario, kernel_rows(law), state, members)]
+        return chance, found
 
     def _run(
         self,
