@@ -97,13 +97,12 @@ class Choices:
         return len(self.rows)
 
     def __contains__(self, action: object) -> bool:
-        return any(row.action == action for row in self.rows)
+        return isinstance(action, str) and any(row.action == action for row in self.rows)
 
     def __getitem__(self, action: Way) -> Choice:
-        for row in self.rows:
-            if row.action == action:
-                return row
-        raise KeyError(action)
+        if action not in self:
+            raise KeyError(action)
+        return next(row for row in self.rows if row.action == action)
 
     def as_json(self) -> dict[str, object]:
         """As plain data."""

@@ -170,6 +170,7 @@ BAD = [
     (([0], [1.0], 4), {"end": 2, "resolution": 0}, "resolution"),
     (([0, 1], [0.0, 1e6], 4), {"resolution": 1e-6}, "resolution"),
     (([0], [1.0], -1), {}, "page_count"),
+    (([0], [1.0], 0), {}, "page_count"),
     (([0], [1.0], 2**40 + 1), {}, "page_count"),
 ]
 

@@ -124,7 +124,13 @@ def test_a_curve_is_drawn_with_what_it_was_made_of():
 
 
 def test_the_curve_of_an_idle_guest_has_a_picture():
-    parsed(as_svg(plot_curve(IDLE.curve)))
+    told = parsed(as_svg(plot_curve(IDLE.curve)))
+    assert "W, the curve" in told
+    silent = plot_curve(DirtyCurve((), 100)).axes[0]
+    assert silent.get_yscale() == "linear"
+    low, high = silent.get_ylim()
+    line = silent.get_lines()[0].get_ydata()
+    assert low <= min(line) <= max(line) < high
 
 
 @pytest.mark.parametrize(

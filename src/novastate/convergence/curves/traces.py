@@ -70,6 +70,8 @@ class Trace:
         """
         bounds.whole("page_count", page_count, 0, bounds.MOST_PAGES)
         column = _column("pages", pages, "iu")
+        if column.size and not page_count:
+            raise ConvergenceError("page_count", page_count, "must be 1 or more where pages are written")
         if times is None:
             slots = column.size
             return cls(

@@ -44,7 +44,8 @@ def _curve(axes: Axes, curve: DirtyCurve, seen: Sequence[tuple[float, float, flo
     taus = [tau for tau, _, _ in seen]
     low, high = min([0.01, *taus]) / 1.5, max([30.0, *taus]) * 1.5
     moments = [low * (high / low) ** (at / _MOMENTS) for at in range(_MOMENTS + 1)]
-    floor = max(0.3 * curve.pages(low), 1e-3)
+    quiet = not any([curve.upper.pages(high), *(pages + error for _, pages, error in seen)])
+    floor = 0.0 if quiet else max(0.3 * curve.pages(low), 1e-3)
     if curve.spread or curve.band or curve.others:
         under, over = ([max(floor, side.pages(tau)) for tau in moments] for side in (curve.lower, curve.upper))
         axes.fill_between(moments, under, over, color="0.85", linewidth=0, label="90 % band")
@@ -71,9 +72,9 @@ def _curve(axes: Axes, curve: DirtyCurve, seen: Sequence[tuple[float, float, flo
             label="observed",
         )
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set_yscale("linear" if quiet else "log")  # nothing at all has no place on a logarithmic axis
     axes.set_xlim(low, high)
-    axes.set_ylim(bottom=floor)
+    axes.set_ylim(floor, 10.0 if quiet else None)
     axes.set_xlabel("window, s")
     axes.set_ylabel("distinct pages written in it")
     axes.spines["right"].set_visible(False)
