@@ -69,3 +69,12 @@ def test_where_a_sequential_writer_begins_is_a_part_of_the_interval():
         assert within(said, found)
         totals.add(round(found.total))
     assert len(totals) > 1
+
+
+def test_post_copy_by_rule_comes_as_the_slot_ends():
+    said, found = both(
+        WriteLaw.uniform(1638, 6983), Link(8 * MIB, 1.25e8), Limits(0.1, 60), Rules.qemu("8.0", post_copy=True), mib=32
+    )
+    assert said.post_copied
+    assert found.post_copied
+    assert found.hypervisor_total == pytest.approx(said.hypervisor_total, abs=0.02)

@@ -217,13 +217,16 @@ def _row(
     while True:
         converged = False
         pending = s.untouched() + dirty
-        if not never and s.due(pending):
-            last = pending <= 0.0 and s.theta <= 0.0  # nothing is left: the guest is stopped, and synced then
+        if not never and (switched or s.due(pending)):
+            last = (
+                not switched and pending <= 0.0 and s.theta <= 0.0
+            )  # nothing is left: the guest is stopped, and synced then
             factor = 1.0
             if throttle > 0.0:
                 # The throttled vCPU sleeps, and the sync waits for it.
                 nap = 0.01 * throttle / (1.0 - throttle)
-                s.now = s.now + nap * (0.97 if throttle > 0.98 else 0.5)
+                if not switched:
+                    s.now = s.now + nap * (0.97 if throttle > 0.98 else 0.5)
                 awake = (1.0 - throttle) * (1.0 - r["lost"]) - r["wake"]
                 factor = min(1.0, max(0.0, awake) / max(c["busy"], TINY))
             span, before = s.now - synced, dirty
@@ -267,6 +270,8 @@ def _row(
                 s.front = max(0.0, s.front - reached)
                 ahead = 0.0
                 s.virgin = reached
+            if switched:
+                break
             syncs = syncs + (0.0 if last else 1.0)
             synced = s.now
             pending = s.untouched() + dirty
@@ -379,9 +384,7 @@ def _row(
         s.virgin = unsent if dirty > 0.0 else 0.0
         while width and not width[-1] > 0.0:
             del width[-1], mass[-1], clean[-1]
-        if s.over and switching:
-            switched = True
-            break
+        switched = s.over and switching  # and the bitmap is synced once more
     untouched, zeros = (s.front + s.tail) + s.virgin, s.zero + s.tail_zero
     dirty = dirty - s.virgin
     resent = dirty * again

@@ -185,6 +185,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         pending = (((s.front + s.zero) + s.tail) + s.tail_zero) + g->dirty;
     }
     M sync = m_and(m_and(alive, m_not(m_or(stuck, switched))), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
+    sync = m_or(sync, switched); /* for the switch to post-copy the bitmap is synced once more */
     last = m_and(last, le(theta, none)); /* nothing is left: the guest is stopped, and synced then */
     if (bits(sync)) {
         V factor = one;
@@ -193,7 +194,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             /* The throttled vCPU sleeps, and the sync waits for it. */
             V nap = set1(0.01) * g->throttle / (one - g->throttle);
             nap = nap * sel(lt(set1(0.98), g->throttle), set1(0.97), set1(0.5));
-            g->f[NOW] = now = now + sel(throttled, nap, none);
+            g->f[NOW] = now = now + sel(m_and(throttled, m_not(switched)), nap, none);
             V rest = (one - g->throttle) * (one - g->f[LOST]) - g->f[WAKE];
             factor = sel(throttled, vmin(one, vmax(none, rest) / vmax(g->f[BUSY], set1(1e-300))), one);
         }
@@ -263,6 +264,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             g->f[AHEAD] = sel(cut, none, g->f[AHEAD]);
             g->virgin = sel(cut, reached, g->virgin);
         }
+        sync = m_and(sync, m_not(switched));
         g->syncs = g->syncs + sel(m_and(sync, m_not(last)), one, none);
         g->synced = sel(sync, now, g->synced);
         pending = sel(sync, (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty, pending);

@@ -258,7 +258,9 @@ static int slot_ended(migration *m) {
     m->theta = threshold(s, m->slot_sent / whole_ms(m->now - m->slot_start), m->theta_factor);
     m->slot_start = m->now;
     m->slot_sent = 0.0;
-    return m->to_postcopy ? POSTCOPY : GOES_ON;
+    if (!m->to_postcopy) return GOES_ON;
+    dirtied(m, m->now - m->synced, throttle_slowed(&m->t, s, m->speed)); /* the guest is stopped, and the bitmap synced once more */
+    return POSTCOPY;
 }
 
 /* Goes through the migration; how it ends. */
@@ -303,7 +305,7 @@ static void results(const migration *m, int end, double *out) {
     out[3] = sent;
     out[4] = m->syncs;
     out[5] = m->t.share;
-    out[6] = m->pending;
+    out[6] = end == POSTCOPY ? all_unsent(m) : m->pending;
     out[7] = m->last_round;
 }
 

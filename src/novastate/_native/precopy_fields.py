@@ -114,8 +114,8 @@ MAX_CLASSES = 32
 #: One row of the ensemble: factors of the write rates, of the threshold and of the tail; pages added to the
 #: zero pages.
 MEMBER_FIELDS = 4
-#: One row of the result: end, s until the end, s of pause, bytes, syncs, throttle, pages in the last pending,
-#: s of the last complete round.
+#: One row of the result: end, s until the end, s of pause, bytes, syncs, throttle, pages in the last pending (of post-copy,
+#: those missing at the switch), s of the last complete round.
 OUT_FIELDS = 8
 #: One row of the record of rounds: start, bytes sent since the previous row, pages newly dirtied, pages then
 #: remaining, throttle.

@@ -17,7 +17,8 @@ One turn of the loop is one turn of QEMU's migration thread:
   the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
   sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
-- a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit.
+- a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit; and where a sync has called for it,
+  with the switch to post-copy, for which the bitmap is synced once more (ram_postcopy_send_discard_bitmap).
 
 A sync after T seconds makes a clean page of a class (N pages, written r times a second) dirty with
 1 - exp(-r T / N), and makes the next r T pages of a sequential class dirty, of which some may be so already; less where memory
@@ -225,6 +226,7 @@ class _Migration:
             pause = s.device * POSTCOPY_SWITCH
             total = self.now + pause + (untouched * s.first + zeros * s.blank + dirty * (POSTCOPY_ASKED * s.again))
             sent = sent + (untouched * s.wire + zeros * s.wire_zero + dirty * s.wire)
+            self.pending = self._all_unsent()
         row = (end, total, pause, sent, float(self.syncs), self.throttle.share, self.pending, self.last_round)
         return array("d", row)
 
@@ -417,4 +419,8 @@ class _Migration:
         self.theta = s.threshold(self.slot_sent / spent, self.theta_factor)
         self.slot_start = self.now
         self.slot_sent = 0.0
-        return POSTCOPY if self.switch else None
+        if not self.switch:
+            return None
+        # The guest is stopped, and the bitmap synced once more.
+        self._dirtied(self.now - self.synced, self.throttle.slowed(self.speed))
+        return POSTCOPY

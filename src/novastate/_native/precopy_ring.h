@@ -87,9 +87,9 @@ static void ring_count(ring *r, size_t i) {
 
 /* The writer of class `i` goes on for `pages`, of which the share `found` is seen, the last ones. */
 static void ring_write(ring *r, size_t i, double pages, double found) {
-    const double n = r->size[i], at = r->at[i], length = least(pages, n) * found;
+    const double n = r->size[i], at = r->at[i], length = least(pages * found, n);
     double end = at + pages;
-    if (length >= n || end >= n + n) {
+    if (length >= n || end >= n + n || pages >= n) {
         end = fmod(end, n);
         if (length >= n) {
             r->arcs[i] = 0;

@@ -165,8 +165,8 @@ class Ring:
         """The writer of class *i* goes on for *pages*, of which the share *found* is seen, the last ones."""
         n, at = self.size[i], self.at[i]
         end = at + pages
-        length = min(pages, n) * found
-        if length >= n or end >= n + n:
+        length = min(pages * found, n)
+        if length >= n or end >= n + n or pages >= n:
             end = math.fmod(end, n)
             if length >= n:
                 self.arcs[i] = [[0.0, n]]

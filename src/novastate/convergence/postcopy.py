@@ -53,7 +53,7 @@ def post_copy_of(forecast: Forecast, *, host_page: int = 4096) -> PostCopy | Non
     guest, rules, line = forecast.guest, forecast.rules, forecast.link.line_rate
     rounds = forecast.rounds
     last = rounds[-1]
-    pages = last.remaining
+    pages = forecast.missing
     units = guest.page_size / 4096.0
     lasts = pages * kernel.POSTCOPY_ASKED * max(rules.wire(guest.page_size) / line, rules.rewrite * units)
     # The last round ran from its start to where QEMU has stopped the guest, but for the pause and what came after.

@@ -113,6 +113,11 @@ class Forecast:
         """Whether it completes by switching to post-copy."""
         return self._switched and self.total is not None
 
+    @property
+    def missing(self) -> float:
+        """Pages that are still to come as it switches to post-copy; 0 where it does not."""
+        return self._pending if self.post_copied else 0.0
+
     @cached_property
     def _ensemble(self) -> Ensemble:
         return Ensemble(

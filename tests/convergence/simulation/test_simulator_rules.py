@@ -159,7 +159,8 @@ def test_a_dirty_limit_bounds_what_is_written():
 )
 def test_post_copy_costs_the_guest_what_the_forecast_says(law, preempt):
     rules = Rules.qemu(post_copy=True, post_copy_after=2, post_copy_preempt=preempt, latency=0.001, accelerator="tcg")
-    link, limits = Link(limit=64 * MIB, line_rate=125e6), Limits(0.01)
+    # A limit by which no round of these guests ends with a slot, on one side of it or the other.
+    link, limits = Link(limit=70 * MIB, line_rate=125e6), Limits(0.01)
     # Phases that are short beside the rounds are their mean.
     curve = (WriteLaw.uniform(65536, 40_000) if isinstance(law, PhasedLaw) else law).curve(98304)
     guest = Guest(memory=98304 * 4096, zero_pages=0, page_size=4096, curve=curve, busy=0.06)

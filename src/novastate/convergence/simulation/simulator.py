@@ -12,14 +12,15 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 5. A sync sets the bit of each page written since the previous sync; one that is still unsent is not counted anew.
 6. Auto-converge: a period of more than 1 s, looked at in a sync, counts if more than half of the bytes sent were dirtied;
    every second one that counts raises the throttle. A throttled vCPU keeps the sync waiting.
-7. After the switch to post-copy, which is made as a turn begins, the rest goes out without the limit while the guest runs there.
+7. After the switch to post-copy, which is made as a turn begins (by rule as the slot ends, for it takes an event and a command), the
+   rest goes out without the limit while the guest runs there.
 8. Under auto-converge a timer of `Rules.background_sync` syncs a round in which it has looked before; a tail-slow step is no larger than
    what brings the writes down to the trigger; with a dirty limit the guest writes no faster than it from then on.
 9. Memory that is armed in parts (`Rules.rearm`) is watched from when the part's first page is sent: see `PageMap`.
 10. Cloud Hypervisor sends whole rounds, and stops the guest as soon as the rest fits the pause at the last round's bandwidth.
 
 Left out: a throttle step bites at once, not at the vCPU's next tick (10 ms / (1 - p), system/cpu-throttle.c: less than 0.1 % of the
-writes between two steps); a switch by rule is made at the sync, without the event that it takes. Memory is one block of small pages;
+writes between two steps). Memory is one block of small pages;
 line rate, the cost of a page of each kind and the pause for devices are constant, and so are the guest's writes but for the throttle.
 
 Time is seconds since QEMU's migration became active. Everything follows from the seed: two runs with equal arguments are equal.
@@ -117,7 +118,8 @@ class PreCopySimulation:
         self._dirty_rate = 0
         self._running_since: float | None = 0.0
         self._written_for = 0.0
-        self._want_post_copy, self._limited = False, 1.0
+        self._want_post_copy = self._due_to_switch = False
+        self._limited = 1.0
         self._tick, self._ticked = self.setup.background_sync, 0
         #: Whether it has switched to post-copy.
         self.was_post_copy = False
@@ -297,6 +299,8 @@ class PreCopySimulation:
             rate = self.setup.switchover_bandwidth or self._bandwidth
             self._threshold = rate * self.setup.downtime
             self._slot_start, self._slot_sent = self._now, 0
+            if self._due_to_switch:
+                self._switch()
 
     def _overdue(self) -> bool:
         """Whether a round under auto-converge has lasted so long that the bitmap is synced before its end."""
@@ -361,7 +365,7 @@ class PreCopySimulation:
         sent = self._processed - self._round_sent
         self.rounds.append(Round(self._now - span, sent, fresh, self._remaining, round(100 * self.throttle)))
         if self.setup.post_copy_after and self.syncs > self.setup.post_copy_after:
-            self.start_post_copy()
+            self._due_to_switch = self.setup.post_copy
         self._round_sent = self._processed
 
     def _write(self) -> None:
