@@ -152,7 +152,7 @@ def replay_recording(
     bounds.instance("recording", recording, Recording)
     watch = Watch(recording.guest(source), recording.link, recording.limits, recording.rules, policy=policy)
     outlooks = tuple(
-        watch.observe(row) for row in (looks(recording) if seen is None else bounds.entries("seen", seen, object))
+        watch.observe(row) for row in (looks(recording) if seen is None else bounds.entries("seen", seen, Look))
     )
     outcome = recording.outcome
     return Replay(recording.name, outlooks, watch.learnt, None if outcome is None else outcome.total)
