@@ -4,19 +4,38 @@
 
 The statistics of each recording are fed to `Watch` as if they came now. Errors are of the total time, at a part of the way. Then each
 recorded migration is run in the simulator, of the guest as its recording showed it, under Nova's policy with its defaults and
-under a forecast with the same longest pause and latest end.
+under a forecast with the same longest pause and latest end. Last, simulated guests of which something wrong was known before.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import attrs
 
 from accuracy import RECORDINGS, VIEWS, with_zero_pages
-from novastate.convergence import ForecastPolicy, NovaPolicy, Recording, Replay, replay_recording
+from novastate.convergence import (
+    DirtyCurve,
+    ForecastPolicy,
+    Guest,
+    Limits,
+    Link,
+    NovaPolicy,
+    Recording,
+    Replay,
+    Rules,
+    Watch,
+    WriteLaw,
+    replay_recording,
+)
 from novastate.convergence.online.trial import Trial, try_policy
 from novastate.convergence.recordings import load_all
+from novastate.convergence.simulation.setup import SimulationSetup
+from novastate.convergence.simulation.simulator import PreCopySimulation
+from novastate.drivers import JobStats, JobType
 from novastate.errors import ConvergenceError
 
 #: Parts of the way at which it is asked.
@@ -150,6 +169,80 @@ def trials(recordings: list[Recording]) -> list[str]:
     return [*head, "", f"Not simulated: {', '.join(skipped)}." if skipped else "", "", *lines]
 
 
+#: Simulated guests, and at which parts of the way their intervals are asked for.
+GUESTS, DOUBTED_AT = 100, (0.3, 0.6, 0.9)
+#: What is known before: of the guest's law, and its pages.
+PRIORS: dict[str, Callable[[WriteLaw, int], DirtyCurve]] = {
+    "the law": lambda law, pages: law.curve(pages),
+    "half of what it writes": lambda law, pages: law.curve(pages).scaled(0.5),
+    "twice what it writes": lambda law, pages: law.curve(pages).scaled(2.0),
+    "another law: a tenth of the pages, 3000 writes a second": lambda _, pages: WriteLaw.uniform(
+        pages // 10, 3000
+    ).curve(pages),
+}
+
+
+def simulated(seed: int) -> tuple[PreCopySimulation, Guest, Link, Limits, WriteLaw]:
+    draw = random.Random(seed)
+    pages, rate = draw.choice([32768, 65536, 131072]), 10 ** draw.uniform(2.5, 4.4)
+    size = int(pages * draw.uniform(0.03, 0.25))
+    law = draw.choice([WriteLaw.uniform, WriteLaw.zipf, WriteLaw.hotcold, WriteLaw.sequential])(
+        size, rate
+    ).with_background()
+    zero, link, limits = (
+        int(pages * draw.choice([0, 0.1, 0.33, 0.6])),
+        Link(draw.choice([32, 64, 100]) << 20),
+        Limits(0.3),
+    )
+    setup = SimulationSetup.of(link, limits, Rules.qemu("10.0", begin=0.0))
+    run = PreCopySimulation(pages, law, setup, zero_pages=zero, seed=seed)
+    return run, Guest(pages * 4096, zero, 4096, law.curve(pages)), link, limits, law
+
+
+def wrongly_known() -> list[str]:
+    """How often the interval holds, and the median of half its width as a part of the whole time."""
+    rules = Rules.qemu("10.0", begin=0.0)
+    found: dict[tuple[str, float], list[tuple[bool, float]]] = {}
+    seed = count = 0
+    while count < GUESTS:
+        seed += 1
+        run, guest, link, limits, law = simulated(seed)
+        looks: list[JobStats] = []
+        while not run.advance(0.25 * (len(looks) + 1)).ended and len(looks) < 240:
+            now = run.statistics
+            looks.append(
+                JobStats(
+                    JobType.UNBOUNDED, elapsed=now.elapsed, memory_total=now.total, memory_processed=now.processed,
+                    memory_remaining=now.remaining, memory_bps=int(now.bandwidth), dirty_rate=now.dirty_rate,
+                    iteration=now.iteration, constant=now.constant,
+                )
+            )  # fmt: skip
+        end = run.finished_at
+        if end is None or len(looks) < 4:
+            continue
+        count += 1
+        for name, prior in PRIORS.items():
+            watch = Watch(attrs.evolve(guest, curve=prior(law, guest.pages)), link, limits, rules)
+            told = [watch.observe(look) for look in looks]
+            for part in DOUBTED_AT:
+                row = [one for one in told if one.elapsed <= part * end][-1]
+                if row.eta_interval is not None:
+                    low, high = row.eta_interval
+                    held = low <= end - row.elapsed <= high
+                    found.setdefault((name, part), []).append((held, (high - low) / 2 / end))
+    lines = [
+        f"| known before | {' | '.join(f'{part:.0%}' for part in DOUBTED_AT)} |",
+        "|---|" + "--:|" * len(DOUBTED_AT),
+    ]
+    for name in PRIORS:
+        rows = [found[name, part] for part in DOUBTED_AT]
+        cells = [
+            f"{statistics.mean(a for a, _ in row):.0%} / {statistics.median(b for _, b in row):.1%}" for row in rows
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def main() -> str:
     recordings, _ = load_all(RECORDINGS)
     return "\n".join(
@@ -161,6 +254,10 @@ def main() -> str:
             "Nova's policy with its defaults, and a forecast with the same budget (a pause of 500 ms, 800 s a GiB), in the simulator:",
             "",
             *trials(recordings),
+            "",
+            f"{GUESTS} simulated guests: the 90 % interval of the eta holds / half its width as a part of the time, at a part of the way:",
+            "",
+            *wrongly_known(),
         ]
     )
 

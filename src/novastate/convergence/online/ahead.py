@@ -35,7 +35,8 @@ class Outlook:
     """What a migration has come to, and what is ahead of it.
 
     *elapsed* s since the request; *progress* 0 to 1, by time where there is an eta, else by memory; *eta*: s until it is done, if
-    it comes to that, and *eta_interval*: where that lies with 90 % probability; *downtime*: the pause that is expected, s; all
+    it comes to that, and *eta_interval*: where that lies with 90 % probability, what was known before being wrong now and then;
+    *downtime*: the pause that is expected, s; all
     None where it hardly can (*downtime* as well where the pause is past). *converges*: whether it does, in time where there is a
     timeout; *probability* of that as it is now, 0.02 to 0.98 as a forecast's while it may still go either way, 0 or 1 once it is over
     and 1 in post-copy, which has no way back; *steady*: s for which *converges* was the same; *stalled*: whether it gets nowhere;
