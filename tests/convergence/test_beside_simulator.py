@@ -78,3 +78,17 @@ def test_post_copy_by_rule_comes_as_the_slot_ends():
     assert said.post_copied
     assert found.post_copied
     assert found.hypervisor_total == pytest.approx(said.hypervisor_total, abs=0.02)
+
+
+def test_that_it_may_end_without_post_copy_is_said_with_the_pause_of_that():
+    # The line carries a little less or more: by that the threshold is above what is left after a round, or below.
+    law, rules = WriteLaw.uniform(3276, 866.99), Rules.qemu("8.0", post_copy=True)
+    said, found = both(law, Link(128 * MIB, 1.25e8), Limits(1, 60), rules, mib=256, zero=17778)
+    assert said.post_copied
+    assert said.otherwise == "without post-copy, with a pause of 418 ms"
+    assert said.otherwise in said.reason
+    assert said.in_time
+    low, high = said.downtime_interval
+    assert low < found.downtime < high
+    sure, _ = both(law, Link(128 * MIB, 1.25e8), Limits(0.02, 60), rules, mib=256, zero=17778)
+    assert sure.otherwise is None

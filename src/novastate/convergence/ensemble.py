@@ -123,6 +123,8 @@ def other_of(k: int, members: int, count: int) -> int:
 class Ensemble:
     """The runs around one forecast, whose *total* and *pause* (None: it has none) and *throttle* (percent) are given.
 
+    *switched*: whether it switches to post-copy.
+
     *scenario* and *classes* are the kernel's rows, *speed* the factor of the write rates.
     """
 
@@ -136,10 +138,13 @@ class Ensemble:
     total: float | None
     pause: float | None
     throttle: int
+    switched: bool = False
 
     @cached_property
-    def runs(self) -> tuple[tuple[float, float], ...]:
-        """When each guest's migration ends, s from the request (infinite: never), and its pause, s; by the first, ascending."""
+    def runs(self) -> tuple[tuple[float, float, bool], ...]:
+        """When each guest's migration ends, s from the request (infinite: never), its pause, s, and whether it switches to post-copy;
+        by the first, ascending.
+        """
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
@@ -154,7 +159,7 @@ class Ensemble:
             groups.setdefault(
                 (which, needs, _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5), array("d")
             ).extend(row)
-        found: list[tuple[float, float]] = []
+        found: list[tuple[float, float, bool]] = []
         for (which, needs, pace, phase), members in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
@@ -165,7 +170,11 @@ class Ensemble:
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
             found += [
-                (math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin, out[at + 2])
+                (
+                    math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin,
+                    out[at + 2],
+                    out[at] == kernel.POSTCOPY,
+                )
                 for at in range(0, len(out), kernel.OUT_FIELDS)
             ]
         return tuple(sorted(found))
@@ -179,7 +188,7 @@ class Ensemble:
     @cached_property
     def totals(self) -> tuple[float, ...]:
         """When each guest's migration ends, s from the request (infinite: never), in ascending order."""
-        return tuple(total for total, _ in self.runs)
+        return tuple(total for total, _, _ in self.runs)
 
     @property
     def probability(self) -> float:
@@ -222,14 +231,32 @@ class Ensemble:
         if self.pause is None:
             return None
         limit = math.inf if self.limits.timeout is None else self.limits.timeout
-        pauses = tuple(sorted(pause for total, pause in self.runs if total < limit)) or (self.pause,)
+        pauses = tuple(sorted(pause for total, pause, _ in self.runs if total < limit)) or (self.pause,)
         low, high = min(_quantile(pauses, 0.05), self.pause), max(_quantile(pauses, 0.95), self.pause)
         device = min(self.rules.device, self.pause)  # a switch to post-copy has a part of it
         return max(0.0, low - DEVICE_LESS * device), high + DEVICE_MORE * device
 
     @property
     def otherwise(self) -> str | None:
-        """What may well happen instead of `total`, in words: not before the timeout, or never; None where neither is."""
+        """What may well happen instead, in words: not before the timeout, or never, or by post-copy, or without; None: nothing."""
+        found = [words for words in (self.late, self.other_way) if words is not None]
+        return ", or ".join(found) or None
+
+    @property
+    def other_way(self) -> str | None:
+        """Whether some go another way to the end than the forecast: by post-copy or without, and the pause that this takes."""
+        limit = math.inf if self.limits.timeout is None else self.limits.timeout
+        if self.total is None or not self.rules.post_copy:
+            return None
+        pauses = sorted(pause for total, pause, switched in self.runs if total < limit and switched != self.switched)
+        if len(pauses) < (1.0 - _SURE) * RUNS:
+            return None
+        pause = 1000.0 * _quantile(tuple(pauses), 0.5)
+        return f"{'without' if self.switched else 'by'} post-copy, with a pause of {pause:.0f} ms"
+
+    @property
+    def late(self) -> str | None:
+        """How late it may well be, in words: not before the timeout, or never; None where neither is."""
         interval, timeout = self.interval, self.limits.timeout
         if interval is None:
             return None

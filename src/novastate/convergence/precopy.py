@@ -131,6 +131,7 @@ class Forecast:
             total=self.total,
             pause=self.downtime,
             throttle=self.throttle,
+            switched=self._switched,
         )
 
     @cached_property
@@ -153,8 +154,13 @@ class Forecast:
 
     @property
     def otherwise(self) -> str | None:
-        """What may well happen instead of `total`, in words: not before the timeout, or never; None where neither is."""
+        """What may well happen instead, in words: not before the timeout, or never, or by post-copy, or without; None: nothing."""
         return self._ensemble.otherwise
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it is sure enough to complete in time for `total_interval` to hold all that may well happen."""
+        return self.total is not None and self._ensemble.late is None
 
     @cached_property
     def rounds(self) -> tuple[Round, ...]:

@@ -28,7 +28,7 @@ def forecast_rows(result: Forecast) -> list[tuple[str, str]]:
     rows = [("verdict", result.verdict.value), ("probability", f"{result.probability:.0%} to complete in time")]
     if result.total is not None and result.total_interval is not None:
         low, high = result.total_interval
-        within = f"between {low:.2f} and {high:.2f} s" if result.otherwise is None else f"later than {low:.2f} s"
+        within = f"between {low:.2f} and {high:.2f} s" if result.in_time else f"later than {low:.2f} s"
         rows.append(("total", f"{result.total:.2f} s, 90 % {within}"))
         if result.otherwise is not None:
             rows.append(("or", result.otherwise))
