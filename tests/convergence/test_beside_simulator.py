@@ -90,5 +90,5 @@ def test_that_it_may_end_without_post_copy_is_said_with_the_pause_of_that():
     assert said.in_time
     low, high = said.downtime_interval
     assert low < found.downtime < high
-    sure, _ = both(law, Link(128 * MIB, 1.25e8), Limits(0.02, 60), rules, mib=256, zero=17778)
+    sure, _ = both(law, Link(128 * MIB, 1.25e8), Limits(0.3, 60), rules, mib=256, zero=17778)
     assert sure.otherwise is None
