@@ -241,7 +241,8 @@ def naive_plan(plan: DrainPlan, at_once: int | None = None) -> DrainPlan:
     """What *plan* is to be compared with: the same guests in the order of their names, *at_once* side by side (None: all), without
     limits or actions. They go where the plan sends them; those it does not move too, to the first host with room.
 
-    The places of the hosts hold. Each takes as long as it would alone, from when it may start. Raises `ConvergenceError` for *at_once* below 1.
+    The places of the hosts hold. Each takes as long as it would alone, from when it may start.
+    Raises `ConvergenceError` for *at_once* below 1.
     """
     bounds.instance("plan", plan, DrainPlan)
     if at_once is not None:
