@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from novastate.convergence.rules import Rules
     from novastate.convergence.simulation.laws import WriteLaw
     from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup
-    from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
+    from novastate.convergence.simulation.simulate import simulate
+    from novastate.convergence.simulation.simulator import PreCopySimulation
     from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
     from novastate.convergence.sources import DirtyRate, Observation, Visit, ZeroPages
     from novastate.errors import ConvergenceError
@@ -147,7 +148,8 @@ _HOMES = {
     "sources": ("DirtyRate", "Observation", "Visit", "ZeroPages"),
     "simulation.laws": ("WriteLaw",),
     "simulation.setup": ("SimulationResult", "SimulationSetup"),
-    "simulation.simulator": ("PreCopySimulation", "simulate"),
+    "simulation.simulate": ("simulate",),
+    "simulation.simulator": ("PreCopySimulation",),
     "simulation.timed": ("PhasedLaw", "TraceLaw"),
 }
 _HOME = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from novastate.convergence import Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
-from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
+from novastate.convergence.simulation.simulate import simulate
+from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.convergence.simulation.timed import TraceLaw
 from novastate.convergence.simulation.writers import place_of
 from novastate.errors import ConvergenceError

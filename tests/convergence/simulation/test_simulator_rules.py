@@ -16,7 +16,8 @@ from novastate.convergence.postcopy import post_copy_of
 from novastate.convergence.simulation import faults, pagemap, writers
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
-from novastate.convergence.simulation.simulator import PreCopySimulation, simulate
+from novastate.convergence.simulation.simulate import simulate
+from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.convergence.simulation.timed import PhasedLaw, TraceLaw
 from novastate.errors import ConvergenceError
 

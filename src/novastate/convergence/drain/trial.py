@@ -26,7 +26,8 @@ from novastate.convergence.guest import Guest, Link
 from novastate.convergence.precopy import forecast
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
-from novastate.convergence.simulation.simulator import PATIENCE, PreCopySimulation
+from novastate.convergence.simulation.simulate import PATIENCE
+from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.errors import ConvergenceError
 
 __all__ = ["DrainMove", "DrainOutcome", "fair_shares", "naive_plan", "simulate_drain"]

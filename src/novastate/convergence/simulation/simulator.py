@@ -35,23 +35,19 @@ from attrs import evolve
 
 from novastate._native import precopy as kernel
 from novastate.convergence import bounds
-from novastate.convergence.guest import Limits, Link
 from novastate.convergence.postcopy import PostCopy
-from novastate.convergence.precopy import Round, Verdict
-from novastate.convergence.rules import Rules
+from novastate.convergence.precopy import Round
 from novastate.convergence.simulation.faults import faults_of, steps_of
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.pagemap import MOST, PageMap, Sent
-from novastate.convergence.simulation.setup import Answer, SimulationResult, SimulationSetup, Status
+from novastate.convergence.simulation.setup import Answer, SimulationSetup, Status
 from novastate.convergence.simulation.timed import Law, PhasedLaw, TraceLaw
 from novastate.convergence.simulation.writers import Randoms, limited_share, place_of, writer_of
 from novastate.convergence.throttle import SLOWED, left
 from novastate.errors import ConvergenceError
 
-__all__ = ["PreCopySimulation", "simulate"]
+__all__ = ["PreCopySimulation"]
 
-#: How long a migration without a timeout is followed before it counts as one that never ends, in simulated seconds.
-PATIENCE = 3600.0
 #: What a speed of 0 is reckoned as where something is divided by it.
 _SLOWEST = 1e-9
 
@@ -450,53 +446,3 @@ class PreCopySimulation:
         self._map.left = 0
         self.throttle = 0.0
         self.status = Status.COMPLETED
-
-
-def simulate(
-    *,
-    pages: int,
-    law: Law,
-    link: Link,
-    limits: Limits | None = None,
-    rules: Rules | None = None,
-    seed: int = 0,
-    zero_pages: int = 0,
-    tail_pages: int | None = None,
-    tail_zero: int = 215,
-) -> SimulationResult:
-    """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
-
-    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
-    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises ConvergenceError for numbers that cannot be.
-
-    >>> from novastate.convergence import WriteLaw
-    >>> link = Link(limit=64 * 2**20)
-    >>> result = simulate(pages=98304, law=WriteLaw.uniform(16384, 4096), link=link, zero_pages=32074, seed=1)
-    >>> result.verdict.value, 4.6 < result.total < 5.1, result.downtime < 0.05
-    ('converges', True, True)
-    """
-    limits = Limits() if limits is None else limits
-    rules = Rules.qemu() if rules is None else rules
-    for field, value, kind in (("link", link, Link), ("limits", limits, Limits), ("rules", rules, Rules)):
-        bounds.instance(field, value, kind)
-    setup = SimulationSetup.of(link, limits, rules)
-    run = PreCopySimulation(
-        pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
-    )
-    # At a timeout that is ignored only the guest is stopped.
-    endless = limits.timeout is None or rules.ignores_timeout
-    status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
-    done = status is Status.COMPLETED
-    verdict = Verdict.CONVERGES if done else Verdict.NEVER if endless else Verdict.TIMES_OUT
-    end = run.finished_at if done else None
-    return SimulationResult(
-        verdict=verdict,
-        total=None if end is None else end + rules.begin,
-        hypervisor_total=end,
-        downtime=run.downtime if done else None,
-        transferred=run.statistics.processed if done else None,
-        syncs=run.syncs,
-        throttle=round(100 * run.highest),
-        rounds=tuple(run.rounds),
-        post_copy=run.post_copy if done else None,
-    )

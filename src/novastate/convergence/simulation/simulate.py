@@ -1,0 +1,66 @@
+"""One migration in the simulator, from its start to its end: what a forecast is held against."""
+
+from __future__ import annotations
+
+from novastate.convergence import bounds
+from novastate.convergence.guest import Limits, Link
+from novastate.convergence.precopy import Verdict
+from novastate.convergence.rules import Rules
+from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup, Status
+from novastate.convergence.simulation.simulator import PreCopySimulation
+from novastate.convergence.simulation.timed import Law
+
+__all__ = ["PATIENCE", "simulate"]
+
+#: How long a migration without a timeout is followed before it counts as one that never ends, in simulated seconds.
+PATIENCE = 3600.0
+
+
+def simulate(
+    *,
+    pages: int,
+    law: Law,
+    link: Link,
+    limits: Limits | None = None,
+    rules: Rules | None = None,
+    seed: int = 0,
+    zero_pages: int = 0,
+    tail_pages: int | None = None,
+    tail_zero: int = 215,
+) -> SimulationResult:
+    """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
+
+    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
+    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises ConvergenceError for numbers that cannot be.
+
+    >>> from novastate.convergence import WriteLaw
+    >>> link = Link(limit=64 * 2**20)
+    >>> result = simulate(pages=98304, law=WriteLaw.uniform(16384, 4096), link=link, zero_pages=32074, seed=1)
+    >>> result.verdict.value, 4.6 < result.total < 5.1, result.downtime < 0.05
+    ('converges', True, True)
+    """
+    limits = Limits() if limits is None else limits
+    rules = Rules.qemu() if rules is None else rules
+    for field, value, kind in (("link", link, Link), ("limits", limits, Limits), ("rules", rules, Rules)):
+        bounds.instance(field, value, kind)
+    setup = SimulationSetup.of(link, limits, rules)
+    run = PreCopySimulation(
+        pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
+    )
+    # At a timeout that is ignored only the guest is stopped.
+    endless = limits.timeout is None or rules.ignores_timeout
+    status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
+    done = status is Status.COMPLETED
+    verdict = Verdict.CONVERGES if done else Verdict.NEVER if endless else Verdict.TIMES_OUT
+    end = run.finished_at if done else None
+    return SimulationResult(
+        verdict=verdict,
+        total=None if end is None else end + rules.begin,
+        hypervisor_total=end,
+        downtime=run.downtime if done else None,
+        transferred=run.statistics.processed if done else None,
+        syncs=run.syncs,
+        throttle=round(100 * run.highest),
+        rounds=tuple(run.rounds),
+        post_copy=run.post_copy if done else None,
+    )
