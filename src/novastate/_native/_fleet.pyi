@@ -7,7 +7,6 @@ def run(
     columns: Sequence[npt.NDArray[np.float64]],
     size: npt.NDArray[np.float64],
     rate: npt.NDArray[np.float64],
-    ordered: npt.NDArray[np.uint8],
     rule: npt.NDArray[np.int32],
     rules: npt.NDArray[np.float64],
     numbers: npt.NDArray[np.float64],

@@ -17,7 +17,6 @@ cdef extern from "fleet.h" nogil:
         ns_column memory, zero, page, tail, tail_zero, busy, limit, line, downtime, timeout
         const double *size
         const double *rate
-        const uint8_t *ordered
         const int32_t *rule
         const ns_fleet_rules *rules
         size_t rule_count
@@ -45,7 +44,7 @@ cdef ns_column column(const double[::1] numbers, size_t count) except *:
 
 
 def run(columns not None, const double[:, ::1] size not None, const double[:, ::1] rate not None,
-        const uint8_t[:, ::1] ordered not None, const int32_t[::1] rule not None, const double[:, ::1] rules not None,
+        const int32_t[::1] rule not None, const double[:, ::1] rules not None,
         double[:, ::1] numbers not None, int32_t[::1] syncs not None, uint8_t[::1] verdict not None,
         uint8_t[::1] throttle not None):
     cdef ns_fleet f
@@ -66,8 +65,6 @@ def run(columns not None, const double[:, ::1] size not None, const double[:, ::
             <size_t> rate.shape[1] != k):
         raise ValueError(
             f"size: must be 1 or {count} rows of at most {NS_FLEET_MAX_CLASSES}, and rate of the same shape")
-    if ordered.shape[0] and (<size_t> ordered.shape[0] != laws or <size_t> ordered.shape[1] != k):
-        raise ValueError("ordered: must be of the shape of size, or without rows")
     if <size_t> rules.shape[1] != NS_FLEET_RULE_FIELDS or not rules.shape[0]:
         raise ValueError(f"rules: must be rows of {NS_FLEET_RULE_FIELDS} numbers, at least one")
     if rule.shape[0]:
@@ -84,7 +81,6 @@ def run(columns not None, const double[:, ::1] size not None, const double[:, ::
     f.class_step = 0 if laws == 1 else k
     f.size = &size[0, 0] if k else NULL
     f.rate = &rate[0, 0] if k else NULL
-    f.ordered = &ordered[0, 0] if k and ordered.shape[0] else NULL
     f.rule = &rule[0] if rule.shape[0] else NULL
     f.rules = <const ns_fleet_rules *> &rules[0, 0]
     f.rule_count = rules.shape[0]

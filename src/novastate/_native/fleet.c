@@ -56,8 +56,7 @@ typedef struct {
     size_t row, at, have, from;
     double field[FIELDS][BLOCK + 8], all[BLOCK + 8], index[BLOCK + 8];
     double size[CLASSES][BLOCK + 8], pace[CLASSES][BLOCK + 8], inverse[CLASSES][BLOCK + 8];
-    double ordered_size[CLASSES][BLOCK + 8], ordered_rate[CLASSES][BLOCK + 8];
-    double clean[CLASSES][BLOCK + 8], held[CLASSES][BLOCK + 8];
+    double clean[CLASSES][BLOCK + 8];
 } block;
 
 /* Rows that are done, in the order in which they came to their end. */

@@ -20,12 +20,11 @@ typedef struct {
 #define NS_FLEET_RULE_FIELDS (sizeof(ns_fleet_rules) / sizeof(double))
 
 /* `count` guests of `k` <= 32 classes. Classes are rows of k numbers, or one row for all (class_step 0, else k);
- * `ordered` may be NULL (no class is written in sequence); `rule` may be NULL (all by the first). */
+ * all are written at random; `rule` may be NULL (all by the first). */
 typedef struct {
     size_t count, k, class_step;
     ns_column memory, zero, page, tail, tail_zero, busy, limit, line, downtime, timeout;
     const double *size, *rate;
-    const uint8_t *ordered;
     const int32_t *rule;
     const ns_fleet_rules *rules;
     size_t rule_count;

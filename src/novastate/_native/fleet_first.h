@@ -48,7 +48,6 @@ static TARGET void F(classes)(const ns_fleet *f, size_t row, block *b) {
         for (size_t i = 0; i < f->k; i++) {
             b->size[i][l] = f->size[from + i];
             b->pace[i][l] = f->rate[from + i];
-            if (f->ordered != NULL) b->ordered_rate[i][l] = f->ordered[from + i];
         }
     }
 }
@@ -185,50 +184,37 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
     PUT(IPER_FIRST, iper);
     PUT(FULL_FIRST, full);
     const V one = set1(1.0), speed_of = sel(lt(set1(0.9), busy), RULE(slowed), one);
-    V all = none, straight = none, stays = none, ordered = none;
+    V all = none, stays = none;
     V untouched = ((s.front + s.zero) + s.tail) + s.tail_zero, passed = sel(lt(none, front_all), one, none);
     M switches = m_and(lt(none, RULE(postcopy)), lt(RULE(postcopy), set1(2.0))), early = m_and(le(stuck, none), le(s.front, none));
     early = m_and(m_and(early, m_not(switches)), lt(untouched, s.theta));
-    const V span = sel(early, s.now, none), unseen = passed * (set1(0.5) - set1(0.5) / chunks);
+    const V span = sel(early, s.now, none);
     const M parted = m_and(early, lt(one, chunks));
     const V part = one / chunks;
     for (size_t i = 0; i < f->k; i++) {
         V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of;
-        if (f->ordered != NULL) ordered = loadu(b->ordered_rate[i] + at);
-        M some = lt(none, pages_of), in_order = lt(none, ordered);
-        V spread = sel(in_order, none, pages_of);
         V inverse = one / vmax(pages_of, set1(1e-300));
-        V pace = sel(m_and(some, m_not(in_order)), r * set1(LOG2E) * inverse, none);
-        all = all + spread;
-        straight = straight + (pages_of - spread);
-        storeu(b->size[i] + at, spread);
+        V pace = sel(lt(none, pages_of), r * set1(LOG2E) * inverse, none);
+        all = all + pages_of;
         storeu(b->pace[i] + at, pace);
-        V slowed, t = none - pace * span, hit = F(gone)(t, &slowed), newest = spread * slowed;
+        V slowed, t = none - pace * span, hit = F(gone)(t, &slowed), newest = pages_of * slowed;
         if (rearms) {
             V late = hit - passed * (hit - F(armed)(t, hit, part));
             storeu(b->inverse[i] + at, inverse);
-            newest = sel(parted, spread * (one - late), newest);
+            newest = sel(parted, pages_of * (one - late), newest);
         }
         stays = stays + newest;
         storeu(b->clean[i] + at, sel(early, newest, none));
-        if (f->ordered != NULL) {
-            V most = sel(in_order, pages_of, none), straight_on = sel(in_order, r, none);
-            V more = vmin(straight_on * span, vmax(none, most)) * (one - unseen);
-            storeu(b->ordered_size[i] + at, most);
-            storeu(b->ordered_rate[i] + at, straight_on);
-            storeu(b->held[i] + at, sel(early, more, none));
-        }
     }
     V mass = sel(early, vmax(none, all - stays), none), dirty = mass;
-    for (size_t i = 0; f->ordered != NULL && i < f->k; i++) dirty = dirty + loadu(b->held[i] + at);
     storeu(b->all + at, all);
     PUT(EARLY, sel(early, one, none));
     PUT(MASS, mass);
     PUT(DIRTY, dirty);
     PUT(STUCK, sel(m_and(early, lt(untouched + dirty, s.theta)), set1(DONE), stuck));
     PUT(PASSED, sel(early, one, passed));
-    /* Only where all is written at random and watched anew at the sync is it known what an unsent page brings. */
-    PUT(UNSENT, sel(m_or(lt(one, chunks), lt(none, straight)), none, one));
+    /* Only where all is watched anew at the sync is it known what an unsent page brings. */
+    PUT(UNSENT, sel(lt(one, chunks), none, one));
 #undef PUT
 }
 #undef RULE

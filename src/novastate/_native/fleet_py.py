@@ -12,14 +12,14 @@ bandwidth, post-copy), in another form:
 - a guest that goes round for ever is known by a bound: where every round that leaves x pages or more, at whichever
   moment of its slot it is cut, is followed by one that leaves more than x. W is concave, so a round of T seconds leaves
   at least W(T) + u (W(2T) - W(T)) / W(T), u of them unsent before. Tried for x between the threshold and what remains,
-  at syncs 4, 8, 16, ...; without the second term where a class is sequential or memory is watched anew in parts, and there
+  at syncs 4, 8, 16, ...; without the second term where memory is watched anew in parts, and there
   less what is lost of the pages that are sent meanwhile. Else
   the round that comes back to where it was ends it, and the throttle under which nothing becomes any less, as in precopy.
 
 The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9.
 
-Domain: as precopy's, for rules without XBZRLE and multifd. Cost: a sync has an exponential and a few operations for each
-class and segment; compiled about 0.1 us a calm guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
+Domain: as precopy's, for classes written at random, and rules without XBZRLE and multifd. Cost: a sync has an exponential and a
+few operations for each class and segment; compiled about 0.1 us a calm guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
 Sources: see precopy_py.py.
 
 The compiled kernel makes the same operations in the same order: the results are equal to the last bit, in all variants.
@@ -79,7 +79,6 @@ def run(
     columns: Sequence[_Floats],
     size: _Floats,
     rate: _Floats,
-    ordered: npt.NDArray[np.uint8],
     rule: npt.NDArray[np.int32],
     rules: _Floats,
     numbers: _Floats,
@@ -90,18 +89,17 @@ def run(
     """Forecasts every row. Raises ValueError where a buffer has not the shape that it needs.
 
     *columns* as `COLUMNS`, each of as many numbers as there are rows, or of one for all; *size* and *rate* (pages, writes
-    a second) of shape (rows or 1, classes), *ordered* of that shape, or of none of its rows; *rule* the row of *rules* for
+    a second) of shape (rows or 1, classes), all written at random; *rule* the row of *rules* for
     each, or empty for the first. Results: *numbers* of shape (len(NUMBERS), rows), *syncs* (as dirty-sync-count), *verdict*,
     *throttle* in percent, one a row.
     """
     count = len(verdict)
-    _check(columns, size, rate, ordered, rule, rules, numbers, syncs, throttle, count)
+    _check(columns, size, rate, rule, rules, numbers, syncs, throttle, count)
     table: list[dict[str, float]] = [dict(zip(RULE_FIELDS, row, strict=True)) for row in rules.tolist()]
     for at in range(count):
         row = {name: float(c[at if len(c) > 1 else 0]) for name, c in zip(COLUMNS, columns, strict=True)}
         law = at if len(size) > 1 else 0
-        in_order = ordered[law].tolist() if len(ordered) else [0] * size.shape[1]
-        found = _row(row, table[int(rule[at]) if len(rule) else 0], size[law].tolist(), rate[law].tolist(), in_order)
+        found = _row(row, table[int(rule[at]) if len(rule) else 0], size[law].tolist(), rate[law].tolist())
         numbers[:, at] = found[:5]
         syncs[at], verdict[at], throttle[at] = found[5:]
 
@@ -110,7 +108,6 @@ def _check(
     columns: Sequence[_Floats],
     size: _Floats,
     rate: _Floats,
-    ordered: npt.NDArray[np.uint8],
     rule: npt.NDArray[np.int32],
     rules: _Floats,
     numbers: _Floats,
@@ -122,8 +119,6 @@ def _check(
         raise ValueError(f"columns: must be {len(COLUMNS)}, each of 1 or {count} numbers")
     if len(size) not in {1, count} or size.shape[1] > MAX_CLASSES or rate.shape != size.shape:
         raise ValueError(f"size: must be 1 or {count} rows of at most {MAX_CLASSES}, and rate of the same shape")
-    if len(ordered) and ordered.shape != size.shape:
-        raise ValueError("ordered: must be of the shape of size, or without rows")
     if rules.shape[1] != len(RULE_FIELDS) or not len(rules):
         raise ValueError(f"rules: must be rows of {len(RULE_FIELDS)} numbers, at least one")
     if len(rule) and (len(rule) != count or (count and not (rule.min() >= 0 and rule.max() < len(rules)))):
@@ -133,7 +128,7 @@ def _check(
 
 
 def _row(
-    c: dict[str, float], r: dict[str, float], sizes: list[float], rates: list[float], in_order: list[int]
+    c: dict[str, float], r: dict[str, float], sizes: list[float], rates: list[float]
 ) -> tuple[float, float, float, float, float, int, int, int]:
     page, memory = c["page"], c["memory"]
     ipage, units = 1.0 / page, page * (1.0 / 4096.0)
@@ -189,20 +184,15 @@ def _row(
     size: list[float] = []
     inverse: list[float] = []
     pace: list[float] = []
-    ordered_size: list[float] = []
-    ordered_rate: list[float] = []
     everything = 0.0
-    for pages_of, rate, in_a_row in zip(sizes, rates, in_order, strict=True):
+    for pages_of, rate in zip(sizes, rates, strict=True):
         written = rate * speed
-        size.append(0.0 if in_a_row else pages_of)
-        everything = everything + size[-1]
+        size.append(pages_of)
+        everything = everything + pages_of
         inverse.append(1.0 / max(pages_of, TINY))
-        pace.append(written * LOG2E * inverse[-1] if pages_of > 0.0 and not in_a_row else 0.0)
-        ordered_size.append(pages_of if in_a_row else 0.0)
-        ordered_rate.append(written if in_a_row else 0.0)
+        pace.append(written * LOG2E * inverse[-1] if pages_of > 0.0 else 0.0)
     k = len(size)
-    counts = 0.0 if chunks > 1.0 or sum(ordered_size) > 0.0 else 1.0
-    held = [0.0] * k
+    counts = 0.0 if chunks > 1.0 else 1.0
     first_pass = 1.0 if front_all > 0.0 else 0.0
     ahead = s.front / max(front_all, TINY) if s.front > 0.0 else 0.0
     # Pages that would be clean, where the scan has passed since the sync (no first pass: nothing was unsent).
@@ -259,10 +249,6 @@ def _row(
                     stays = stays + clean[j][i]
                 mass[j] = width[j] * max(0.0, everything - stays)
                 dirty = dirty + mass[j]
-            for i in range(k):
-                written = min(ordered_rate[i] * effect, max(0.0, ordered_size[i] - held[i]))
-                held[i] = held[i] + written * (1.0 - first_pass * (0.5 - 0.5 / chunks) if syncs < 1.5 else 1.0)
-                dirty = dirty + held[i]
             fresh = dirty - before
             if ahead > 0.0:
                 reached = ahead * everything  # counted in the ring from now on
@@ -320,9 +306,7 @@ def _row(
                 for unsent in (full_again if paced else 1.005 * full_again, fewest):
                     passes = max(0.0, x - unsent) * each
                     span_of = passes * factor
-                    once, twice = _written(
-                        size, pace, ordered_size, ordered_rate, chunks, span_of, max(0.0, x - unsent)
-                    )
+                    once, twice = _written(size, pace, chunks, span_of, max(0.0, x - unsent))
                     leaves.append(once + counts * unsent * ((twice - once) / max(once, 1e-9)))
                 grows = x + 1.0 <= min(leaves) and passes <= span
                 never = never or (grows and full_again < x < pending and s.untouched() <= 0.0)
@@ -361,14 +345,9 @@ def _row(
         s.virgin = max(0.0, unsent - due)
         due = due + s.turn(pending, dirty - due)
         unsent = max(0.0, unsent - due)
-        # They leave the ring in the order of the scan, and the counts of sequential classes by their share.
+        # They leave the ring in the order of the scan.
         whole = dirty <= due and due > 0.0
-        share = 1.0 if whole else due / max(dirty, TINY)
         dirty = 0.0
-        for i in range(k):
-            due = due - held[i] * share
-            held[i] = held[i] * (1.0 - share)
-            dirty = dirty + held[i]
         for j in range(len(width) - 1, -1, -1):
             all_of_it = whole or (due > 0.0 and mass[j] <= due)
             cut = 1.0 if all_of_it else max(0.0, due) / max(mass[j], TINY)
@@ -403,8 +382,6 @@ def _row(
 def _written(
     size: list[float],
     pace: list[float],
-    ordered_size: list[float],
-    ordered_rate: list[float],
     chunks: float,
     span: float,
     moved: float,
@@ -416,16 +393,13 @@ def _written(
     """
     once = twice = 0.0
     lost: list[float] = []
-    for n, rate, most, straight in zip(size, pace, ordered_size, ordered_rate, strict=True):
+    for n, rate in zip(size, pace, strict=True):
         t = 0.0 - rate * span
         hit, rest = gone(t)
         if chunks > 1.0:
             lost.append(hit - armed(t, hit, 1.0 / chunks))
         once = once + n * hit
         twice = twice + n * (1.0 - (1.0 - hit) * rest)
-        run_over = straight * span
-        once = once + min(run_over, most)
-        twice = twice + min(run_over + run_over, most)
     if chunks > 1.0:
         least = 0.0
         for n, loss in zip(size, lost, strict=True):

@@ -2,8 +2,8 @@
 
 /* Distinct pages found written after `span` seconds, `moved` of them sent meanwhile, and after that again of those that a
  * round has left unsent. */
-static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *pace, const V *ordered_size,
-                                     const V *ordered_rate, V chunks, V span, V moved, V *once, V *twice) {
+static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *pace, V chunks,
+                                     V span, V moved, V *once, V *twice) {
     V w = set1(0.0), w2 = set1(0.0), lost[CLASSES];
     const M parted = lt(set1(1.0), chunks);
     const int any = bits(parted) != 0;
@@ -13,11 +13,6 @@ static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *
         if (any) lost[i] = hit - F(armed)(t, hit, part);
         w = w + size[i] * hit;
         w2 = w2 + size[i] * (set1(1.0) - (set1(1.0) - hit) * rest);
-        if (f->ordered != NULL) {
-            V o = ordered_rate[i] * span;
-            w = w + vmin(o, ordered_size[i]);
-            w2 = w2 + vmin(o + o, ordered_size[i]);
-        }
     }
     if (any) {
         V fewest = set1(0.0);
@@ -35,8 +30,8 @@ static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *
 
 /* W rows on their way. */
 typedef struct {
-    V f[FIELDS], all, size[CLASSES], pace[CLASSES], inverse[CLASSES], ordered_size[CLASSES], ordered_rate[CLASSES];
-    V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES], held[CLASSES];
+    V f[FIELDS], all, size[CLASSES], pace[CLASSES], inverse[CLASSES];
+    V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES];
     V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
     V dirty, virgin, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
     V hits, switching, steps, check_at, marked_place, stretch_at, low, low_before;
@@ -61,10 +56,6 @@ static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttl
         g->size[i] = fill(g->size[i], m, b->size[i] + at);
         g->pace[i] = fill(g->pace[i], m, b->pace[i] + at);
         if (rearms) g->inverse[i] = fill(g->inverse[i], m, b->inverse[i] + at);
-        if (f->ordered == NULL) continue;
-        g->ordered_size[i] = fill(g->ordered_size[i], m, b->ordered_size[i] + at);
-        g->ordered_rate[i] = fill(g->ordered_rate[i], m, b->ordered_rate[i] + at);
-        g->held[i] = fill(g->held[i], m, b->held[i] + at);
     }
     for (size_t i = 0; i < k; i++) {
         V none_unsent = g->size[i] * ((one - g->f[PASSED]) * (one - g->f[AHEAD])); /* no first pass */
@@ -154,17 +145,9 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         g->f[SLOT_SENT] = s.slot_sent;
         now = s.now;
         const V left = due;
-        /* They leave the ring in the order of the scan, and the counts of sequential classes by their share. */
+        /* They leave the ring in the order of the scan. */
         M whole = m_and(goes, m_and(le(g->dirty, due), lt(none, due)));
         V sum = none;
-        if (f->ordered != NULL) {
-            V share = sel(whole, one, due / vmax(g->dirty, set1(1e-300)));
-            for (size_t i = 0; i < k; i++) {
-                due = due - g->held[i] * share;
-                g->held[i] = g->held[i] * (one - share);
-                sum = sum + g->held[i];
-            }
-        }
         for (size_t j = g->segments; j-- > 0;) {
             M all_of_it = m_or(whole, m_and(lt(none, due), le(g->mass[j], due)));
             V cut = sel(all_of_it, one, vmax(none, due) / vmax(g->mass[j], set1(1e-300)));
@@ -247,13 +230,6 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             sum = sum + m;
         }
         g->behind = sel(push, none, g->behind);
-        if (f->ordered != NULL)
-            for (size_t i = 0; i < k; i++) {
-                V more = vmin(g->ordered_rate[i] * effect, vmax(none, g->ordered_size[i] - g->held[i]));
-                V unseen = g->f[PASSED] * (set1(0.5) - set1(0.5) / g->f[CHUNKS]);
-                g->held[i] = g->held[i] + more * sel(lt(g->syncs, set1(1.5)), one - unseen, one);
-                sum = sum + g->held[i];
-            }
         g->dirty = sel(sync, sum, g->dirty);
         V fresh = g->dirty - before;
         M cut = m_and(sync, lt(none, g->f[AHEAD]));
@@ -324,8 +300,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
             for (int end = 0; end < 2; end++) {
                 V unsent = end ? low : sel(paced, g->f[FULL], set1(1.005) * g->f[FULL]), once, twice;
                 passes = vmax(none, x - unsent) * each;
-                F(written)(f, g->size, g->pace, g->ordered_size, g->ordered_rate, g->f[CHUNKS], passes * factor,
-                           vmax(none, x - unsent), &once, &twice);
+                F(written)(f, g->size, g->pace, g->f[CHUNKS], passes * factor, vmax(none, x - unsent), &once, &twice);
                 V leaves = once + g->f[UNSENT] * unsent * ((twice - once) / vmax(once, set1(1e-9)));
                 fewest = end ? vmin(fewest, leaves) : leaves;
             }
@@ -403,7 +378,7 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
     g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
     g.index = g.switching = g.steps = g.check_at = g.marked_place = g.stretch_at = g.low = g.low_before = set1(0.0);
     for (size_t j = 0; j < f->k; j++)
-        g.size[j] = g.pace[j] = g.inverse[j] = g.ordered_size[j] = g.ordered_rate[j] = g.held[j] = g.passed[j] = set1(0.0);
+        g.size[j] = g.pace[j] = g.inverse[j] = g.passed[j] = set1(0.0);
     for (size_t next = 0;;) {
         while (__builtin_popcount(g.live) <= W * 3 / 4) {
             if (b.at == b.have) {

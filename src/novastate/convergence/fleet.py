@@ -381,7 +381,6 @@ def _run(fleet: Fleet) -> tuple[npt.NDArray[Any], ...]:
             columns,
             fleet.class_sizes,
             fleet.class_rates,
-            fleet.sequential,
             rule,
             rules,
             numbers,
