@@ -2,7 +2,8 @@
 
 Rule: a row of the result is what `forecast` says of that row's guest, link, limits and rules: the same recursion, run for
 eight guests at once in the lanes of a processor (`novastate._native.fleet`, whose head says how near). Rows whose rules
-that kernel does not know (`knows`) go through `forecast` itself, one by one: slower, never otherwise.
+that kernel does not know (`knows`), and guests of which a part writes in sequence, go through `forecast` itself, one by one: slower,
+never otherwise.
 
 A column is a number for all rows, or one for each, in anything that numpy takes for an array. What is not there is not
 NaN but inf: `total`, `downtime`, `transferred` of a row that does not complete in time, `unlimited_total` of one that
