@@ -58,6 +58,7 @@ class Domain:
         self.gone_at = float("inf")
         self.active = True
         self.why = 1
+        self.too_early = 0
 
     def check(self, what):
         if self.clock.now >= self.gone_at:
@@ -112,6 +113,10 @@ class Domain:
         self.check("rss")
         return {"rss": 200 << 10}
 
+    def rate(self):
+        self.too_early -= 1
+        return -1 if self.too_early >= 0 else 20
+
     def startDirtyRateCalc(self, seconds, flags):  # noqa: N802
         self.check("calc")
         self.asked.append(seconds)
@@ -128,7 +133,7 @@ class Domain:
             row |= {
                 "dirtyrate.calc_status": 2 if done else 1,
                 "dirtyrate.calc_period": 1,
-                "dirtyrate.megabytes_per_second": 20,
+                "dirtyrate.megabytes_per_second": self.rate(),
             }
         return [(self, row)]
 
@@ -150,7 +155,7 @@ class Domain:
                     "return": {
                         "status": "measured",
                         "calc-time": asked["calc-time"],
-                        "dirty-rate": 20,
+                        "dirty-rate": self.rate(),
                         "sample-pages": asked["sample-pages"],
                     }
                 }
@@ -288,6 +293,14 @@ def test_the_monitor_is_not_asked_where_it_is_not_allowed(clock):
     assert domain.asked == [1, 2], "libvirt's own call, in whole seconds"
     assert seen.rates[0] == DirtyRate(1.0, 20 * MIB, 128.0)
     assert seen.devices == 4096 + 130
+
+
+@pytest.mark.parametrize("monitor", [True, False])
+def test_a_rate_that_qemu_has_not_written_yet_is_asked_for_again(clock, monitor):
+    domain = Domain(clock)
+    domain.too_early = 2
+    seen = observed(Driver(domain, allow_monitor=monitor))
+    assert {row.rate for row in seen.rates} == {20 * MIB}
 
 
 @pytest.mark.parametrize("refused", ["monitor", "calc-dirty-rate"])

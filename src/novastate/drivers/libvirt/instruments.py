@@ -234,6 +234,7 @@ class Rates:
         self._due = now + tau
 
     def _take(self, now: float) -> None:
+        """Takes the result, if it is there: QEMU reads the rate, then the state, so one just measured may still say -1 (dirtyrate.c)."""
         from novastate.convergence.sources import DirtyRate  # noqa: PLC0415  (loads numpy)
 
         if self._monitor is not None:
@@ -241,14 +242,15 @@ class Rates:
             if answer is None:
                 self._due = None
                 return
-            if answer.get("status") != "measured":
+            if answer.get("status") != "measured" or answer["dirty-rate"] < 0:
                 self._due = now + 0.01
                 return
             tau, rate, samples = answer["calc-time"] / 1000, answer["dirty-rate"], answer["sample-pages"]
         else:
             stats = self._domain.connect().domainListGetStats([self._domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
             row = stats[0][1] if stats else {}
-            if row.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
+            measured = row.get("dirtyrate.calc_status") == libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED
+            if not measured or row["dirtyrate.megabytes_per_second"] < 0:
                 self._due = now + 0.02
                 return
             tau, rate = row["dirtyrate.calc_period"], row["dirtyrate.megabytes_per_second"]
