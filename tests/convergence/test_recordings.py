@@ -203,6 +203,15 @@ def test_a_wrong_field_is_refused_by_name(data, place, value, source):
     assert caught.value.field.startswith(place)
 
 
+def test_a_rate_that_was_not_written_yet_is_left_out(data):
+    early = copy.deepcopy(data)
+    early["pre"]["qmp_page_sampling"].append({**early["pre"]["qmp_page_sampling"][0], "dirty-rate": -1})
+    early["pre"]["libvirt_page_sampling_1s"].append(
+        {"dirtyrate.calc_period": 1, "dirtyrate.calc_status": 2, "dirtyrate.megabytes_per_second": -1}
+    )
+    assert Recording("x", early).forecast("host") == Recording("x", data).forecast("host")
+
+
 def test_page_sampling_that_measured_nothing_is_refused(data):
     wrong = copy.deepcopy(data)
     wrong["pre"].update(qmp_page_sampling=[{"status": "unstarted"}], libvirt_page_sampling_1s=[])

@@ -50,6 +50,8 @@ _PAGE = 4096
 _DEVICE_PAGES = 130
 #: Pages that libvirt has sampled in each GiB, and QEMU unless told otherwise.
 _SAMPLES = 512
+#: QEMU's dirty rate before there is one; for a moment it is already called measured (migration/dirtyrate.c).
+_UNWRITTEN = -1
 #: What the guest's system writes besides the program whose law is known, and what this program's own count of written pages does,
 #: for each MiB of its working set: a table of 8 bytes a page, and some 10 bytes a page that it goes through now and then.
 BACKGROUND = (DirtyClass(65, 2600), DirtyClass(19, 47.5), DirtyClass(19, 13.3))
@@ -368,14 +370,14 @@ class Recording:
         memory = self._number("config", "mem_mb")
         rates: list[DirtyRate] = []
         for at, row in enumerate(_objects(pre.get("qmp_page_sampling"))):
-            if row.get("status") == "measured":
+            if row.get("status") == "measured" and row.get("dirty-rate") != _UNWRITTEN:
                 unit = 1.0 if row.get("calc-time-unit") == "second" else 0.001
                 place = f"pre.qmp_page_sampling[{at}]"
                 samples = (_known(row.get("sample-pages")) or _SAMPLES) * memory / 1024
                 rate = _field(place, row, "dirty-rate") * _MIB
                 rates.append(DirtyRate(_field(place, row, "calc-time") * unit, rate, max(1.0, samples)))
         for at, row in enumerate(_objects(pre.get("libvirt_page_sampling_1s"))):
-            if "dirtyrate.megabytes_per_second" in row:
+            if row.get("dirtyrate.megabytes_per_second", _UNWRITTEN) != _UNWRITTEN:
                 place = f"pre.libvirt_page_sampling_1s[{at}]"
                 rate = _field(place, row, "dirtyrate.megabytes_per_second") * _MIB
                 tau = _field(place, row, "dirtyrate.calc_period")
