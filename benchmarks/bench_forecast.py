@@ -72,7 +72,7 @@ def main() -> str:
         lines.append(f"| {name} | " + " | ".join((first, limit(name), *others)) + " |")
     lines.append(
         f"\nThe limit, {LIMIT_US} µs, is for the compiled kernel and a guest that converges. One that never does is followed until its "
-        "rounds repeat, which may take tens of bitmap syncs (75 here): it has no limit. `probability` is eleven more runs of the recursion."
+        "rounds repeat, which may take tens of bitmap syncs (75 here): it has no limit. `probability` is 24 more runs of the recursion."
     )
     return "\n".join(lines)
 
