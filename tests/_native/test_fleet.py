@@ -120,7 +120,7 @@ def test_it_forecasts_what_the_recursion_for_one_guest_does():
     assert len(errors) > (500 if NATIVE else 20)
     assert flips == 0
     assert np.median(errors) < 1e-12
-    assert np.quantile(errors, 0.99 if NATIVE else 0.95) < 1e-9  # but where the ring has not segments enough
+    assert np.quantile(errors, 0.99) < 1e-9
 
 
 def single(row, rules, size, rate):

@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate._native import NATIVE
-from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, bounds, forecast
+from novastate.convergence import (
+    DirtyClass,
+    DirtyCurve,
+    Guest,
+    Limits,
+    Link,
+    Rules,
+    Verdict,
+    WriteLaw,
+    bounds,
+    forecast,
+)
 from novastate.convergence.fleet import VERDICTS, Fleet, forecast_many, knows
 from novastate.errors import ConvergenceError
 
@@ -261,6 +272,15 @@ def test_guests_that_are_sent_before_there_is_a_threshold_are_forecast_as_one_by
         assert VERDICTS[result.verdict[row]] is one.verdict
         assert result.syncs[row] == one.syncs
         assert result.total[row] == (math.inf if one.total is None else pytest.approx(one.total, rel=1e-9))
+
+
+def test_a_guest_of_many_short_rounds_is_forecast_as_one_by_one():
+    """It needs more than 16 segments of the ring, as many as rounds fit into one going round of the scan."""
+    curve = WriteLaw.zipf(131072, 151638.5, 0.99).curve(262144)
+    guest, link, limits = Guest(1 << 30, 0, 4096, curve, busy=0.7), Link(256 << 20, 125e6), Limits(1.0, 60.0)
+    one, many = forecast(guest, link, limits, PLAIN), forecast_many(Fleet.of([guest], link, limits, PLAIN))
+    assert one.syncs == many.syncs[0] > 60
+    assert many.total[0] == pytest.approx(one.total, rel=1e-10)
 
 
 def test_rates_alone_may_say_how_many_guests_there_are():

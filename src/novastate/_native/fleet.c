@@ -11,7 +11,7 @@
  * instruction set.
  *
  * Cost: of 8 lanes at 3 classes a first pass some 1200 instructions, a step 900; calm guests take two or three. State is
- * some 150 kB of stack; no allocation, no global.
+ * some 250 kB of stack; no allocation, no global.
  */
 #include "fleet.h"
 #include "precopy.h"
@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CLASSES = NS_FLEET_MAX_CLASSES, SEGMENTS = 16, BLOCK = 64 };
+enum { CLASSES = NS_FLEET_MAX_CLASSES, SEGMENTS = NS_PRECOPY_SEGMENTS, BLOCK = 64 };
 enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define SLOT 0.1
 #define TURN 0.05

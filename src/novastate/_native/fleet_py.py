@@ -16,7 +16,7 @@ bandwidth, post-copy), in another form:
   less what is lost of the pages that are sent meanwhile. Else
   the round that comes back to where it was ends it, and the throttle under which nothing becomes any less, as in precopy.
 
-The ring holds 16 segments (precopy: 64); guests use 1 to 13. Totals agree with precopy within 1e-9.
+The ring holds as many segments as precopy's; most guests use 1 to 13. Totals agree with precopy within 1e-9.
 
 Domain: as precopy's, for classes written at random, and rules without XBZRLE and multifd. Cost: a sync has an exponential and a
 few operations for each class and segment; compiled about 0.1 us a calm guest, in lanes of 8. Bounded by `MOST_STEPS` steps a row.
@@ -37,6 +37,7 @@ from novastate._native.endless_py import STRETCH
 from novastate._native.fleet_turn_py import SLOT, TURN, WIRE_ZERO, Way
 from novastate._native.gone_py import LOG2E, TINY, armed, gone
 from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
+from novastate._native.ring_py import SEGMENTS
 from novastate._native.tables_py import force_isa, isa, variants
 
 __all__ = [
@@ -67,7 +68,6 @@ RULE_FIELDS = (
 NUMBERS = ("total", "downtime", "transferred", "unlimited", "pending")
 MAX_CLASSES = 32
 
-_SEGMENTS = 16
 _HEADER, _FLUSH = 8.0, 32.0
 _UNLIMITED = 1e300
 _GIB = 1073741824.0
@@ -221,7 +221,7 @@ def _row(
                 factor = min(1.0, max(0.0, awake) / max(c["busy"], TINY))
             span, before = s.now - synced, dirty
             effect = factor * span
-            if behind > 0.0 and len(width) == _SEGMENTS:
+            if behind > 0.0 and len(width) == SEGMENTS:
                 wide = width[0] + behind
                 share = width[0] / max(wide, TINY)
                 clean[0] = [n - (n - stays) * share for n, stays in zip(size, clean[0], strict=True)]
