@@ -41,7 +41,6 @@ _HORIZON, _RARE = 60.0, 1e-4
 _UNDOUBTED = 0.02
 #: Of other curves that are as likely about so many are looked at.
 _OTHERS = 12
-_POINT = (1.0, 1.0, 1.0, 0.0)
 _BUSY = kernel.SCENARIO_FIELDS.index("busy")
 
 
@@ -260,7 +259,8 @@ class Tracker:
             groups.setdefault((which, busy), []).append((factor, theta, tail, zero * guest.zero_error))
         found: list[tuple[Run, float]] = []
         curve, busy, _ = laws[0]
-        found += self._run(sample, attrs.evolve(guest, curve=curve, busy=busy), link, limits, [_POINT], 0.0)
+        known = attrs.evolve(guest, curve=curve, busy=busy)
+        found += self._run(sample, known, link, limits, [(speed_of(known), 1.0, 1.0, 0.0)], 0.0)
         for (which, needs), alike in groups.items():
             other = attrs.evolve(guest, curve=laws[which][0], busy=needs)
             found += self._run(sample, other, link, limits, alike, laws[which][2])
@@ -309,8 +309,6 @@ class Tracker:
         members: list[tuple[float, float, float, float]],
         weight: float,
     ) -> list[tuple[Run, float]]:
-        if members == [_POINT]:
-            members = [(speed_of(guest), 1.0, 1.0, 0.0)]
         scenario = scenario_of(guest, link, limits, self.rules)
         state = self._state(sample, scenario, guest)
         return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members)]

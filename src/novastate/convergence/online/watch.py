@@ -191,7 +191,7 @@ class Watch:
         point, timeout = runs[0][0], self.limits.timeout
         if not ends:
             return None, None, None
-        middle, pause = _quantile(ends, 0.5)
+        middle, pause = _median(ends)
         lucky = self._tracker.lucky_after(point, limit)
         if point.ends:
             middle, pause = point.seconds, point.pause
@@ -323,9 +323,9 @@ def _shortest(ends: list[tuple[float, float, float]], weight: float) -> tuple[fl
     return best
 
 
-def _quantile(ends: list[tuple[float, float, float]], share: float, whole: float | None = None) -> tuple[float, float]:
-    """Of (s, weight, pause) in ascending order the one at *share* of the weight (of *whole*, where that is more); else the last."""
-    left = share * (sum(weight for _, weight, _ in ends) if whole is None else whole)
+def _median(ends: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Of (s, weight, pause) in ascending order the s and the pause of the one at half of the weight; of no weight the last."""
+    left = 0.5 * sum(weight for _, weight, _ in ends)
     for value, weight, pause in ends:
         left -= weight
         if left <= 0 and weight > 0:
