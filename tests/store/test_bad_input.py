@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -386,6 +387,21 @@ def test_a_lock_is_waited_for_only_so_long(path):
         assert first.revision == 1
         store.commit(Put(first))
         assert first.revision == 2
+
+
+def test_a_switch_to_write_ahead_mode_waits_for_the_one_who_writes(path):
+    """SQLite itself would not: there a lock is not asked for again once a transaction has begun."""
+    with held(path, "PRAGMA journal_mode = DELETE"):
+        pass
+    with held(path, "BEGIN IMMEDIATE"), refused("locked by another process for longer than 0.05 s"):
+        SqlStore(f"sqlite:///{path}", timeout=0.05)
+    with ThreadPoolExecutor(1) as pool:
+        with held(path, "BEGIN IMMEDIATE"):
+            opening = pool.submit(lambda: SqlStore(f"sqlite:///{path}", timeout=60))
+            with pytest.raises(TimeoutError):
+                opening.result(0.3)
+        with closing(opening.result(60)) as store:
+            assert len(store.find(Instance)) == 2
 
 
 def test_a_new_store_is_not_made_over_a_lock(tmp_path):

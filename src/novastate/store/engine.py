@@ -20,6 +20,7 @@ import math
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,7 @@ def open_database(target: Target, *, create: bool, timeout: float) -> Engine:
             engine = _postgresql(target.server, timeout)
         else:
             engine = _sqlite(lambda: _connect(":memory:", timeout), StaticPool)
-        return _checked(engine, target.where, create=create)
+        return _checked(engine, target.where, timeout=timeout, create=create)
 
 
 def _open_file(path: Path, where: str, *, create: bool, timeout: float) -> Engine:
@@ -121,7 +122,7 @@ def _open_file(path: Path, where: str, *, create: bool, timeout: float) -> Engin
     try:
         with translated(where, timeout):
             engine = _sqlite(lambda: _connect(uri, timeout), QueuePool, pool_timeout=timeout)
-            return _checked(engine, where, create=create and not readonly, readonly=readonly)
+            return _checked(engine, where, timeout=timeout, create=create and not readonly, readonly=readonly)
     except StoreError as error:
         # SQLite makes an empty file before its first transaction. If that failed for want of room, take it away;
         # but not from under another process that is making it.
@@ -253,15 +254,25 @@ def _postgresql(url: URL, timeout: float) -> Engine:
         raise StoreError("PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from error
 
 
-def _write_ahead(connection: Connection) -> None:
-    """Switches a file to WAL mode, which it then keeps: later openings only ask. Memory has no such mode."""
+def _write_ahead(connection: Connection, timeout: float) -> None:
+    """Switches a file to WAL mode, which it then keeps: later openings only ask. Memory has no such mode.
+
+    The switch reads before it locks, and a lock that is wanted so late SQLite asks for once only, whatever the timeout
+    (two that wait for each other would wait for ever): it is asked for again from here.
+    """
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
-    if raw.execute("PRAGMA journal_mode").fetchone() == ("delete",):
-        raw.execute("PRAGMA journal_mode = WAL").fetchone()
+    deadline = time.monotonic() + timeout
+    while raw.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+        try:
+            raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
-def _checked(engine: Engine, where: str, *, create: bool, readonly: bool = False) -> Engine:
+def _checked(engine: Engine, where: str, *, timeout: float, create: bool, readonly: bool = False) -> Engine:
     """The engine, if its database is ours, or has been made so."""
     try:
         with engine.connect() as connection:
@@ -271,7 +282,7 @@ def _checked(engine: Engine, where: str, *, create: bool, readonly: bool = False
                 _make(connection, where)
         if engine.dialect.name == "sqlite" and not readonly:
             with engine.connect() as connection:
-                _write_ahead(connection)
+                _write_ahead(connection, timeout)
     except BaseException:
         engine.dispose()
         raise
