@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from flow_world import FAST, HOPELESS, MIB, SLOW, UUID, World, host
-from novastate.convergence.policy import FixedPolicy, ForecastPolicy, NovaPolicy
+from novastate.convergence import FixedPolicy, ForecastPolicy, NovaPolicy
 from novastate.drivers import Fault
 from novastate.errors import (
     ActionNotAllowed,

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from flow_world import FAST, HOPELESS, SLOW, UUID, World, host
-from novastate.convergence.policy import FixedPolicy, NovaPolicy
+from novastate.convergence import FixedPolicy, NovaPolicy
 from novastate.errors import NotSupported
 from novastate.flows import live_migrate, recover
 from novastate.flows.live_migration_monitor import kept

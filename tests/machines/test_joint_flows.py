@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from flow_world import FAST, HOPELESS, SLOW, UUID, World, host
-from novastate.convergence.policy import NovaPolicy
+from novastate.convergence import NovaPolicy
 from novastate.drivers import Fault
 from novastate.errors import NotFound, NovastateError
 from novastate.flows import (

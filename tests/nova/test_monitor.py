@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova.client import NovaError
-from novastate.convergence.policy import NovaPolicy, Situation, data_gb
+from novastate.convergence import NovaPolicy, Situation, data_gb
 from novastate.errors import ConvergenceError
 
 MANY = settings(max_examples=100, deadline=None)

@@ -16,7 +16,7 @@ from novastate.convergence import (
     Stall,
     Watch,
 )
-from novastate.convergence.policy import Foreseen
+from novastate.convergence.policies.base import Foreseen
 from novastate.drivers import JobStats, JobType
 
 watch = Watch(Guest(2**30, 0, 4096, DirtyCurve((), 2**18)), Link(None), policy=NovaPolicy())

@@ -17,8 +17,7 @@ from novastate.cli.migrate import migration_row
 from novastate.cli.progress import Progress
 from novastate.cli.servers import boot, history_rows, history_text, like, server_row
 from novastate.cli.view import as_json, columns, pairs
-from novastate.convergence import Forecast, Recording
-from novastate.convergence.policy import FixedPolicy
+from novastate.convergence import FixedPolicy, Forecast, Recording
 from novastate.drivers import JobStats, LiveMigrationParams
 from novastate.flows import LiveMigrationOptions, build, live_migrate
 from novastate.machines import MigrationStatus

@@ -72,7 +72,7 @@ def changed(args: Namespace) -> list[str]:
 
 def options_of(args: Namespace, *, real: bool = False) -> LiveMigrationOptions:
     """The options that *args* ask for; with *real* time a migration has a day. Raises InvalidField."""
-    from novastate.convergence.policy import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (a recording is forecast without)
+    from novastate.convergence import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (a recording is forecast without)
     from novastate.drivers import LiveMigrationParams  # noqa: PLC0415
     from novastate.flows import LiveMigrationOptions  # noqa: PLC0415
 

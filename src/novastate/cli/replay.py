@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from novastate.errors import ConvergenceError, InvalidField
 
 if TYPE_CHECKING:
-    from novastate.convergence import Outlook, Recording, Replay
+    from novastate.convergence import Advice, Outlook, Policy, Recording, Replay
     from novastate.convergence.online.trial import Trial
-    from novastate.convergence.policy import Advice, Policy
 
 __all__ = ["register"]
 
@@ -112,7 +111,7 @@ def _in_the_simulator(recording: Recording) -> str:
 
 def _policies(pause: float) -> dict[str, Policy | str]:
     """Each policy, or why it cannot have such a pause."""
-    from novastate.convergence.policy import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (with the rest)
+    from novastate.convergence import ForecastPolicy, NovaPolicy  # noqa: PLC0415  (with the rest)
 
     latest = NovaPolicy().completion_timeout
     budget = ForecastPolicy(longest_pause=pause / 1000, latest_end=latest, per_gib=True)

@@ -27,15 +27,10 @@ if TYPE_CHECKING:
     from novastate.convergence.online.watch import Watch, outlook
     from novastate.convergence.pictures.curve_plot import plot_curve
     from novastate.convergence.pictures.plots import plot_forecast
-    from novastate.convergence.policy import (
-        Advice,
-        FixedPolicy,
-        ForecastPolicy,
-        NovaPolicy,
-        Policy,
-        Situation,
-        data_gb,
-    )
+    from novastate.convergence.policies.base import Advice, Policy, Situation
+    from novastate.convergence.policies.fixed import FixedPolicy
+    from novastate.convergence.policies.forecast import ForecastPolicy
+    from novastate.convergence.policies.nova import NovaPolicy, data_gb
     from novastate.convergence.postcopy import PostCopy, post_copy_of
     from novastate.convergence.precopy import Forecast, Round, Verdict, forecast
     from novastate.convergence.recordings import Recording
@@ -140,7 +135,10 @@ _HOMES = {
     "online.watch": ("Watch", "outlook"),
     "pictures.curve_plot": ("plot_curve",),
     "pictures.plots": ("plot_forecast",),
-    "policy": ("Advice", "FixedPolicy", "ForecastPolicy", "NovaPolicy", "Policy", "Situation", "data_gb"),
+    "policies.base": ("Advice", "Policy", "Situation"),
+    "policies.fixed": ("FixedPolicy",),
+    "policies.forecast": ("ForecastPolicy",),
+    "policies.nova": ("NovaPolicy", "data_gb"),
     "postcopy": ("PostCopy", "post_copy_of"),
     "precopy": ("Forecast", "Round", "Verdict", "forecast"),
     "recordings": ("Recording",),

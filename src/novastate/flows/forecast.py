@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from novastate.convergence.policy import horizon
+from novastate.convergence.policies.control import horizon
 from novastate.drivers import DiskInfo, LiveMigrationSource
 from novastate.errors import InstanceNotReady, UnableToMigrateToSelf
 from novastate.flows.effects import Flow, Load, Notify, Schedule

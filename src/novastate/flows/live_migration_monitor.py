@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, frozen
 
-from novastate.convergence.policy import Advice, ForecastPolicy, Observer, Situation, SituationLike, data_gb, observer
+from novastate.convergence import Advice, ForecastPolicy, Situation, data_gb
+from novastate.convergence.policies.base import SituationLike
+from novastate.convergence.policies.control import Observer, observer
 from novastate.drivers import JobStats, JobType, LiveMigrationParams
 from novastate.errors import ConvergenceError, DriverError, GuestNotFound, NotSupported
 from novastate.flows.effects import Call, Flow, Note, Notify, Now, Wait

@@ -3,7 +3,7 @@
 Rules of this file:
 
 1. What is kept is what a migration that has begun is watched with: parameters, policy, times, and whether it copies disks.
-2. A policy that is not one of :mod:`novastate.convergence.policy` cannot be kept: then only the deadline ends the migration.
+2. A policy that is not one of `novastate.convergence` cannot be kept: then only the deadline ends the migration.
 3. What cannot be read is not there: recovery must not fail for it.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from novastate.convergence.policy import FixedPolicy, ForecastPolicy, NovaPolicy, Policy
+from novastate.convergence import FixedPolicy, ForecastPolicy, NovaPolicy, Policy
 from novastate.drivers import LiveMigrationParams
 from novastate.errors import InvalidField
 from novastate.objects import LibvirtLiveMigrateData

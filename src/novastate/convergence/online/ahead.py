@@ -11,7 +11,7 @@ import attrs
 
 from novastate.convergence import bounds
 from novastate.convergence.online.stalls import Stall
-from novastate.convergence.policy import Advice
+from novastate.convergence.policies.base import Advice
 
 __all__ = ["Ahead", "Outlook"]
 

@@ -16,7 +16,7 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest
 from novastate.convergence.online.ahead import Outlook
 from novastate.convergence.online.watch import Watch
-from novastate.convergence.policy import Advice, Policy
+from novastate.convergence.policies.base import Advice, Policy
 from novastate.convergence.recordings import Recording, Source
 from novastate.errors import ConvergenceError
 

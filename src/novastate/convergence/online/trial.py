@@ -14,16 +14,9 @@ import attrs
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.online.watch import Watch
-from novastate.convergence.policy import (
-    Advice,
-    ForecastPolicy,
-    Policy,
-    Situation,
-    SituationLike,
-    advised,
-    check_policy,
-    data_gb,
-)
+from novastate.convergence.policies.base import Advice, Policy, Situation, SituationLike, advised, check_policy
+from novastate.convergence.policies.forecast import ForecastPolicy
+from novastate.convergence.policies.nova import data_gb
 from novastate.convergence.rules import Rules
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status

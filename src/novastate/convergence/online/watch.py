@@ -23,7 +23,9 @@ from novastate.convergence.online.ahead import Ahead, Outlook
 from novastate.convergence.online.stalls import Stall, Stalls
 from novastate.convergence.online.statistics import Sample, Statistics, job_over
 from novastate.convergence.online.tracking import Tracker
-from novastate.convergence.policy import Advice, ForecastPolicy, Policy, advised, check_policy, data_gb
+from novastate.convergence.policies.base import Advice, Policy, advised, check_policy
+from novastate.convergence.policies.forecast import ForecastPolicy
+from novastate.convergence.policies.nova import data_gb
 from novastate.convergence.precopy import Forecast, check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
