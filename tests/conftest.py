@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 from novastate import _native
 
 # A shared machine may stall for any time, so only the number of examples is bounded, never their time.
-settings.register_profile("dev", max_examples=50, deadline=None)
-# The same examples in every run: a red CI is red for the change under test.
-settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile(
-    "nightly", max_examples=5000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "dev", max_examples=50, deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
 )
+# The same examples in every run: a red CI is red for the change under test.
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 

@@ -69,6 +69,8 @@ def pytest(*args: str) -> list[str]:
     return tool("pytest", "-q", "--continue-on-collection-errors", *args)
 
 
+#: Of Hypothesis: the same examples in every run, whatever the machine sets; another profile may be asked for by name.
+SAME = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE") or "ci"}
 #: Suites of their own: they need root, packages, a server or the real Nova.
 APART = ["--ignore=tests/lab", "--ignore=tests/database", "--ignore=tests/nova"]
 
@@ -89,16 +91,16 @@ SUITES = [
     Suite("lint", [tool("ruff", "check"), tool("ruff", "format", "--check")]),
     Suite("types", [tool("mypy"), tool("basedpyright", "--level", "error")]),
     Suite("imports", [tool("lint-imports", "--no-cache", "--no-logo")]),
-    Suite("tests, native", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "require"}, no_kernels),
-    Suite("tests, pure Python", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "off"}),
+    Suite("tests, native", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "require", **SAME}, no_kernels),
+    Suite("tests, pure Python", [pytest("tests", *APART, "-n", "2")], {"NOVASTATE_NATIVE": "off", **SAME}),
     Suite("doctests", [pytest("--doctest-modules", *(part for part in ("src", "examples") if (ROOT / part).is_dir()))]),
     Suite(
         "docs",
         [tool("sphinx-build", "-q", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build/html")],
     ),
-    Suite("database", [pytest("tests/database")], missing=no_database),
-    # Its objects and ours, in one conversation; the examples are the same in every run.
-    Suite("nova", [pytest("tests/nova", "-n", "2")], {"HYPOTHESIS_PROFILE": "ci"}, missing=no_nova, deadline=600),
+    Suite("database", [pytest("tests/database")], SAME, missing=no_database),
+    # Its objects and ours, in one conversation.
+    Suite("nova", [pytest("tests/nova", "-n", "2")], SAME, missing=no_nova, deadline=600),
     # A minute in all, or FUZZ_SECONDS, by turns; each fuzzer is a check. Starting takes some seconds more.
     Suite(
         "fuzz",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import suites
 
@@ -72,3 +75,26 @@ def test_an_unknown_suite_is_refused_with_the_known_ones(two, capsys):
     with pytest.raises(SystemExit, match="2"):
         suites.main(["goof"])
     assert "no suite goof; there are: good; away" in capsys.readouterr().err
+
+
+def test_the_examples_of_a_suite_are_the_same_in_every_run_wherever_it_runs():
+    """A machine that runs the whole check need not set CI."""
+    code = """
+import suites
+print({s.env.get("HYPOTHESIS_PROFILE") for s in suites.SUITES if s.name.startswith(("tests", "nova"))})
+"""
+    env = {name: value for name, value in os.environ.items() if name not in {"CI", "HYPOTHESIS_PROFILE"}}
+    for asked, used in (({}, "ci"), ({"HYPOTHESIS_PROFILE": ""}, "ci"), ({"HYPOTHESIS_PROFILE": "dev"}, "dev")):
+        command = [sys.executable, "-c", code]
+        run = subprocess.run(
+            command, cwd=suites.ROOT / "tests", env=env | asked, capture_output=True, text=True, check=True
+        )
+        assert run.stdout == f"{{{used!r}}}\n"
+
+
+@pytest.mark.parametrize("name", ["dev", "ci", "nightly"])
+def test_no_profile_of_hypothesis_measures_time(name):
+    profile = settings.get_profile(name)
+    assert profile.deadline is None
+    assert HealthCheck.too_slow in profile.suppress_health_check
+    assert profile.derandomize is (name == "ci")
