@@ -21,6 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from novastate._native import NATIVE, fleet, precopy
+from novastate._native.precopy_fields import OUT_FIELDS
 from novastate.convergence import Rules, forecast
 from novastate.convergence.fleet import Fleet, forecast_many
 
@@ -86,7 +87,7 @@ def recursion(f: Fleet, rows: int) -> Callable[[], None]:
     for row in range(rows):
         found = forecast(*f.objects(row))
         ready.append((found._scenario, found.guest.curve._rows))
-    out, point, rounds = array("d", bytes(8 * precopy.OUT_FIELDS)), array("d", [0.98, 1, 1, 0]), array("d")
+    out, point, rounds = array("d", bytes(8 * OUT_FIELDS)), array("d", [0.98, 1, 1, 0]), array("d")
 
     def run() -> None:
         for scenario, law in ready:

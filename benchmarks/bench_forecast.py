@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Callable
 
 from novastate._native import NATIVE, precopy, precopy_py
+from novastate._native.precopy_fields import OUT_FIELDS
 from novastate.convergence import DirtyCurve, Forecast, Guest, Limits, Link, Rules, forecast
 from novastate.convergence.evaluation import closed_form
 
@@ -41,7 +42,7 @@ def microseconds(call: Callable[[], object], runs: int) -> float:
 
 
 def kernel(result: Forecast, run: Callable[..., int]) -> Callable[[], object]:
-    out, point, rounds = array("d", bytes(8 * precopy.OUT_FIELDS)), array("d", [1, 1, 1, 0]), array("d")
+    out, point, rounds = array("d", bytes(8 * OUT_FIELDS)), array("d", [1, 1, 1, 0]), array("d")
     return lambda: run(result._scenario, result.guest.curve._rows, point, out, rounds)
 
 

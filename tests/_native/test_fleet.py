@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from novastate._native import NATIVE, fleet, fleet_py, gone_py, precopy
+from novastate._native.precopy_fields import NEVER, OUT_FIELDS, SCENARIO_FIELDS
 
 PLAIN = dict(
     fast=1, begin=0.305, device=0.011, first_touch=10.5e-6, rewrite=1.7e-6, blank=0.25e-6, throttling=0, initial=0.2,
@@ -113,9 +114,9 @@ def test_it_forecasts_what_the_recursion_for_one_guest_does():
         if rules["fast"]:
             row = tuple(float(c[at % len(c)]) for c in columns)
             end, total, *_ = single(row, rules, size[at], rate[at])
-            if (end == precopy.NEVER) != (verdict[at] == fleet.NEVER):
+            if (end == NEVER) != (verdict[at] == fleet.NEVER):
                 flips += 1
-            elif end != precopy.NEVER:
+            elif end != NEVER:
                 errors.append(abs(total + rules["begin"] - numbers[0, at]) / numbers[0, at])
     assert len(errors) > (500 if NATIVE else 20)
     assert flips == 0
@@ -128,7 +129,7 @@ def single(row, rules, size, rate):
     memory, zero, page, tail, tail_zero, busy, limit, line, downtime, _ = row
     wire, flush = page + 8 * page / 4096, 32 * 4104
     on_line = wire / line
-    values = dict.fromkeys(precopy.SCENARIO_FIELDS, 0.0) | {
+    values = dict.fromkeys(SCENARIO_FIELDS, 0.0) | {
         "pages": memory // page, "zero": zero, "tail": 1500 + memory / (64 * page) if tail < 0 else tail,
         "tail_zero": tail_zero, "page": page, "wire": wire, "wire_again": wire, "wire_zero": 9.0,
         "quota": math.ceil(limit * 0.1 / flush) * flush + 18 if limit else 0.0, "first": max(on_line, 10.5e-6),
@@ -139,7 +140,7 @@ def single(row, rules, size, rate):
     law = array("d")
     for n, r in zip(size, rate, strict=True):
         law.extend((n, r, 0.0))
-    out = array("d", bytes(8 * precopy.OUT_FIELDS))
+    out = array("d", bytes(8 * OUT_FIELDS))
     member = array("d", [rules["slowed"] if busy > 0.9 else 1.0, 1.0, 1.0, 0.0])
     precopy.run(array("d", values.values()), law, member, out, array("d"))
     return tuple(out)

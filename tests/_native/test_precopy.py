@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate._native import endless_py, precopy, precopy_py
+from novastate._native import endless_py, precopy_py
+from novastate._native.precopy_fields import (
+    CONVERGED,
+    MEMBER_FIELDS,
+    NEVER,
+    OUT_FIELDS,
+    POSTCOPY,
+    ROUND_FIELDS,
+    SCENARIO_FIELDS,
+    START_FIELDS,
+)
 
 try:
     from novastate._native import _precopy as compiled
@@ -67,7 +77,7 @@ def scenarios(draw):
         "deadline": draw(st.sampled_from([0.0, 60.0, 3600.0])),
         "phase": draw(st.sampled_from([0.0, 0.3, 1.0])),
     }
-    assert tuple(values) == precopy.SCENARIO_FIELDS
+    assert tuple(values) == SCENARIO_FIELDS
     return array("d", values.values())
 
 
@@ -104,7 +114,7 @@ def starts(draw, law, rows=1):
             "cached": draw(numbers(0, 1e6)),
             "widest": draw(numbers(0, 1e6)),
         }
-        assert tuple(values) == precopy.START_FIELDS
+        assert tuple(values) == START_FIELDS
         found.extend(values.values())
         found.extend(draw(numbers(0, 2)) * size for size in law[0::3])
     return found
@@ -114,8 +124,8 @@ MEMBERS = array("d", [1.0, 1.0, 1.0, 0.0, 0.9, 0.99, 4.0, 200.0, 1.1, 1.0, 0.0, 
 
 
 def run(kernel, scenario, law, members=MEMBERS, capacity=16, start=None):
-    out = array("d", bytes(8 * precopy.OUT_FIELDS * (len(members) // precopy.MEMBER_FIELDS)))
-    rounds = array("d", bytes(8 * precopy.ROUND_FIELDS * capacity))
+    out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))
+    rounds = array("d", bytes(8 * ROUND_FIELDS * capacity))
     count = kernel.run(scenario, law, members, out, rounds, start)
     return count, out, rounds
 
@@ -137,7 +147,7 @@ def test_from_the_middle_they_agree_too_and_end(scenario, law, data):
 
 
 def begin(law=(), **fields):
-    values = dict.fromkeys(precopy.START_FIELDS, 0.0) | {"behind": 1.0, "syncs": 1.0} | fields
+    values = dict.fromkeys(START_FIELDS, 0.0) | {"behind": 1.0, "syncs": 1.0} | fields
     return array("d", [*values.values(), *law])
 
 
@@ -159,7 +169,7 @@ def test_it_ends_and_every_number_is_finite(scenario, law):
     count, out, rounds = run(compiled, scenario, law)
     assert 0 <= count <= 16
     assert all(math.isfinite(value) and value >= 0 for value in (*out, *rounds))
-    assert {out[0], out[8], out[16]} <= {precopy.CONVERGED, precopy.POSTCOPY, precopy.NEVER}
+    assert {out[0], out[8], out[16]} <= {CONVERGED, POSTCOPY, NEVER}
 
 
 @settings(max_examples=100, deadline=None)
@@ -168,13 +178,13 @@ def test_what_remains_is_never_more_than_the_guest_has(scenario, law):
     pages = scenario[0]
     law_pages = sum(law[0::3])
     count, _, rounds = run(compiled, scenario, law)
-    for at in range(0, count * precopy.ROUND_FIELDS, precopy.ROUND_FIELDS):
+    for at in range(0, count * ROUND_FIELDS, ROUND_FIELDS):
         assert rounds[at + 3] <= (pages + law_pages) * (1 + 1e-9) + 1e-6
         assert rounds[at + 2] <= law_pages * (1 + 1e-9)
 
 
 def small(**fields):
-    return dict.fromkeys(precopy.SCENARIO_FIELDS, 0.0) | {
+    return dict.fromkeys(SCENARIO_FIELDS, 0.0) | {
         "pages": 10_000, "page": 4096, "wire": 4104, "wire_again": 4104, "wire_zero": 9, "quota": 52 * 131328 + 18,
         "first": 1e-5, "again": 2e-6, "delta": 2e-6, "blank": 1e-6, "downtime": 0.3, "device": 0.01, "slot": 0.1, "turn": 0.05,
         "most": 0.99, "trigger": 0.5, "busy": 1,
@@ -194,7 +204,7 @@ def test_from_the_middle_of_the_first_round_the_rest_is_as_it_would_have_been(ke
         [0, 0], left=100_000 - sent / 4104, front=100_000, since=2.0, theta=theta, period_age=2.0, period_sent=sent
     )
     _, rest, _ = run(kernel, scenario, law, point, start=start)
-    assert whole[0] == rest[0] == precopy.CONVERGED
+    assert whole[0] == rest[0] == CONVERGED
     assert whole[4] == rest[4] > 3
     assert rest[1] == pytest.approx(whole[1] - 2.0)
     assert rest[3] == pytest.approx(whole[3] - sent)
@@ -207,11 +217,11 @@ def test_what_is_held_is_what_remains_and_goes_in_its_time(kernel):
     start = begin([4000, 2000], behind=0.25, syncs=4)
     count, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
     # A threshold of nothing is never undercut: the guest is stopped as all is sent.
-    assert (out[0], out[4], count) == (precopy.CONVERGED, 4, 1)
+    assert (out[0], out[4], count) == (CONVERGED, 4, 1)
     assert out[3] == pytest.approx(6000 * 4104)
     scenario = array("d", small(downtime=0.05, pages=50_000).values())
     _, out, _ = run(kernel, scenario, law, array("d", [1, 1, 1, 0]), start=start)
-    assert (out[0], out[4]) == (precopy.CONVERGED, 5)
+    assert (out[0], out[4]) == (CONVERGED, 5)
     assert out[3] == pytest.approx(6000 * 4104)
 
 
@@ -226,7 +236,7 @@ def test_an_idle_guest_is_sent_once(kernel):
     scenario = small()
     _, out, _ = run(kernel, array("d", scenario.values()), array("d"), array("d", [1, 1, 1, 0]))
     end, total, pause, sent, syncs, *_ = out
-    assert (end, syncs) == (precopy.CONVERGED, 2)
+    assert (end, syncs) == (CONVERGED, 2)
     assert sent == pytest.approx(10_000 * 4104)
     # Four slots of 1664 pages bring 10,000 below the 5,002 of the threshold; the rest is the pause.
     assert total - pause == pytest.approx(0.4)
@@ -244,7 +254,7 @@ def test_without_a_threshold_the_guest_is_stopped_as_all_is_sent(kernel, pages, 
         0.6 + 16 * 1e-5 if pages > 1664 else 1000 * 1e-5
     )  # six slots of 1664 pages, and 16 pages
     wrote = 500 * -math.expm1(-10_000 / 500 * last)
-    assert (end, syncs, len(rows)) == (precopy.CONVERGED, 1, 1)
+    assert (end, syncs, len(rows)) == (CONVERGED, 1, 1)
     assert pause == pytest.approx(0.01 + wrote * 2e-6)
     assert sent == pytest.approx((pages + wrote) * 4104)
 
@@ -256,7 +266,7 @@ def test_without_a_threshold_the_guest_is_stopped_as_all_is_sent(kernel, pages, 
      ((36, 3, 0, 8), "members"), ((36, 3, 4, 7), "out")],
 )  # fmt: skip
 def test_a_buffer_of_the_wrong_length_is_refused_by_name(kernel, sizes, word):
-    assert len(precopy.SCENARIO_FIELDS) == 36
+    assert len(SCENARIO_FIELDS) == 36
     buffers = [array("d", bytes(8 * size)) for size in sizes]
     with pytest.raises(ValueError, match=f"^{word}:"):
         kernel.run(*buffers, array("d"))
@@ -264,7 +274,7 @@ def test_a_buffer_of_the_wrong_length_is_refused_by_name(kernel, sizes, word):
 
 def member(scenario, law, kernel=compiled, capacity=64):
     count, out, rounds = run(kernel, array("d", scenario.values()), law, array("d", [1, 1, 1, 0]), capacity)
-    fields = precopy.ROUND_FIELDS
+    fields = ROUND_FIELDS
     return out, [rounds[at : at + fields] for at in range(0, count * fields, fields)]
 
 
@@ -306,9 +316,9 @@ def test_memory_armed_in_parts_shows_less_of_what_is_written(kernel, chunks):
 def test_limited_writes_are_as_slow_as_the_limit_after_the_second_period(kernel):
     law = array("d", [20_000, 40_000, 0])
     base = small(pages=60_000, throttling=1, initial=0.2, downtime=0.1)
-    assert member(base | {"throttling": 0}, law, kernel)[0][0] == precopy.NEVER
+    assert member(base | {"throttling": 0}, law, kernel)[0][0] == NEVER
     out, rows = member(base | {"limited": 0.05}, law, kernel)
-    assert out[0] == precopy.CONVERGED
+    assert out[0] == CONVERGED
     assert {row[4] for row in rows} == {0.0}
 
 
@@ -320,16 +330,16 @@ def test_whole_rounds_stop_by_budget_by_number_or_by_deadline(kernel):
     # Rounds of 0.6, 0.14, 0.05 s: zero pages go out as any others, and W(0.6) is some 14,000 pages.
     assert rows[0][1] == 60_000 * 4104
     assert rows[0][2] == pytest.approx(20_000 * -math.expm1(-2 * 0.6))
-    assert out[0] == precopy.CONVERGED
+    assert out[0] == CONVERGED
     assert out[2] <= 0.05 + 0.01 + 1e-9
-    assert member(base | {"downtime": 0.0}, law, kernel)[0][0] == precopy.CONVERGED  # until nothing is dirty
+    assert member(base | {"downtime": 0.0}, law, kernel)[0][0] == CONVERGED  # until nothing is dirty
     busy = array("d", [20_000, 4e6, 0])
-    assert member(base, busy, kernel)[0][0] == precopy.CONVERGED  # 0.2 s is within 0.3 s
-    assert member(base | {"downtime": 0.1}, busy, kernel)[0][0] == precopy.NEVER
+    assert member(base, busy, kernel)[0][0] == CONVERGED  # 0.2 s is within 0.3 s
+    assert member(base | {"downtime": 0.1}, busy, kernel)[0][0] == NEVER
     out, rows = member(base | {"downtime": 0.1, "most_rounds": 5}, busy, kernel)
-    assert (out[0], len(rows)) == (precopy.CONVERGED, 6)
+    assert (out[0], len(rows)) == (CONVERGED, 6)
     out, _ = member(base | {"downtime": 0.1, "deadline": 60}, busy, kernel)
-    assert out[0] == precopy.CONVERGED
+    assert out[0] == CONVERGED
     assert 60 <= out[1] <= 60.5
     assert out[2] == pytest.approx(0.21, rel=0.01)
 
@@ -393,7 +403,7 @@ def test_a_first_pass_of_days_has_an_end(kernel, pages, throttling):
             pages=pages, zero=zero * pages, tail=tail * pages, quota=quota, throttling=throttling, resync=5
         )
         out, _ = member(scenario, array("d", [300, 3, 0]), kernel)
-        assert out[0] == precopy.CONVERGED
+        assert out[0] == CONVERGED
         assert out[4] >= 2
         lasts = (slow * pages * 4104 + (1 - slow) * pages * 9) / quota * 0.1
         assert out[1] == pytest.approx(lasts, rel=0.001)
@@ -407,7 +417,7 @@ def test_a_round_of_hours_that_is_synced_every_five_seconds_has_an_end(kernel, r
     whole, rows = member(scenario, law, kernel)
     assert rows[1][0] - rows[0][0] > 10_000
     out, _ = member(scenario | {"resync": 5}, law, kernel)
-    assert out[0] == whole[0] == precopy.CONVERGED
+    assert out[0] == whole[0] == CONVERGED
     assert out[4] > 2000
     assert out[1] == pytest.approx(whole[1], rel=0.2)
 
@@ -417,7 +427,7 @@ def test_beyond_three_hundred_years_there_is_no_end():
     for speed in (0.9, 1.0, 1.1):
         members = array("d", [speed, 1, 1, 0])
         found = run(precopy_py, scenario, array("d", [2.0**30, 1e6, 0]), members)
-        assert found[1][0] == precopy.NEVER
+        assert found[1][0] == NEVER
         assert run(compiled, scenario, array("d", [2.0**30, 1e6, 0]), members) == found
 
 
@@ -430,7 +440,7 @@ def test_what_is_said_to_go_round_for_ever_does(migration):
         _, without, _ = run(precopy_py, scenario, law, POINT)
     _, out, _ = run(precopy_py, scenario, law, POINT)
     assert out[0] == without[0]
-    assert out[0] == precopy.NEVER or out == without
+    assert out[0] == NEVER or out == without
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
@@ -442,5 +452,5 @@ def test_one_that_goes_round_for_ever_is_known_soon(kernel, throttling, resync, 
         pages=300_000, throttling=throttling, initial=0.2, increment=0.1, resync=resync, busy=0.01, chunks=chunks
     )
     out, _ = member(scenario, array("d", [60_000, 2e6, 0, 90_000, 30_000, 0]), kernel)
-    assert out[0] == precopy.NEVER
+    assert out[0] == NEVER
     assert out[4] <= (200 if throttling else 20)

@@ -23,6 +23,15 @@ from typing import TYPE_CHECKING
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import (
+    NEVER,
+    OUT_FIELDS,
+    POSTCOPY,
+    POSTCOPY_ASKED,
+    POSTCOPY_SWITCH,
+    ROUND_FIELDS,
+    SCENARIO_FIELDS,
+)
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.path import path_of
@@ -43,7 +52,7 @@ _ROUNDS = 256
 #: No probability is said to be nearer to 0 or 1.
 _NEVER_SURE = 0.02
 _FIRST, _AGAIN, _BLANK, _DEVICE, _WIRE, _WIRE_ZERO = (
-    kernel.SCENARIO_FIELDS.index(field) for field in ("first", "again", "blank", "device", "wire", "wire_zero")
+    SCENARIO_FIELDS.index(field) for field in ("first", "again", "blank", "device", "wire", "wire_zero")
 )
 
 
@@ -129,14 +138,14 @@ def course_of(
     scenario = scenario_of(guest, link, limits, rules)
     left = _left(limits, start)
     state = start.at(scenario, guest)
-    rounds = array("d", bytes(8 * kernel.ROUND_FIELDS * _ROUNDS))
-    out = array("d", bytes(8 * kernel.OUT_FIELDS))
+    rounds = array("d", bytes(8 * ROUND_FIELDS * _ROUNDS))
+    out = array("d", bytes(8 * OUT_FIELDS))
     speed = speed_of(guest)
     point = array("d", [speed, 1.0, 1.0, 0.0])
     count = kernel.run(scenario, rows_of(guest), point, out, rounds, state.row())
     end, seconds, pause, sent, _, throttle, pending = out[:7]
     total = start.before + seconds
-    late = end == kernel.NEVER or total > left
+    late = end == NEVER or total > left
     if late and least:
         return _HOPELESS
     if start.state is not None:  # it goes by the classes of this one curve
@@ -150,10 +159,10 @@ def course_of(
     probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, 1 - missed / _RUNS))
     if late:
         return Course(None, None, None, probability, throttle, throttle)
-    rows = [rounds[at : at + kernel.ROUND_FIELDS] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS)]
+    rows = [rounds[at : at + ROUND_FIELDS] for at in range(0, count * ROUND_FIELDS, ROUND_FIELDS)]
     ends = [*(row[0] for row in rows[1:]), seconds - pause]
     steps = [(0.0, state.throttle), *((when, row[4]) for when, row in zip(ends, rows, strict=False))]
-    degraded = pending * kernel.POSTCOPY_ASKED * scenario[_AGAIN] if end == kernel.POSTCOPY else 0.0
+    degraded = pending * POSTCOPY_ASKED * scenario[_AGAIN] if end == POSTCOPY else 0.0
     return Course(total, pause, sent, probability, throttle, _mean(steps, seconds), min(degraded, seconds))
 
 
@@ -168,9 +177,9 @@ def post_copied(guest: Guest, link: Link, limits: Limits, rules: Rules, start: S
     again, first = scenario[_AGAIN], scenario[_FIRST]
     dirty = sum(state.held)
     zero = min(state.zero + state.tail_zero, state.left)
-    rest = kernel.POSTCOPY_ASKED * dirty * again + (state.left - zero) * first + zero * scenario[_BLANK]
+    rest = POSTCOPY_ASKED * dirty * again + (state.left - zero) * first + zero * scenario[_BLANK]
     sent = (dirty + state.left - zero) * scenario[_WIRE] + zero * scenario[_WIRE_ZERO]
-    pause = kernel.POSTCOPY_SWITCH * scenario[_DEVICE]
+    pause = POSTCOPY_SWITCH * scenario[_DEVICE]
     return _certain(start.before + pause + rest, pause, sent, limits, start, degraded=rest)
 
 

@@ -26,7 +26,7 @@ from functools import cached_property
 import attrs
 import numpy as np
 
-from novastate._native import precopy
+from novastate._native.precopy_fields import MAX_CLASSES
 from novastate.convergence import bounds
 from novastate.convergence.curves.bitmaps import BitmapWindows, bitmap_footprints
 from novastate.convergence.curves.classes import DirtyClass, written
@@ -108,8 +108,8 @@ class DirtyCurve:
     def __attrs_post_init__(self) -> None:
         """Checks the classes against the memory."""
         bounds.whole("page_count", self.page_count, 0, bounds.MOST_PAGES)
-        if len(self.classes) > precopy.MAX_CLASSES:
-            raise ConvergenceError("classes", len(self.classes), f"may be at most {precopy.MAX_CLASSES}")
+        if len(self.classes) > MAX_CLASSES:
+            raise ConvergenceError("classes", len(self.classes), f"may be at most {MAX_CLASSES}")
         bounds.number("spread", self.spread, 0, bounds.WIDEST)
         rows = array("d")
         for row in self.classes:

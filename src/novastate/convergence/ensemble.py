@@ -31,6 +31,7 @@ from statistics import NormalDist
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import MEMBER_FIELDS, NEVER, OUT_FIELDS, POSTCOPY, SCENARIO_FIELDS
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
@@ -105,7 +106,7 @@ _PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _
 #: Where the writers in sequence of each are as it begins, as a share of their pages.
 _PHASES = _lattice(19)
 _BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
-    kernel.SCENARIO_FIELDS.index(field)
+    SCENARIO_FIELDS.index(field)
     for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase")
 )
 
@@ -166,16 +167,16 @@ class Ensemble:
             scenario[_PHASE] = phase
             for field in (_FIRST, _AGAIN, _DELTA, _BLANK):
                 scenario[field] *= pace
-            out = array("d", bytes(8 * kernel.OUT_FIELDS * (len(members) // kernel.MEMBER_FIELDS)))
+            out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
             found += [
                 (
-                    math.inf if out[at] == kernel.NEVER else out[at + 1] + self.rules.begin,
+                    math.inf if out[at] == NEVER else out[at + 1] + self.rules.begin,
                     out[at + 2],
-                    out[at] == kernel.POSTCOPY,
+                    out[at] == POSTCOPY,
                 )
-                for at in range(0, len(out), kernel.OUT_FIELDS)
+                for at in range(0, len(out), OUT_FIELDS)
             ]
         return tuple(sorted(found))
 

@@ -19,7 +19,7 @@ import math
 
 import attrs
 
-from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import POSTCOPY_ASKED
 from novastate.convergence import bounds
 from novastate.convergence.precopy import Forecast
 
@@ -55,7 +55,7 @@ def post_copy_of(forecast: Forecast, *, host_page: int = 4096) -> PostCopy | Non
     last = rounds[-1]
     pages = forecast.missing
     units = guest.page_size / 4096.0
-    lasts = pages * kernel.POSTCOPY_ASKED * max(rules.wire(guest.page_size) / line, rules.rewrite * units)
+    lasts = pages * POSTCOPY_ASKED * max(rules.wire(guest.page_size) / line, rules.rewrite * units)
     # The last round ran from its start to where QEMU has stopped the guest, but for the pause and what came after.
     ended = (forecast.hypervisor_total or 0.0) - forecast.downtime - lasts
     written = [row.pages(max(ended - last.start, 1e-3)) for row in guest.curve.classes]

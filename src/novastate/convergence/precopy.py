@@ -21,6 +21,7 @@ from functools import cached_property, lru_cache
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import NEVER, OUT_FIELDS, POSTCOPY, ROUND_FIELDS, SCENARIO_FIELDS
 from novastate.convergence import bounds
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import Ensemble
@@ -165,12 +166,12 @@ class Forecast:
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
         """The rounds of the point forecast, up to the timeout; of a long migration the first 256."""
-        out = array("d", bytes(8 * kernel.OUT_FIELDS))
-        rows = array("d", bytes(8 * kernel.ROUND_FIELDS * _ROUNDS))
+        out = array("d", bytes(8 * OUT_FIELDS))
+        rows = array("d", bytes(8 * ROUND_FIELDS * _ROUNDS))
         point = array("d", [speed_of(self.guest), 1.0, 1.0, 0.0])
         count = kernel.run(self._scenario, rows_of(self.guest), point, out, rows)
         limit = math.inf if self.limits.timeout is None else self.limits.timeout - self.rules.begin
-        found = (rows[at : at + 5] for at in range(0, count * kernel.ROUND_FIELDS, kernel.ROUND_FIELDS))
+        found = (rows[at : at + 5] for at in range(0, count * ROUND_FIELDS, ROUND_FIELDS))
         return tuple(
             Round(start, sent, dirtied, remaining, round(100 * throttle))
             for start, sent, dirtied, remaining, throttle in found
@@ -238,11 +239,11 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "phase": 0.5,  # as good as any
         "deadline": max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
     }
-    return array("d", (values.get(field, 0.0) for field in kernel.SCENARIO_FIELDS))
+    return array("d", (values.get(field, 0.0) for field in SCENARIO_FIELDS))
 
 
 _PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED = (
-    kernel.SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited")
+    SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited")
 )
 
 
@@ -289,11 +290,11 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
     """
     check_kinds(guest, link, limits, rules)
     scenario = scenario_of(guest, link, limits, rules)
-    out = array("d", bytes(8 * kernel.OUT_FIELDS))
+    out = array("d", bytes(8 * OUT_FIELDS))
     point = _POINT if guest.busy <= 0.9 else array("d", [SLOWED, 1.0, 1.0, 0.0])
     kernel.run(scenario, rows_of(guest), point, out, _NO_ROUNDS)
     end, total, pause, sent, syncs, throttle, pending, _ = out
-    would: float | None = None if end == kernel.NEVER else total + rules.begin
+    would: float | None = None if end == NEVER else total + rules.begin
     percent = round(100.0 * throttle)
     # The hypervisor counts one sync more at the stop.
     if would is None or (limits.timeout is not None and would > limits.timeout and not rules.ignores_timeout):
@@ -315,5 +316,5 @@ def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: 
         rules,
         scenario,
         pending,
-        end == kernel.POSTCOPY,
+        end == POSTCOPY,
     )

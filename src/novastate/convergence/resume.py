@@ -14,6 +14,14 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import (
+    CLASS_FIELDS,
+    MEMBER_FIELDS,
+    NEVER,
+    OUT_FIELDS,
+    SCENARIO_FIELDS,
+    START_FIELDS,
+)
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest
 from novastate.errors import ConvergenceError
@@ -22,7 +30,7 @@ __all__ = ["Run", "State", "run_from", "state_now"]
 
 _SLOT = 0.1
 _QUOTA, _WIRE, _AGAIN_WIRE, _FIRST, _DELTA, _PAGE, _SWITCHOVER, _DOWNTIME = (
-    kernel.SCENARIO_FIELDS.index(field)
+    SCENARIO_FIELDS.index(field)
     for field in ("quota", "wire", "wire_again", "first", "delta", "page", "switchover", "downtime")
 )
 _POINT = ((1.0, 1.0, 1.0, 0.0),)
@@ -82,12 +90,12 @@ class State:
 
     def row(self) -> array[float]:
         """The kernel's row."""
-        return array("d", [*(getattr(self, field) for field in kernel.START_FIELDS), *self.held])
+        return array("d", [*(getattr(self, field) for field in START_FIELDS), *self.held])
 
 
 @attrs.frozen
 class Run:
-    """How one run ended: `kernel.CONVERGED`, `POSTCOPY` or `NEVER` as *end*; *seconds* from the state on (with the pause, and what
+    """How one run ended: `CONVERGED`, `POSTCOPY` or `NEVER` as *end*; *seconds* from the state on (with the pause, and what
     post-copy takes), s of *pause*, *sent* bytes, *syncs* in all, *throttle* at the end, *pending* pages at the last look.
     """
 
@@ -102,7 +110,7 @@ class Run:
     @property
     def ends(self) -> bool:
         """Whether it completes at all."""
-        return self.end != kernel.NEVER
+        return self.end != NEVER
 
 
 def run_from(
@@ -118,20 +126,20 @@ def run_from(
     `ConvergenceError` where the number of states or of a state's classes is wrong.
     """
     rows = array("d", (value for member in members for value in member))
-    count = len(rows) // kernel.MEMBER_FIELDS
+    count = len(rows) // MEMBER_FIELDS
     states = [state] if isinstance(state, State) else list(state)
     if len(states) not in (1, count):
         raise ConvergenceError("state", len(states), f"must be one, or one for each of the {count} members")
     start = array("d")
     for one in states:
-        if len(one.held) != len(classes) // kernel.CLASS_FIELDS:
+        if len(one.held) != len(classes) // CLASS_FIELDS:
             raise ConvergenceError("held", len(one.held), "must be one number for each class of the write law")
         start.extend(one.row())
-    out = array("d", bytes(8 * kernel.OUT_FIELDS * count))
+    out = array("d", bytes(8 * OUT_FIELDS * count))
     kernel.run(scenario, classes, rows, out, array("d"), start)
     found: list[Run] = []
-    for at in range(0, len(out), kernel.OUT_FIELDS):
-        end, seconds, pause, sent, syncs, throttle, pending, _ = out[at : at + kernel.OUT_FIELDS]
+    for at in range(0, len(out), OUT_FIELDS):
+        end, seconds, pause, sent, syncs, throttle, pending, _ = out[at : at + OUT_FIELDS]
         found.append(Run(end, seconds, pause, sent, int(syncs), throttle, pending))
     return found
 

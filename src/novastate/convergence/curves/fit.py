@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from novastate._native import precopy
+from novastate._native.precopy_fields import MAX_CLASSES
 from novastate.convergence.curves.classes import DirtyClass
 from novastate.errors import ConvergenceError
 
@@ -86,7 +86,7 @@ def fit(
     kept = sizes > 1e-6
     return tuple(
         DirtyClass(float(size), float(size * rate)) for size, rate in zip(sizes[kept], rates[kept], strict=True)
-    )[: precopy.MAX_CLASSES - 8]
+    )[: MAX_CLASSES - 8]
 
 
 def straight(taus: _Floats, pages: _Floats, page_count: int) -> DirtyClass | None:

@@ -15,7 +15,7 @@ from array import array
 
 import attrs
 
-from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import SCENARIO_FIELDS
 from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
@@ -41,7 +41,7 @@ _HORIZON, _RARE = 60.0, 1e-4
 _UNDOUBTED = 0.02
 #: Of other curves that are as likely about so many are looked at.
 _OTHERS = 12
-_BUSY = kernel.SCENARIO_FIELDS.index("busy")
+_BUSY = SCENARIO_FIELDS.index("busy")
 
 
 @attrs.define

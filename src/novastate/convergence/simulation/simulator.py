@@ -33,7 +33,7 @@ import math
 
 from attrs import evolve
 
-from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate.convergence import bounds
 from novastate.convergence.postcopy import PostCopy
 from novastate.convergence.precopy import Round
@@ -426,8 +426,8 @@ class PreCopySimulation:
         self._synced = self._now
         self.status, self.stopped_at, self.was_post_copy = Status.POSTCOPY, self._now, True
         self._final = self._map.rest()
-        self.resumed_at = self._now + self.setup.device * kernel.POSTCOPY_SWITCH
-        asked = (kernel.POSTCOPY_ASKED - 1) * self.setup.again
+        self.resumed_at = self._now + self.setup.device * POSTCOPY_SWITCH
+        asked = (POSTCOPY_ASKED - 1) * self.setup.again
         self._post_copy_whole = seconds = self._final.seconds + (self._final.again + self._final.delta) * asked
         self.finished_at = self.resumed_at + seconds / max(self._speed, _SLOWEST)
         self._come = [(0.0, self.resumed_at)]
