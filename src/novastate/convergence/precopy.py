@@ -26,12 +26,11 @@ from novastate.convergence import bounds
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.rules import Rules
+from novastate.convergence.rules import SLOT, TURN, Rules
 from novastate.convergence.throttle import LOST, SLOWED, WAKE, limited
 
-__all__ = ["Forecast", "Round", "Verdict", "check_kinds", "forecast"]
+__all__ = ["Forecast", "Round", "Verdict", "check_kinds", "deadline_of", "forecast"]
 
-_SLOT, _TURN = 0.1, 0.05
 _ROUNDS = 256
 _POINT = array("d", [1.0, 1.0, 1.0, 0.0])
 _NO_ROUNDS = array("d")
@@ -201,6 +200,11 @@ def speed_of(guest: Guest) -> float:
     return SLOWED if guest.busy > 0.9 else 1.0
 
 
+def deadline_of(limits: Limits, rules: Rules) -> float:
+    """When the guest is stopped whatever remains, s from the hypervisor's start; 0: never."""
+    return max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0
+
+
 @lru_cache(maxsize=1024)
 def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float]:
     """The kernel's numbers, in the order of its SCENARIO_FIELDS, but for those of the guest."""
@@ -222,8 +226,8 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "downtime": limits.downtime,
         "switchover": bandwidth / 1000.0 if bandwidth else 0.0,
         "device": rules.device,
-        "slot": _SLOT,
-        "turn": _TURN,
+        "slot": SLOT,
+        "turn": TURN,
         "throttling": rules.auto_converge or rules.dirty_limit > 0.0,
         "initial": rules.initial,
         "increment": rules.increment,
@@ -237,7 +241,7 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "family": 0.0 if rules.family == "qemu" else 1.0,
         "most_rounds": rules.most_rounds,
         "phase": 0.5,  # as good as any
-        "deadline": max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
+        "deadline": deadline_of(limits, rules),
     }
     return array("d", (values.get(field, 0.0) for field in SCENARIO_FIELDS))
 

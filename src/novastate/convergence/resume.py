@@ -24,14 +24,14 @@ from novastate._native.precopy_fields import (
 )
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest
+from novastate.convergence.rules import SLOT
 from novastate.errors import ConvergenceError
 
 __all__ = ["Run", "State", "run_from", "state_now"]
 
-_SLOT = 0.1
-_QUOTA, _WIRE, _AGAIN_WIRE, _FIRST, _DELTA, _PAGE, _SWITCHOVER, _DOWNTIME = (
+_QUOTA, _WIRE, _AGAIN_WIRE, _FIRST, _DELTA, _SWITCHOVER, _DOWNTIME = (
     SCENARIO_FIELDS.index(field)
-    for field in ("quota", "wire", "wire_again", "first", "delta", "page", "switchover", "downtime")
+    for field in ("quota", "wire", "wire_again", "first", "delta", "switchover", "downtime")
 )
 _POINT = ((1.0, 1.0, 1.0, 0.0),)
 
@@ -171,12 +171,12 @@ def state_now(
     wire = scenario[_WIRE] if syncs <= 1 else scenario[_AGAIN_WIRE]
     pace = 1.0 / (first if syncs <= 1 else delta)  # pages/s
     if quota > 0.0:
-        pace = min(pace, quota / wire / _SLOT)
+        pace = min(pace, quota / wire / SLOT)
     switchover = scenario[_SWITCHOVER]
     theta = (switchover if switchover > 0.0 else pace * wire / 1000.0) * scenario[_DOWNTIME] * 1000.0
     common = {
-        "slot_age": 0.5 * _SLOT,
-        "slot_sent": quota if quota > 0.0 else 0.5 * _SLOT * pace * wire,
+        "slot_age": 0.5 * SLOT,
+        "slot_sent": quota if quota > 0.0 else 0.5 * SLOT * pace * wire,
         "theta": theta,
         "syncs": float(max(syncs, 1)),
         "throttle": throttle,

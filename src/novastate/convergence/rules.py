@@ -23,7 +23,11 @@ import attrs
 from novastate.convergence import bounds, told, versions
 from novastate.errors import ConvergenceError
 
-__all__ = ["Rules"]
+__all__ = ["SLOT", "TURN", "TURN_HEADER", "Rules"]
+
+#: s of a slot of the rate limit (migration/migration.c BUFFER_DELAY), the longest turn of the loop (migration/ram.c MAX_WAIT), and the
+#: bytes of headers that it sends.
+SLOT, TURN, TURN_HEADER = 0.1, 0.05, 18
 
 #: What is sent at once, and has a header: a page of the target, whatever backs it (exec/target_page.h).
 _TARGET_PAGE = 4096
@@ -233,12 +237,12 @@ class Rules:
         if limit is None:
             return 0.0
         if self.family != "qemu":
-            return limit * 0.1
+            return limit * SLOT
         if self.multifd:
             packet = _PACKET * _TARGET_PAGE + 1344
-            return (math.ceil(limit * 0.1 / packet) + 1.5) * packet
+            return (math.ceil(limit * SLOT / packet) + 1.5) * packet
         flush = _FLUSH * (_TARGET_PAGE + _HEADER)
-        return float(math.ceil(limit * 0.1 / flush) * flush + 2 * _ZERO)
+        return float(math.ceil(limit * SLOT / flush) * flush + TURN_HEADER)
 
     def wire(self, page_size: int = 4096) -> float:
         """Bytes that a page takes on the wire: it goes as pages of 4 KiB, each with its header."""

@@ -18,13 +18,12 @@ import attrs
 
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, forecast
-from novastate.convergence.rules import Rules
+from novastate.convergence.rules import SLOT, Rules
 from novastate.errors import ConvergenceError
 
 __all__ = ["Problem", "Rung", "State", "Way"]
 
 _MIB = 1 << 20
-_SLOT = 0.1
 _UNBOUNDED = 1 << 30
 #: By how much of a link its users may exceed it: what adding and subtracting rates rounds.
 _ROUNDING = 1e-9
@@ -150,7 +149,7 @@ class Problem:
 
     def taken(self, limit: float | None) -> float:
         """What a migration takes of a link at *limit*; nothing is set aside for one without."""
-        return 0.0 if limit is None else self.rules.quota(limit) / _SLOT
+        return 0.0 if limit is None else self.rules.quota(limit) / SLOT
 
     def ladder(self, capacity: float) -> tuple[Rung, ...]:
         """The bandwidths to be tried where the narrowest link has *capacity*: the whole first, then less and less."""

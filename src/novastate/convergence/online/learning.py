@@ -43,7 +43,6 @@ _ALIKE, _OTHERS = 0.7, 0.05
 _FEW = 16.0
 #: A law may be scaled so much, without a class of its own for the rest.
 _SCALED = 2.0
-_SLOT = 0.1
 _MOST_COUNTS, _MOST_RATIOS = 64, 512
 #: Fewer differences say nothing of how steady rounds are.
 _ENOUGH = 3

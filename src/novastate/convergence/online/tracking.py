@@ -15,7 +15,6 @@ from array import array
 
 import attrs
 
-from novastate._native.precopy_fields import SCENARIO_FIELDS
 from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
@@ -25,11 +24,10 @@ from novastate.convergence.online.learning import Counted, Counts, Pace
 from novastate.convergence.online.statistics import Sample
 from novastate.convergence.precopy import rows_of, scenario_of, speed_of
 from novastate.convergence.resume import Run, State, run_from, state_now
-from novastate.convergence.rules import Rules
+from novastate.convergence.rules import SLOT, Rules
 
 __all__ = ["Tracker"]
 
-_SLOT = 0.1
 _ZERO_BYTES = 9.0
 #: A pace that is off by less than this (logarithm) is as it should be.
 _AS_EXPECTED = 0.1
@@ -41,7 +39,6 @@ _HORIZON, _RARE = 60.0, 1e-4
 _UNDOUBTED = 0.02
 #: Of other curves that are as likely about so many are looked at.
 _OTHERS = 12
-_BUSY = SCENARIO_FIELDS.index("busy")
 
 
 @attrs.define
@@ -107,14 +104,14 @@ class Tracker:
         """The first look at the hypervisor: in the first round it began as long ago as what it has sent takes."""
         quota = self.rules.quota(self.link.limit)
         if quota and now.memory_bps > 0:
-            self.pace.add(1.0, min(1.0, now.memory_bps * _SLOT / quota))
+            self.pace.add(1.0, min(1.0, now.memory_bps * SLOT / quota))
         if now.iteration == 1:
-            took = self._takes(now.memory_processed, now.constant, 1) + 0.5 * _SLOT
+            took = self._takes(now.memory_processed, now.constant, 1) + 0.5 * SLOT
             self._synced = self._period.start = max(before, now.elapsed - took)
             return
         self._period.start, self._period.sent = now.elapsed, now.memory_processed
         if now.dirty_rate:  # its own count, over a period of a second and more
-            window = max(_SLOT, min(1.0, now.memory_remaining / max(now.memory_bps, 1.0)))
+            window = max(SLOT, min(1.0, now.memory_remaining / max(now.memory_bps, 1.0)))
             self.counts.add(
                 Counted(
                     at=now.elapsed,
@@ -138,7 +135,7 @@ class Tracker:
         )
         alone = max(0.0, sent - _ZERO_BYTES * constant) / wire * cost + constant * self.rules.blank * units
         quota = self.rules.quota(self.link.limit)
-        return max(alone, sent / quota * _SLOT) if quota else alone
+        return max(alone, sent / quota * SLOT) if quota else alone
 
     def _count(self, last: Sample, now: Sample, limit: float) -> None:
         """What the syncs between two looks have found (rules 1 and 2 of `learning`)."""
@@ -148,10 +145,10 @@ class Tracker:
         gap = now.elapsed - last.elapsed
         rounds = now.iteration - last.iteration
         rate = max(now.memory_bps or sent / max(gap, 1e-3), 1.0)
-        slot, theta = rate * _SLOT, rate * limit
+        slot, theta = rate * SLOT, rate * limit
         waited = math.ceil(max(0.0, last.memory_remaining - theta) / slot)
         unsent = max(0.0, last.memory_remaining - waited * slot)
-        at = last.elapsed + min(gap, (waited + 0.5) * _SLOT)
+        at = last.elapsed + min(gap, (waited + 0.5) * SLOT)
         if rounds > 1:  # the last of them is only known to lie between
             at, unsent = 0.5 * (at + now.elapsed), max(0.5 * theta, theta - 0.5 * slot)
         if self._synced is None:
@@ -159,8 +156,8 @@ class Tracker:
             return
         span = at - self._synced
         if self.link.limit:
-            span = _SLOT * max(rounds, round(span / _SLOT))
-            at = min(max(self._synced + span, last.elapsed - _SLOT), now.elapsed)
+            span = SLOT * max(rounds, round(span / SLOT))
+            at = min(max(self._synced + span, last.elapsed - SLOT), now.elapsed)
         self._synced = at
         if span <= 0.0:
             return
@@ -175,7 +172,7 @@ class Tracker:
                 new=new,
                 unsent=unsent / page,
                 throttle=last.throttle,
-                jitter=0.5 * _SLOT if rounds == 1 else min(gap, _SLOT),
+                jitter=0.5 * SLOT if rounds == 1 else min(gap, SLOT),
                 pages=float(self.guest.pages),
                 first=last.iteration <= 1,
             )
@@ -344,4 +341,4 @@ class Tracker:
             return math.inf
         sigmas = math.log(run.pending / least) / self.counts.scatter
         chance = 0.5 * math.erfc(sigmas / math.sqrt(2.0))
-        return max(_SLOT, run.pending / pace) * math.log(2.0) / chance if chance > _RARE else math.inf
+        return max(SLOT, run.pending / pace) * math.log(2.0) / chance if chance > _RARE else math.inf

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from enum import Enum
+from typing import Any
 
 from attrs import evolve, field, fields, frozen
 
 from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.postcopy import PostCopy
-from novastate.convergence.precopy import Round, Verdict
-from novastate.convergence.rules import Rules
+from novastate.convergence.precopy import Round, Verdict, deadline_of
+from novastate.convergence.rules import SLOT, TURN, TURN_HEADER, Rules
 from novastate.convergence.simulation.laws import PAGE
 from novastate.convergence.throttle import LOST, WAKE
 
@@ -42,6 +43,13 @@ class Status(Enum):
 _SHARES = frozenset({"throttle_initial", "throttle_increment", "throttle_max", "lost", "wake", "slow_slots"})
 _ABOVE = frozenset({"quota", "wire", "slot", "turn", "throttle_initial", "throttle_max"})
 _COUNTS = frozenset({"post_copy_after", "multifd", "turn_header", "most_rounds"})
+#: The rules as they are unless told.
+_RULES = Rules("")
+
+
+def _rule(name: str) -> Any:
+    """A field that is the rule *name* as it stands."""
+    return field(default=getattr(_RULES, name), metadata={"rule": name})
 
 
 @frozen
@@ -61,37 +69,37 @@ class SimulationSetup:
     """
 
     quota: float = math.inf
-    downtime: float = 0.3
-    first: float = 10.5e-6
-    again: float = 1.7e-6
-    blank: float = 0.25e-6
-    device: float = 0.011
+    downtime: float = Limits().downtime
+    first: float = _RULES.first_touch
+    again: float = _RULES.rewrite
+    blank: float = _RULES.blank
+    device: float = _rule("device")
     auto_converge: bool = False
-    throttle_initial: float = 0.20
-    throttle_increment: float = 0.10
-    throttle_max: float = 0.99
-    throttle_trigger: float = 0.50
+    throttle_initial: float = _rule("initial")
+    throttle_increment: float = _rule("increment")
+    throttle_max: float = _rule("most")
+    throttle_trigger: float = _rule("trigger")
     lost: float = LOST
     wake: float = WAKE
-    post_copy: bool = False
+    post_copy: bool = _rule("post_copy")
     post_copy_after: int = 0
     switchover_bandwidth: float = 0.0
-    wire: float = PAGE + 8
-    wire_zero: float = 9
-    wire_delta: float = PAGE + 8
-    again_delta: float = 1.7e-6
+    wire: float = _RULES.wire()
+    wire_zero: float = _RULES.wire_zero()
+    wire_delta: float = _RULES.wire_again()
+    again_delta: float = _RULES.rewrite
     cache_pages: float = 0
-    multifd: int = 0
-    turn_header: int = 18
-    slot: float = 0.1
-    turn: float = 0.05
+    multifd: int = _rule("multifd")
+    turn_header: int = TURN_HEADER
+    slot: float = SLOT
+    turn: float = TURN
     slow_slots: float = 0.04
-    tailslow: bool = False
-    background_sync: float = 0.0
+    tailslow: bool = _rule("tailslow")
+    background_sync: float = _rule("background_sync")
     dirty_limit: float = 0.0
-    rearm: bool = False
+    rearm: bool = _rule("rearm")
     whole_rounds: bool = False
-    most_rounds: int = 0
+    most_rounds: int = _rule("most_rounds")
     deadline: float = 0.0
     fault: float = 0.0
 
@@ -126,13 +134,7 @@ class SimulationSetup:
             first=first,
             again=max(wire / rate, rules.rewrite),
             blank=first if whole else rules.blank,
-            device=rules.device,
             auto_converge=rules.auto_converge or rules.dirty_limit > 0,
-            throttle_initial=rules.initial,
-            throttle_increment=rules.increment,
-            throttle_max=rules.most,
-            throttle_trigger=rules.trigger,
-            post_copy=rules.post_copy,
             post_copy_after=automatic if rules.post_copy else 0,
             switchover_bandwidth=rules.switchover_bandwidth or 0.0,
             wire=wire,
@@ -140,17 +142,13 @@ class SimulationSetup:
             wire_delta=delta,
             again_delta=max(delta / rate, rules.rewrite),
             cache_pages=rules.cached_pages(),
-            multifd=rules.multifd,
-            turn_header=0 if rules.multifd or whole else 18,
-            turn=0.1 if whole else 0.05,
-            tailslow=rules.tailslow,
-            background_sync=rules.background_sync,
+            turn_header=0 if rules.multifd or whole else TURN_HEADER,
+            turn=SLOT if whole else TURN,
             dirty_limit=rules.dirty_limit / PAGE,
-            rearm=rules.rearm,
             whole_rounds=whole,
-            most_rounds=rules.most_rounds,
-            deadline=max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0,
+            deadline=deadline_of(limits, rules),
             fault=rules.fault(link.line_rate),
+            **{row.name: getattr(rules, row.metadata["rule"]) for row in fields(cls) if row.metadata},
         )
         return setup.limited(link.limit)
 

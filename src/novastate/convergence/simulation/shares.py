@@ -28,7 +28,6 @@ __all__ = ["Shares", "shares_of"]
 
 #: Ranks of a zipf part that have groups of their own, and groups for each doubling of the rank above.
 _FINE = 1024
-_STEP = 2048.0
 _WHOLE = 2.0**64
 
 
