@@ -18,8 +18,17 @@ def domain(instance, kind="test"):
     )
 
 
-def wait_for(what, condition, seconds=10.0):
+def wait_for(what, condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.01)
+
+
+def patiently(attempt, happened):
+    """``attempt(seconds)`` until *happened()*: with little time first, and where the machine stalls just then with ever more."""
+    for seconds in (0.3, 3.0, 30.0):
+        attempt(seconds)
+        if happened():
+            return
+    raise AssertionError("it did not get so far")

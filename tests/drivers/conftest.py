@@ -15,7 +15,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def driver():
-    made = LibvirtDriver("test:///default", "alpha", timeout=10.0, define=domain, stop_delay=0.05)
+    made = LibvirtDriver("test:///default", "alpha", timeout=60.0, define=domain, stop_delay=0.05)
     yield made
     made.close()
 

@@ -37,7 +37,7 @@ def failing(refs):
 
 def ended(run):
     task = Background(run, "test")
-    assert task.done.wait(10)
+    assert task.done.wait(60)
     return task
 
 

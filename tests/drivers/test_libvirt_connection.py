@@ -13,6 +13,7 @@ import pytest
 
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
+from libvirt_world import patiently, wait_for  # noqa: E402
 from novastate.drivers.libvirt import Connection  # noqa: E402
 from novastate.drivers.libvirt import connection as module  # noqa: E402
 from novastate.drivers.libvirt.background import check_wanted  # noqa: E402
@@ -26,7 +27,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def connection():
-    opened = Connection("test:///default", host="alpha", timeout=10.0)
+    opened = Connection("test:///default", host="alpha", timeout=60.0)
     yield opened
     opened.close()
 
@@ -54,11 +55,8 @@ def silent(tmp_path):
         client.close()
 
 
-def wait_for(what, condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
+#: Seconds after which a call was held up. What it must not wait for takes longer; a machine with much to do does not.
+HELD_UP = 20.0
 
 
 def took(call):
@@ -116,11 +114,16 @@ def test_no_object_of_libvirt_outlives_its_call(connection):
     gc.collect()
     gc.disable()
     try:
+        before = domains()  # another's, which is none of this call's
         with pytest.raises(GuestNotFound) as caught:
             connection.call("looking", fail)
-        assert not [found for found in gc.get_objects() if isinstance(found, libvirt.virDomain)], caught
+        assert not [found for found in domains() if all(found is not one for one in before)], caught
     finally:
         gc.enable()
+
+
+def domains():
+    return [found for found in gc.get_objects() if isinstance(found, libvirt.virDomain)]
 
 
 def test_other_exceptions_pass(connection):
@@ -156,7 +159,7 @@ def test_a_call_that_does_not_return_is_left_at_its_deadline(connection):
     error, seconds = took(lambda: connection.call("sleeping", lambda _: gate.wait(60), timeout=0.2, uuid=NOBODY))
     assert isinstance(error, DriverTimeout)
     assert str(error) == f"alpha: guest {NOBODY}: sleeping: no reply in time"
-    assert 0.2 <= seconds < 2.0
+    assert 0.2 <= seconds < HELD_UP
     gate.set()
 
 
@@ -173,10 +176,13 @@ def test_a_call_that_was_left_takes_no_further_step(connection):
         finally:
             ended.set()
 
-    with pytest.raises(DriverTimeout):
-        connection.call("sleeping", run, timeout=0.1)
+    def leave(seconds):
+        with pytest.raises(DriverTimeout):
+            connection.call("sleeping", run, timeout=seconds)
+
+    patiently(leave, lambda: steps)
     gate.set()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert steps == ["first"]
     check_wanted()  # outside of a call everything is
 
@@ -206,13 +212,15 @@ def test_after_a_timeout_the_daemon_is_asked_once_before_the_next_calls(connecti
 def test_calls_left_behind_are_bounded(connection, monkeypatch):
     """Others wait for a place, and their deadline counts from when they asked."""
     monkeypatch.setattr(module, "_answers", lambda link: True)  # as if the daemon did answer a probe
-    gate, before = threading.Event(), threading.active_count()
+    gate, before, full = threading.Event(), threading.active_count(), 0
     connection.call("looking", lambda connect: connect.getType())
     for _ in range(3 * MOST_CALLS):
         error, seconds = took(lambda: connection.call("sleeping", lambda _: gate.wait(60), timeout=0.05))
         assert isinstance(error, DriverTimeout)
-        assert seconds < 2.0
-    assert "have not returned" in str(error)
+        assert seconds < HELD_UP
+        if "have not returned" in str(error):  # one after another, each with its time, they have come to the bound
+            full += 1
+    assert full
     assert threading.active_count() <= before + MOST_CALLS + 2
     gate.set()
     wait_for("the places to be free again", lambda: threading.active_count() <= before + 2)
@@ -228,14 +236,15 @@ def test_opening_a_silent_daemon_ends_at_the_deadline(silent):
         threads.append(threading.Thread(target=lambda: errors.append(took(lambda: connection.call("looking", id)))))
         threads[-1].start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(errors) == 16
-    assert all(isinstance(error, DriverTimeout) and seconds < 2.0 for error, seconds in errors)
+    assert all(isinstance(error, DriverTimeout) and seconds < HELD_UP for error, seconds in errors)
+    wait_for("the attempt to arrive", lambda: taken)
     assert len(taken) == 1, "one attempt is shared by all"
     assert threading.active_count() <= before + 2, "one thread opens, and one runs libvirt's events"
     began = time.monotonic()
     connection.close()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < HELD_UP
 
 
 def test_an_old_attempt_to_open_is_given_up_for_another(silent, monkeypatch):
@@ -245,6 +254,7 @@ def test_an_old_attempt_to_open_is_given_up_for_another(silent, monkeypatch):
     connection = Connection(uri, timeout=0.3)
     for _ in range(8):
         assert isinstance(took(lambda: connection.call("looking", id))[0], DriverTimeout)
+    wait_for("all attempts to arrive", lambda: len(taken) >= 3)
     assert len(taken) == 3, "but not for ever"
     connection.close()
 
@@ -259,7 +269,7 @@ try:
 except DriverTimeout:
     print("left")
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout, run.stderr) == ("left\n", "")
 
 
@@ -278,30 +288,30 @@ heard = threading.Event()
 connection = Connection("test:///default")
 connection.on_event(lambda event: event.uuid and heard.set())
 connection.call("pausing", lambda connect: connect.lookupByName("test").suspend())
-print(heard.wait(10), "libvirt events" in {thread.name for thread in threading.enumerate()})
+print(heard.wait(30), "libvirt events" in {thread.name for thread in threading.enumerate()})
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout == "True False\n"
 
 
 def test_a_daemon_that_is_not_there_is_no_timeout(tmp_path):
-    connection = Connection(f"qemu+unix:///system?socket={tmp_path}/none", host="alpha", timeout=10.0)
+    connection = Connection(f"qemu+unix:///system?socket={tmp_path}/none", host="alpha", timeout=60.0)
     error, seconds = took(lambda: connection.call("looking", id))
     assert type(error) is DriverError
     assert error.code == libvirt.VIR_ERR_SYSTEM_ERROR
     assert "No such file or directory" in error.text
-    assert seconds < 5.0
+    assert seconds < HELD_UP
 
 
 def test_a_daemon_that_hangs_up_is_no_timeout(silent):
     uri, taken = silent
-    connection = Connection(uri, timeout=10.0)
+    connection = Connection(uri, timeout=60.0)
     caught = []
     thread = threading.Thread(target=lambda: caught.append(took(lambda: connection.call("looking", id))))
     thread.start()
     wait_for("the client to come", lambda: taken)
     taken[0].shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(60)
     assert type(caught[0][0]) is DriverError
 
 
@@ -314,13 +324,13 @@ def test_a_background_call_takes_no_place(connection):
     assert connection.call("looking", lambda connect: connect.getType()) == "TEST"
     gate.set()
     for task in tasks:
-        assert task.done.wait(10)
+        assert task.done.wait(60)
         assert task.result() is True
 
 
 def test_a_background_call_has_a_connection_of_its_own(connection):
     task = connection.background("looking", lambda connect: connect)
-    assert task.done.wait(10)
+    assert task.done.wait(60)
     assert task.result() is not connection.call("looking", lambda connect: connect)
 
 
@@ -329,20 +339,20 @@ def test_calls_within_one_deadline_share_it(connection):
 
     def calls():
         with connection.within(0.5), connection.within(60.0):
-            assert 0 < connection.left() <= 0.5
-            connection.call("sleeping", lambda _: time.sleep(0.3), timeout=5.0)
-            connection.call("sleeping", lambda _: gate.wait(60), timeout=5.0)
+            assert connection.left() <= 0.5
+            connection.call("sleeping", lambda _: time.sleep(0.3), timeout=50.0)
+            connection.call("sleeping", lambda _: gate.wait(60), timeout=50.0)
 
     error, seconds = took(calls)
     gate.set()
     assert isinstance(error, DriverTimeout)
-    assert 0.5 <= seconds < 1.5
+    assert 0.5 <= seconds < HELD_UP
     assert connection.left() == connection.timeout
 
 
 def test_a_background_call_tells_its_error(connection):
     task = connection.background("looking", lambda connect: connect.lookupByUUIDString(NOBODY))
-    assert task.done.wait(10)
+    assert task.done.wait(60)
     with pytest.raises(GuestNotFound):
         task.result()
 
@@ -391,11 +401,11 @@ def test_closing_ends_everything(connection):
     gate, caught = threading.Event(), []
     connection.call("looking", lambda connect: None)
     thread = threading.Thread(
-        target=lambda: caught.append(took(lambda: connection.call("waiting", lambda _: gate.wait(3))))
+        target=lambda: caught.append(took(lambda: connection.call("waiting", lambda _: gate.wait(60))))
     )
     connection.close()
     thread.start()
-    thread.join(2)
+    thread.join(60)
     assert "was closed" in str(caught[0][0])
     connection.close()
     wait_for("the watch to end", lambda: "libvirt watch" not in {thread.name for thread in threading.enumerate()})

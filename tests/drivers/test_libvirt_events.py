@@ -97,10 +97,10 @@ def test_who_subscribes_twice_is_told_twice_until_each_ends(driver, instance):
 
 
 def test_subscribing_to_a_host_that_is_down_raises_nothing(tmp_path):
-    driver = LibvirtDriver(f"qemu+unix:///system?socket={tmp_path}/none", "alpha", timeout=5.0)
+    driver = LibvirtDriver(f"qemu+unix:///system?socket={tmp_path}/none", "alpha", timeout=60.0)
     began = time.monotonic()
     driver.subscribe(lambda event: None)
-    assert time.monotonic() - began < 3.0, "it is known to be down"
+    assert time.monotonic() - began < 30.0, "it is known to be down"
     driver.close()
 
 

@@ -22,7 +22,7 @@ OUT = {"type": libvirt.VIR_DOMAIN_JOB_UNBOUNDED, "operation": libvirt.VIR_DOMAIN
 
 @pytest.fixture
 def connection():
-    opened = Connection("test:///default", timeout=10.0)
+    opened = Connection("test:///default", timeout=60.0)
     yield opened
     opened.close()
 

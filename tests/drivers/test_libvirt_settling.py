@@ -117,7 +117,7 @@ def test_a_migration_that_has_been_made_is_not_listened_for(driver, monkeypatch)
     driver.domain = Domain(RUNS)
     job = driver._remember(Job(UUID, "beta"))
     driver._begin(job, "test:///default", 0, {})
-    assert job.call.done.wait(10)
+    assert job.call.done.wait(60)
     assert (job.attempt, listening(driver)) == (Attempt.RETURNED, 0)
 
 
