@@ -42,8 +42,6 @@ _LONGEST = 60.0
 _HARSH = 0.8
 #: Probabilities nearer than this are alike.
 _ALIKE = 0.005
-_DEFAULT_LIMITS = Limits()
-_DEFAULT_RULES = Rules.qemu()
 
 
 @attrs.frozen
@@ -130,8 +128,8 @@ class Choices:
 def compare(
     guest: Guest,
     link: Link,
-    limits: Limits = _DEFAULT_LIMITS,
-    rules: Rules = _DEFAULT_RULES,
+    limits: Limits = Limits(),
+    rules: Rules = Rules.qemu(),
     *,
     since: State | Statistics | None = None,
     longest_pause: float | None = None,

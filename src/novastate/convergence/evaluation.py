@@ -78,28 +78,18 @@ class Comparison:
     @property
     def covered(self) -> bool | None:
         """Whether the interval holds the total."""
-        interval = self.forecast.total_interval
-        if interval is None or self.outcome.total is None:
-            return None
-        return interval[0] <= self.outcome.total <= interval[1]
+        return _holds(self.forecast.total_interval, self.outcome.total)
 
     @property
     def pause_covered(self) -> bool | None:
         """Whether the interval of the pause holds it."""
-        interval = self.forecast.downtime_interval
-        if interval is None or self.outcome.downtime is None:
-            return None
-        return interval[0] <= self.outcome.downtime <= interval[1]
+        return _holds(self.forecast.downtime_interval, self.outcome.downtime)
 
     @property
     def half_width(self) -> float | None:
         """Half of the interval, as a share of the forecast."""
-        interval = self.forecast.total_interval
-        return (
-            None
-            if interval is None or not self.forecast.total
-            else (interval[1] - interval[0]) / 2 / self.forecast.total
-        )
+        interval, total = self.forecast.total_interval, self.forecast.total
+        return None if interval is None or not total else (interval[1] - interval[0]) / 2 / total
 
     def as_json(self) -> dict[str, object]:
         """The row as plain data."""
@@ -187,6 +177,7 @@ class Evaluation:
 def evaluate(recordings: Iterable[Recording], source: Source = "host") -> Evaluation:
     """Forecasts every recording from *source* and compares; those that lack what it needs are named in `skipped`.
 
+    *source*: ``"host"``, what the host observed of the guest, or ``"law"``, what it was told to write.
     Raises `ConvergenceError` for what is no recording, and for another source.
     """
     bounds.choice("source", source, SOURCES)
@@ -226,6 +217,10 @@ def closed_form(result: Forecast) -> float | None:
 
 def _relative(forecast: float | None, actual: float | None) -> float | None:
     return None if forecast is None or not actual else forecast / actual - 1.0
+
+
+def _holds(interval: tuple[float, float] | None, actual: float | None) -> bool | None:
+    return None if interval is None or actual is None else interval[0] <= actual <= interval[1]
 
 
 def _share(found: Sequence[bool]) -> float | None:

@@ -88,6 +88,7 @@ class Link:
     Both in bytes/s, from 1 to 2**52; no limit is None, or 0, which becomes None. The limit paces the rounds; the pause at the end
     knows only the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: `Rules.first_touch` is
     391 MB/s unless it is set, and then neither a limit nor a line above that makes a migration any faster.
+    Raises `ConvergenceError` naming the field.
     """
 
     limit: float | None = attrs.field(converter=_limit)
@@ -99,6 +100,7 @@ class Limits:
     """What the migration may take: *downtime*, the pause that is aimed at, and *timeout*, when it is given up, in s.
 
     The timeout counts from the request, and is at most a year; None: never. The pause is at most 2000 s, as QEMU's.
+    Raises `ConvergenceError` naming the field.
     """
 
     downtime: float = attrs.field(default=0.3, validator=bounds.valid(0.0, 2000.0))

@@ -47,8 +47,6 @@ _LEAST_PAUSE = 0.001
 _BELOW = 2.0
 #: The quick search: up by this factor until it holds, then so many halvings of the last step.
 _STRIDE, _HALVINGS = 1.6, 4
-_DEFAULT_LIMITS = Limits()
-_DEFAULT_RULES = Rules.qemu()
 
 
 @attrs.frozen
@@ -75,8 +73,8 @@ class Requirement:
 
 def required_bandwidth(
     guest: Guest,
-    limits: Limits = _DEFAULT_LIMITS,
-    rules: Rules = _DEFAULT_RULES,
+    limits: Limits = Limits(),
+    rules: Rules = Rules.qemu(),
     *,
     line_rate: float = 1.25e9,
     probability: float | None = None,
@@ -109,7 +107,7 @@ def required_bandwidth(
 def required_downtime(
     guest: Guest,
     link: Link,
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = Rules.qemu(),
     *,
     timeout: float | None = None,
     probability: float | None = None,
@@ -120,7 +118,7 @@ def required_downtime(
     The limit is a threshold, not the pause: `Requirement.forecast.downtime` says how long the pause will be, often far
     less. *probability* and *resolution* as for `required_bandwidth`, with the same errors.
     """
-    check_kinds(guest, link, _DEFAULT_LIMITS, rules)
+    check_kinds(guest, link, Limits(), rules)
     grid = _geometric(_LONGEST_PAUSE, _LEAST_PAUSE, _step(resolution))
     whole = dict.fromkeys(math.ceil(value * 1000 - 1e-6) / 1000 for value in grid)
     return _least(
@@ -131,8 +129,8 @@ def required_downtime(
 def required_throttle(
     guest: Guest,
     link: Link,
-    limits: Limits = _DEFAULT_LIMITS,
-    rules: Rules = _DEFAULT_RULES,
+    limits: Limits = Limits(),
+    rules: Rules = Rules.qemu(),
     *,
     probability: float | None = None,
 ) -> Requirement | None:

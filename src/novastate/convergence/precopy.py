@@ -67,8 +67,8 @@ class Forecast:
     `verdict`; `total` s from the request to the end, `downtime` s of pause, `transferred` bytes (None where the
     verdict leaves none); `throttle` percent, the highest. `syncs` counts bitmap syncs as the hypervisor's dirty-sync-count
     does: the one that starts the first round, one a round, and one more when the guest is stopped.
-    `probability` of completing within the timeout, `total_interval` and `downtime_interval` (90 %), `rounds` and `reason`
-    are worked out when first asked for.
+    `probability` of completing within the timeout, `total_interval` and `downtime_interval` (s, 90 %), `rounds` and `reason`
+    are worked out when first asked for. `guest`, `link`, `limits` and `rules` are what it was made from.
     """
 
     verdict: Verdict
@@ -265,10 +265,6 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array
     return scenario
 
 
-_DEFAULT_LIMITS = Limits()
-_DEFAULT_RULES = Rules.qemu()
-
-
 def check_kinds(guest: object, link: object, limits: object, rules: object) -> None:
     """Raises `ConvergenceError` that names what of these is not of its type."""
     if not (
@@ -280,7 +276,7 @@ def check_kinds(guest: object, link: object, limits: object, rules: object) -> N
         bounds.instance("rules", rules, Rules)
 
 
-def forecast(guest: Guest, link: Link, limits: Limits = _DEFAULT_LIMITS, rules: Rules = _DEFAULT_RULES) -> Forecast:
+def forecast(guest: Guest, link: Link, limits: Limits = Limits(), rules: Rules = Rules.qemu()) -> Forecast:
     """What a migration of *guest* over *link* within *limits* will do by *rules*.
 
     Whatever `Guest`, `Link`, `Limits` and `Rules` accept has a verdict, in bounded time; `ConvergenceError` for what is none of these.

@@ -188,7 +188,10 @@ class Recording:
         )
 
     def guest(self, source: Source = "host") -> Guest:
-        """The guest as *source* knows it."""
+        """The guest as *source* knows it: ``"host"`` what was observed from there, ``"law"`` what it was told to write.
+
+        Raises `ConvergenceError` naming what the recording lacks for it, and for another source.
+        """
         bounds.choice("source", source, SOURCES)
         zero, error = self._zero(source)
         busy = self._busy()
@@ -211,7 +214,7 @@ class Recording:
         )
 
     def forecast(self, source: Source = "host") -> Forecast:
-        """What would be said before the migration starts."""
+        """What would be said before the migration starts; *source* and the errors raised as for `guest`."""
         return forecast(self.guest(source), self.link, self.limits, self.rules)
 
     # --- what happened

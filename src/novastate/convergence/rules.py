@@ -25,8 +25,8 @@ from novastate.errors import ConvergenceError
 
 __all__ = ["SLOT", "TURN", "TURN_HEADER", "Rules"]
 
-#: s of a slot of the rate limit (migration/migration.c BUFFER_DELAY), the longest turn of the loop (migration/ram.c MAX_WAIT), and the
-#: bytes of headers that it sends.
+#: s of a slot of the rate limit (BUFFER_DELAY: migration/migration-stats.h, once migration.c), the longest turn of the loop
+#: (migration/ram.c MAX_WAIT), and the bytes of headers that it sends.
 SLOT, TURN, TURN_HEADER = 0.1, 0.05, 18
 
 #: What is sent at once, and has a header: a page of the target, whatever backs it (exec/target_page.h).

@@ -29,7 +29,7 @@ _Words = npt.NDArray[np.uint64]
 class BitmapWindows:
     """Collects bitmaps that come one by one, each *interval* seconds after the one before; in all as big as some twenty.
 
-    *page_count*: bits of each; those beyond it in the last word must not be set.
+    *page_count*: bits of each; those beyond it in the last word must not be set. Raises `ConvergenceError` naming the argument.
 
     >>> windows = BitmapWindows(page_count=128, interval=0.1)
     >>> for bits in ([1, 0], [3, 0], [0, 1], [1, 0]):

@@ -272,19 +272,14 @@ def _problem(
     )
 
 
-_DEFAULT_LIMITS = Limits()
-_DEFAULT_RULES = Rules.qemu()
-_NO_BUDGET = DrainBudget()
-
-
 def plan_drain(
     guests: Iterable[DrainGuest],
     hosts: Iterable[DrainHost],
     links: Iterable[SharedLink],
-    limits: Limits = _DEFAULT_LIMITS,
-    rules: Rules = _DEFAULT_RULES,
+    limits: Limits = Limits(),
+    rules: Rules = Rules.qemu(),
     *,
-    budget: DrainBudget = _NO_BUDGET,
+    budget: DrainBudget = DrainBudget(),
     sure: float = 0.9,
     emptied: Iterable[str] = (),
     running: Iterable[DrainStep] = (),

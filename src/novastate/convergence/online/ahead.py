@@ -41,6 +41,7 @@ class Outlook:
     timeout; *probability* of that as it is now, 0.02 to 0.98 as a forecast's while it may still go either way, 0 or 1 once it is over
     and 1 in post-copy, which has no way back; *steady*: s for which *converges* was the same; *stalled*: whether it gets nowhere;
     *throttle*: the highest that it will need, 0 to 1; *rounds*: counted so far; *advice*: the policy's; *reason*: one sentence.
+    *post_copy*, *data_gb* (GiB) and *current_downtime* (ms) as in `Situation`.
     """
 
     elapsed: float

@@ -52,8 +52,9 @@ _OVER = {
 class Watch:
     """One migration, watched: give `observe` its statistics every now and then (every 50 ms, or every few seconds).
 
-    *guest*, *link*, *limits* and *rules* are what a forecast would be made from; *policy* is asked for its advice at every
-    look (by default a `ForecastPolicy` of just those limits); *size* is what moves, in GiB as Nova counts it.
+    *guest*, *link*, *limits* and *rules* are what a forecast would be made from, with its defaults; *policy* is asked for its advice
+    at every look (by default a `ForecastPolicy` of just those limits); *size* is what moves, in GiB as `data_gb` counts it (by
+    default the guest's memory). Raises `ConvergenceError` naming what is none of these.
 
     >>> from novastate.convergence import DirtyCurve
     >>> from novastate.drivers import JobStats, JobType
@@ -336,6 +337,9 @@ def _median(ends: list[tuple[float, float, float]]) -> tuple[float, float]:
 
 
 def outlook(forecast: Forecast, stats: Statistics, *, downtime: float | None = None) -> Outlook:
-    """What one look at *stats* says of the migration that *forecast* was made for, without those before; as `Watch.observe`."""
+    """What one look at *stats* says of the migration that *forecast* was made for, without those before.
+
+    *downtime* in s, and the errors raised: as `Watch.observe`.
+    """
     bounds.instance("forecast", forecast, Forecast)
     return Watch(forecast.guest, forecast.link, forecast.limits, forecast.rules).observe(stats, downtime=downtime)

@@ -127,8 +127,8 @@ class Situation:
 class Advice:
     """What a policy wants done now.
 
-    `downtime_ms` is the downtime limit to set, or None to leave it; `action` is for the job; `reason` is one
-    sentence for the operator.
+    `downtime_ms` is the downtime limit to set, in ms, or None to leave it; `action` is for the job: ``"none"``, ``"abort"`` or
+    ``"force_complete"`` (post-copy where permitted, else the guest is paused); `reason` is one sentence for the operator.
     """
 
     downtime_ms: int | None

@@ -14,7 +14,9 @@ __all__ = ["FixedPolicy"]
 
 @attrs.frozen
 class FixedPolicy:
-    """Leaves the downtime limit as it was set, and acts once after *timeout* seconds (None: never; 1e9 at most).
+    """Leaves the downtime limit as it was set, and acts at every look later than *timeout* s (None: never; 1e9 at most).
+
+    *timeout_action*: ``"abort"`` or ``"force_complete"``. Raises `ConvergenceError` naming the field.
 
     >>> from novastate.convergence import Situation
     >>> FixedPolicy(timeout=20).decide(Situation(elapsed=21)).action

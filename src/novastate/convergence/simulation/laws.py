@@ -101,7 +101,8 @@ class WriteLaw:
 
     Throttling a vCPU by p leaves min(1, (1 − p) / busy) of the writes; 0 is a writer that hardly uses the vCPU and never feels it.
     It is 0 unless told, for a law says what is written and not what it takes. A forecast's `Guest.busy` is 1 unless told, a guest
-    that never idles: where the two are to be compared, set both alike.
+    that never idles: where the two are to be compared, set both alike. Every *rate* is in page writes a second.
+    Raises `ConvergenceError` naming the field.
     """
 
     parts: tuple[Part, ...] = field(default=(), converter=_parts)
@@ -116,7 +117,7 @@ class WriteLaw:
 
     @classmethod
     def uniform(cls, pages: int, rate: float) -> WriteLaw:
-        """*pages* pages, each as likely as the other, *rate* writes a second. Raises ConvergenceError for impossible numbers."""
+        """*pages* pages, each as likely as the other, *rate* writes a second. Raises `ConvergenceError` for impossible numbers."""
         return cls((Part("uniform", pages, rate),))
 
     @classmethod
@@ -188,7 +189,7 @@ class WriteLaw:
         )
 
     def curve(self, page_count: int) -> DirtyCurve:
-        """The exact dirty curve, for a guest of *page_count* pages. Raises ConvergenceError if it has fewer than are written."""
+        """The exact dirty curve, for a guest of *page_count* pages. Raises `ConvergenceError` if it has fewer than are written."""
         from novastate.convergence.curve import DirtyClass, DirtyCurve  # noqa: PLC0415  (a law is usable without curves)
 
         if whole("page_count", page_count, 0, MOST_PAGES) < self.pages:
@@ -205,7 +206,7 @@ class WriteLaw:
         """Reads ``idle`` or parts joined by ``+``, such as ``uniform wss=64MiB rate=51MiB/s + uniform pages=65 rate=1950``.
 
         ``pages`` counts pages and ``rate`` counts page writes a second; ``wss`` and a ``rate`` with a unit are in bytes.
-        ``busy`` may stand in any part. Raises ConvergenceError that names the part which cannot be read, that sets one thing
+        ``busy`` may stand in any part. Raises `ConvergenceError` that names the part which cannot be read, that sets one thing
         twice, or whose pages are less than half a page or too many.
         """
         instance("law", text, str)

@@ -54,7 +54,7 @@ def _rule(name: str) -> Any:
 
 @frozen
 class SimulationSetup:
-    """The numbers of one migration. Raises ConvergenceError for numbers that cannot be.
+    """The numbers of one migration. Raises `ConvergenceError` for numbers that cannot be.
 
     *quota*: bytes that go out in one slot, infinite without a limit. *first*, *again*, *blank*: s to send a page that the destination
     touches first, one that it has already, a zero page. *device*: pause besides the pages. *switchover_bandwidth* replaces the

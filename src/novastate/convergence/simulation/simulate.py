@@ -30,8 +30,10 @@ def simulate(
 ) -> SimulationResult:
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
 
+    *link*, *limits* and *rules* as in `forecast`, with its defaults; *zero_pages*, *tail_pages*, *tail_zero* and *seed* as in
+    `PreCopySimulation`.
     The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
-    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises ConvergenceError for numbers that cannot be.
+    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)

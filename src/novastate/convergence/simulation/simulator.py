@@ -57,7 +57,7 @@ class PreCopySimulation:
 
     *pages*, *zero_pages*: of the guest; most zero pages lie in one block, behind which *tail_pages* non-zero and *tail_zero*
     zero ones follow (by default as in `Guest`). The pages that *law* writes lie together, somewhere before that block, by the seed.
-    Raises ConvergenceError where the law writes more pages than there are.
+    Raises `ConvergenceError` where the law writes more pages than there are.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def _number(value: float) -> str:
 class PhasedLaw:
     """*phases*, each (seconds, law), over and over.
 
-    Raises ConvergenceError for no phase, and for one that does not last from a microsecond to a year.
+    Raises `ConvergenceError` for no phase, and for one that does not last from a microsecond to a year.
 
     >>> str(PhasedLaw([(2, WriteLaw.idle()), (1, WriteLaw.uniform(100, 50))]))
     '2: idle | 1: uniform pages=100 rate=50'
@@ -87,7 +87,7 @@ class PhasedLaw:
 
     @classmethod
     def parse(cls, text: str) -> PhasedLaw:
-        """Reads ``2.5: uniform pages=100 rate=50 | 1: idle``. Raises ConvergenceError that names what cannot be read."""
+        """Reads ``2.5: uniform pages=100 rate=50 | 1: idle``. Raises `ConvergenceError` that names what cannot be read."""
         bounds.instance("law", text, str)
         rows: list[tuple[float, WriteLaw]] = []
         for piece in text.split("|"):
@@ -110,7 +110,7 @@ class TraceLaw:
     """The writes of a trace: page ``pages[i]`` is written at ``times[i]`` (s, not falling, from the migration's start on).
 
     *period* is when it begins anew, None for never (then nothing is written any more); *busy* as in `WriteLaw`.
-    Raises ConvergenceError for pages that cannot be, times that are no numbers, negative or fall, and a period that ends before them.
+    Raises `ConvergenceError` for pages that cannot be, times that are no numbers, negative or fall, and a period that ends before them.
     """
 
     page_numbers: npt.NDArray[np.int64] = field(repr=False)
