@@ -18,6 +18,7 @@ from novastate.errors import ConvergenceError
 __all__ = [
     "FASTEST",
     "LONGEST",
+    "LONGEST_PAUSE",
     "MOST_BYTES",
     "MOST_PAGES",
     "PAGE_SIZES",
@@ -44,6 +45,8 @@ T = TypeVar("T")
 
 #: The shortest window that is measured, s, and the longest time: a year.
 SHORTEST, LONGEST = 1e-6, 3.2e7
+#: The longest downtime limit, s (QEMU migration/options.c MAX_MIGRATE_DOWNTIME).
+LONGEST_PAUSE = 2000.0
 #: Of a memory, and of what a link carries in a second; and its pages of 4 KiB.
 MOST_BYTES, MOST_PAGES = float(1 << 52), 1 << 40
 #: Writes a second.

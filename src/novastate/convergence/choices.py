@@ -152,7 +152,7 @@ def compare(
     """
     check_kinds(guest, link, limits, rules)
     usual = limits.downtime + rules.device
-    pause = usual if longest_pause is None else bounds.number("longest_pause", longest_pause, 0, 2000)
+    pause = usual if longest_pause is None else bounds.number("longest_pause", longest_pause, 0, bounds.LONGEST_PAUSE)
     bounds.number("likely", likely, 0.5, 0.98)
     bounds.instance("among", among, Collection)
     for action in among:

@@ -103,7 +103,7 @@ class Limits:
     Raises `ConvergenceError` naming the field.
     """
 
-    downtime: float = attrs.field(default=0.3, validator=bounds.valid(0.0, 2000.0))
+    downtime: float = attrs.field(default=0.3, validator=bounds.valid(0.0, bounds.LONGEST_PAUSE))
     timeout: float | None = attrs.field(
         default=None, validator=bounds.valid(0.0, bounds.LONGEST, above=True, optional=True)
     )

@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 _MIB = 1 << 20
-_LONGEST_PAUSE = 2000.0
 _LEAST_PAUSE = 0.001
 #: How far below the answer the grid is followed.
 _BELOW = 2.0
@@ -119,7 +118,7 @@ def required_downtime(
     less. *probability* and *resolution* as for `required_bandwidth`, with the same errors.
     """
     check_kinds(guest, link, Limits(), rules)
-    grid = _geometric(_LONGEST_PAUSE, _LEAST_PAUSE, _step(resolution))
+    grid = _geometric(bounds.LONGEST_PAUSE, _LEAST_PAUSE, _step(resolution))
     whole = dict.fromkeys(math.ceil(value * 1000 - 1e-6) / 1000 for value in grid)
     return _least(
         whole, lambda value: forecast(guest, link, Limits(value, timeout), rules), probability, _step(resolution)

@@ -76,7 +76,7 @@ class DrainBudget:
     than the limit), *throttle*, *post_copy*. Raises `ConvergenceError` naming the field.
     """
 
-    downtime: float | None = attrs.field(default=None, validator=bounds.valid(0, 2000.0, optional=True))
+    downtime: float | None = attrs.field(default=None, validator=bounds.valid(0, bounds.LONGEST_PAUSE, optional=True))
     throttle: bool = attrs.field(default=False, validator=bounds.flagged)
     post_copy: bool = attrs.field(default=False, validator=bounds.flagged)
 

@@ -64,7 +64,7 @@ class Outlook:
 
     def under(self, downtime: float) -> Ahead:
         """What would come with a downtime limit of *downtime* s; raises `ConvergenceError` for one that cannot be."""
-        limit = bounds.number("downtime", downtime, 0, 2000)
+        limit = bounds.number("downtime", downtime, 0, bounds.LONGEST_PAUSE)
         if self._future is None:
             return Ahead(self.eta, self.downtime, self.probability, self.throttle)
         return self._future(limit)

@@ -85,7 +85,7 @@ class Watch:
         if policy is None:
             policy = ForecastPolicy(
                 # What the limit bounds is the pages' part of the pause; the devices' comes on top.
-                longest_pause=min(2000.0, max(self.limits.downtime, 0.001) + self.rules.device),
+                longest_pause=min(bounds.LONGEST_PAUSE, max(self.limits.downtime, 0.001) + self.rules.device),
                 latest_end=self.limits.timeout,
                 throttle=self.rules.auto_converge,
                 post_copy=self.rules.post_copy,
@@ -114,7 +114,9 @@ class Watch:
         was wrong, or it is another attempt: it is watched anew, from what was known at first. Of a job that is over (*stats* may have a
         `type`, as `JobStats` has) nothing is learnt, nor is the policy asked. Raises it too where the policy gives no advice.
         """
-        limit = self.limits.downtime if downtime is None else bounds.number("downtime", downtime, 0, 2000)
+        limit = (
+            self.limits.downtime if downtime is None else bounds.number("downtime", downtime, 0, bounds.LONGEST_PAUSE)
+        )
         bounds.flag("running", running)
         over = job_over(stats, seen=self._last is not None)
         if over is not None:

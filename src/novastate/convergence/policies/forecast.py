@@ -41,8 +41,6 @@ Otherwise = Literal["abort", "wait", "pause"]
 _STEP, _LADDER, _BACK = 1.5, 12, 2
 #: A new limit must make it as likely as this, and its pause this share of the longest one.
 _LIKELY, _WITHIN = 0.8, 0.8
-#: QEMU's largest downtime limit, s.
-_MOST_DOWNTIME = 2000.0
 
 
 @attrs.frozen
@@ -63,7 +61,7 @@ class ForecastPolicy:
     'abort'
     """
 
-    longest_pause: float = attrs.field(default=0.5, validator=bounds.valid(0, _MOST_DOWNTIME, above=True))
+    longest_pause: float = attrs.field(default=0.5, validator=bounds.valid(0, bounds.LONGEST_PAUSE, above=True))
     latest_end: float | None = attrs.field(default=None, validator=bounds.valid(0, MOST, optional=True))
     per_gib: bool = attrs.field(default=False, validator=bounds.flagged)
     throttle: bool = attrs.field(default=True, validator=bounds.flagged)
@@ -184,7 +182,7 @@ class ForecastPolicy:
 
         low = now
         for step in range(1, _LADDER + 1):
-            high = round(min(max(now * _STEP**step, now + step), 1000 * _MOST_DOWNTIME))
+            high = round(min(max(now * _STEP**step, now + step), 1000 * bounds.LONGEST_PAUSE))
             found = tried(high)
             if found is None:
                 low = high
