@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed: pip install 'novastate[libvirt]'")
 
@@ -12,7 +13,8 @@ from novastate.drivers.libvirt.migration_job import Attempt, Job  # noqa: E402
 from novastate.drivers.libvirt.notes import Kind, Notes  # noqa: E402
 from novastate.drivers.libvirt.raw_events import EventKind, HypervisorEvent  # noqa: E402
 from novastate.drivers.libvirt.states import MIGRATION_OUT  # noqa: E402
-from novastate.errors import DriverError  # noqa: E402
+from novastate.errors import DriverError, MigrationPreCheckError  # noqa: E402
+from novastate.machines import PowerState, VMState  # noqa: E402
 from novastate.objects import Flavor, Instance, LibvirtLiveMigrateData  # noqa: E402
 
 UUID = "7a1f2c9e-0d53-4c7f-9a39-5a2be3a2f6d1"
@@ -85,6 +87,55 @@ def test_a_source_that_runs_on_is_not_ended(driver, instance):
     with pytest.raises(DriverError, match="is here still"):
         driver.post_live_migration_at_source(instance, NOTHING)
     assert driver.domain.done == []
+
+
+class Leaving:
+    """A guest that stands still and answers *most* calls; from the next one on it is gone, as libvirt removes it when it likes."""
+
+    def __init__(self, most):
+        self.guest, self.most = Domain(PAUSED), most
+
+    def __getattr__(self, name):
+        call = getattr(self.guest, name)
+
+        def called(*args):
+            self.most -= 1
+            if self.most < 0:
+                error = libvirt.libvirtError("")
+                error.err = (libvirt.VIR_ERR_NO_DOMAIN, 10, "no domain", 2, None, None, None, -1, -1)
+                raise error
+            return call(*args)
+
+        return called
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["post_live_migration_at_source", "rollback_live_migration_at_source", "rollback_live_migration_at_destination"],
+)
+def test_a_guest_that_goes_while_it_is_cleared_up_after_is_gone(driver, instance, step):
+    """Whichever call it is gone at."""
+    running = evolve(instance, vm_state=VMState.ACTIVE, power_state=PowerState.RUNNING)
+    most = 0
+    while True:
+        driver.domain = Leaving(most)
+        getattr(driver, step)(running, NOTHING)
+        if driver.domain.most > 0:
+            break
+        most += 1
+    assert most > 1, "it was never gone in the midst of it"
+
+
+def test_a_guest_that_goes_while_a_destination_looks_for_it_is_not_there(driver):
+    most = 0
+    while True:
+        driver.domain = Leaving(most)
+        try:
+            driver._check_absent(None, UUID)
+        except MigrationPreCheckError:
+            break
+        most += 1
+    assert most > 1, "it was never gone in the midst of it"
 
 
 # --- what is over is not listened for

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from novastate.drivers.base import DiskInfo, LiveMigrationSource
 from novastate.drivers.libvirt import storage
 from novastate.drivers.libvirt.binding import libvirt
-from novastate.drivers.libvirt.hypervisor import Hypervisor, one_deadline
+from novastate.drivers.libvirt.hypervisor import Hypervisor, gone_is_fine, one_deadline
 from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
 from novastate.drivers.libvirt.migration_xml import cpu_of, host_addresses, read_cpu
 from novastate.drivers.libvirt.notes import Kind, Notes
 from novastate.drivers.libvirt.states import info
 from novastate.drivers.libvirt.xml import file_disks
-from novastate.errors import DriverError, GuestNotFound, MigrationPreCheckError
+from novastate.errors import DriverError, MigrationPreCheckError
 from novastate.machines.storage import check_storage
 from novastate.objects import UNSET, LibvirtLiveMigrateData, evolve
 
@@ -104,15 +104,12 @@ class Checking(Hypervisor):
 
     def _check_absent(self, connect: Any, uuid: str) -> None:
         """Refuses a guest that is here: this is its source under another name, or something else brings it."""
-        try:
+        with gone_is_fine():
             domain = self.lookup(connect, uuid)
             seen = info(domain)
-            active = domain.isActive()
-        except GuestNotFound:
-            return
-        if active or seen.incoming:
-            how = "a live migration brings it here" if seen.incoming else "it runs on this very host"
-            raise MigrationPreCheckError(f"{self.host}: guest {uuid}: {how}")
+            if domain.isActive() or seen.incoming:
+                how = "a live migration brings it here" if seen.incoming else "it runs on this very host"
+                raise MigrationPreCheckError(f"{self.host}: guest {uuid}: {how}")
 
     def _check_cpu(self, connect: Any, source: LiveMigrationSource) -> None:
         """Whether this host's hypervisor can give the guest its machine and its CPU, emulated or not.

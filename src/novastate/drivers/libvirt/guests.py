@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from novastate.drivers.base import GuestInfo
@@ -26,7 +25,7 @@ from novastate.drivers.libvirt import storage, xml
 from novastate.drivers.libvirt.background import Background, check_wanted
 from novastate.drivers.libvirt.binding import libvirt
 from novastate.drivers.libvirt.errors import is_lost
-from novastate.drivers.libvirt.hypervisor import Hypervisor, one_deadline
+from novastate.drivers.libvirt.hypervisor import Hypervisor, gone_is_fine, one_deadline
 from novastate.drivers.libvirt.states import info, is_migrating
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound
 from novastate.machines import PowerState
@@ -146,21 +145,18 @@ class Guests(Hypervisor):
                 files.update(
                     {xml.root_disk_path(uuid, self.instances_path), xml.console_path(uuid, self.instances_path)}
                 )
-            try:
+            with gone_is_fine():
                 domain = self.lookup(connect, uuid)
-            except GuestNotFound:
-                domain = None
-            with _gone_is_fine():
-                if domain is not None:
-                    _turn_off(domain)
-                    if domain.isPersistent():
-                        files.update(_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+                _turn_off(domain)
+                if domain.isPersistent():
+                    files.update(_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
             if destroy_disks:
                 for path in sorted(files):
                     check_wanted()
                     storage.delete(connect, path)
-            with _gone_is_fine():
-                if domain is not None and domain.isPersistent():
+            with gone_is_fine():
+                domain = self.lookup(connect, uuid)
+                if domain.isPersistent():
                     check_wanted()
                     _undefine(domain)
 
@@ -359,16 +355,6 @@ class Guests(Hypervisor):
         except libvirt.libvirtError as error:
             if is_lost(error) or info(domain).power_state is not wanted:
                 raise
-
-
-@contextmanager
-def _gone_is_fine() -> Generator[None]:
-    """Ends at once, and well, if the guest is gone."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-            raise
 
 
 def _files(text: str) -> set[str]:

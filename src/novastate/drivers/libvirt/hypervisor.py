@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -24,7 +25,7 @@ from novastate.errors import GuestNotFound, InvalidField
 if TYPE_CHECKING:
     from novastate.objects import Instance
 
-__all__ = ["Hypervisor", "one_deadline"]
+__all__ = ["Hypervisor", "gone_is_fine", "one_deadline"]
 
 T = TypeVar("T")
 H = TypeVar("H", bound="Hypervisor")
@@ -40,6 +41,18 @@ def one_deadline(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate
             return method(self, *args, **kwargs)
 
     return within
+
+
+@contextmanager
+def gone_is_fine() -> Generator[None]:
+    """Ends at once, and well, if there is no guest, or none any more: libvirt may remove it between any two calls."""
+    try:
+        yield
+    except GuestNotFound:
+        pass
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
 
 
 def _directory(field: str, path: str | os.PathLike[str]) -> str:

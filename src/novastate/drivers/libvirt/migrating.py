@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from novastate.drivers.base import LiveMigrationParams
 from novastate.drivers.libvirt.background import check_wanted
 from novastate.drivers.libvirt.binding import libvirt
+from novastate.drivers.libvirt.hypervisor import gone_is_fine
 from novastate.drivers.libvirt.migration_job import AtSource, Attempt, look
 from novastate.drivers.libvirt.moving import Moving
 from novastate.drivers.libvirt.notes import Kind
 from novastate.drivers.libvirt.states import info
-from novastate.errors import DriverError, GuestNotFound
+from novastate.errors import DriverError
 from novastate.machines import PowerState, VMState
 
 if TYPE_CHECKING:
@@ -56,12 +57,8 @@ class Migrating(Moving):
         uuid, notes, job = instance.uuid, self.notes(instance.uuid), self.jobs.get(instance.uuid)
 
         def run(connect: Any) -> None:
-            try:
-                domain = self.lookup(connect, uuid)
-            except GuestNotFound:
-                domain = None
-            if domain is not None:
-                _remove(domain, uuid, self.host)
+            with gone_is_fine():
+                _remove(self.lookup(connect, uuid), uuid, self.host)
             if data.block_migration is False:
                 notes.drop(connect, Kind.LEAVES)
             notes.clear(connect, Kind.PROBES, Kind.LEAVES)
@@ -80,18 +77,17 @@ class Migrating(Moving):
         ran = job.ran if job is not None and job.ran is not None else _should_run(instance)
 
         def run(connect: Any) -> None:
-            try:
-                domain = self.lookup(connect, uuid)
-            except GuestNotFound:
-                notes.drop(connect, Kind.LEAVES)
-                return
-            found = look(domain)
-            if found.seen is AtSource.JOB or (job is not None and job.attempt is Attempt.RUNS):
-                raise DriverError(f"guest {uuid} is being migrated: abort that first", host=self.host)
+            resume = False
+            with gone_is_fine():
+                found = look(self.lookup(connect, uuid))
+                if found.seen is AtSource.JOB or (job is not None and job.attempt is Attempt.RUNS):
+                    raise DriverError(f"guest {uuid} is being migrated: abort that first", host=self.host)
+                # A half that post-copy left behind is never resumed: it has no memory of what came after.
+                resume = ran and found.paused and not found.post_copy
             notes.drop(connect, Kind.LEAVES)
-            # A half that post-copy left behind is never resumed: it has no memory of what came after.
-            if ran and found.paused and not found.post_copy:
-                _resume(domain)
+            if resume:
+                with gone_is_fine():
+                    _resume(self.lookup(connect, uuid))
 
         self.connection.call("letting it stay", run, uuid=uuid)
         self.jobs.forget(uuid)
@@ -106,15 +102,10 @@ class Migrating(Moving):
 
         def run(connect: Any) -> None:
             notes.clear(connect, Kind.PROBES)
-            try:
+            with gone_is_fine():
                 domain = self.lookup(connect, uuid)
                 if not info(domain).incoming or not _destroy(domain):
                     return
-            except GuestNotFound:
-                pass
-            except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
             notes.clear(connect, Kind.MADE)
 
         self.connection.call("clearing up what was to come", run, uuid=uuid)
@@ -166,15 +157,9 @@ def _remove(domain: Any, uuid: str, host: str) -> None:
     found = look(domain)
     if found.seen is AtSource.JOB or found.seen is AtSource.HERE or not _destroy(domain):
         raise DriverError(f"guest {uuid} is here still", host=host)
-    try:
-        if domain.isPersistent():
-            check_wanted()
-            domain.undefineFlags(
-                libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
-            )
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-            raise
+    if domain.isPersistent():
+        check_wanted()
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
 
 
 def _destroy(domain: Any) -> bool:
