@@ -31,6 +31,21 @@ def test_a_new_cloud_has_three_hosts(cloud, run):
     assert cloud.exists()
 
 
+def test_a_cloud_whose_maker_died_is_made_whole_by_the_next(cloud, run, monkeypatch):
+    from novastate.store import SqlStore
+
+    def died(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SqlStore, "put_document", died)
+    assert run("hosts")[0] == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("NOVASTATE_CLOUD", str(cloud))
+    status, out, err = run("hosts", "--json")
+    assert (status, err) == (0, "")
+    assert [row["host"] for row in json.loads(out)] == ["alpha", "beta", "gamma"]
+
+
 def test_a_server_is_booted_shown_and_moved(web, run):
     _, out, _ = run("servers", "--json")
     (row,) = json.loads(out)

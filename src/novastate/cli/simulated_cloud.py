@@ -36,9 +36,10 @@ DEFAULT_HOSTS: tuple[SimulatedHost, ...] = tuple(
 
 
 def populate(store: Store) -> None:
-    """Makes the default hosts, in one document and one node each."""
+    """Makes the default hosts, in one document and one node each; whoever began with it and died may have left the nodes."""
     hypervisors = SimulatedCloud(DEFAULT_HOSTS)
-    store.commit(*(Put(node_of(host)) for host in DEFAULT_HOSTS))
+    there = {node.host for node in store.find(ComputeNode)}
+    store.commit(*(Put(node_of(host)) for host in DEFAULT_HOSTS if host.host not in there))
     store.put_document(SIMULATED, {"now": time.time(), "hosts": hypervisors.to_dict()}, 0)
 
 
