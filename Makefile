@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60
+# An index that is away for a minute is waited for.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --timeout 60 --retries 8
 # The real Nova that tests/nova compares with; NOVASTATE_NOVA_VENV names an environment that has it already.
 NOVA := build/nova-venv
 NOVA_PYTHON := $(or $(NOVASTATE_NOVA_VENV),$(NOVA))/bin/python
@@ -79,7 +80,7 @@ fuzzer: setup
 nova-venv: $(VENV)/.venv
 	@[ -n "$$NOVASTATE_NOVA_VENV" ] || cmp -s tests/nova/constraints.txt $(NOVA)/.ready || { \
 	  mkdir -p build && $(BIN)/python -m venv --clear $(NOVA) \
-	  && timeout 600 $(NOVA)/bin/python -m pip --disable-pip-version-check --timeout 60 --retries 2 \
+	  && timeout 1800 $(NOVA)/bin/python -m pip --disable-pip-version-check --timeout 60 --retries 8 \
 	    install nova -c tests/nova/constraints.txt >$(NOVA).log 2>&1 \
 	  && cp tests/nova/constraints.txt $(NOVA)/.ready; } \
 	  || { echo "setup: without the real nova for tests/nova: it could not be installed ($(NOVA).log)"; grep -m 1 ERROR $(NOVA).log; }

@@ -20,11 +20,11 @@ def kit(request, tmp_path):
     numbers = count()
 
     def make() -> Store:
-        return SqlStore(f"sqlite:///{tmp_path}/{next(numbers)}.db")
+        return SqlStore(f"sqlite:///{tmp_path}/{next(numbers)}.db", timeout=60)
 
     def again(store: Store) -> Store:
         assert isinstance(store, SqlStore)
-        return SqlStore(f"sqlite:///{store._where}", create=False)
+        return SqlStore(f"sqlite:///{store._where}", create=False, timeout=60)
 
     return StoreConformance(make, again)
 
