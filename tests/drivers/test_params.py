@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from novastate.drivers import HostState, JobStats, JobType, LiveMigrationParams, SimulatedHost
+from novastate.drivers import HostState, LiveMigrationParams, SimulatedHost
 from novastate.errors import InvalidField
 
 
@@ -52,10 +52,3 @@ def test_what_cannot_be_is_refused_by_name(cls, field, value):
 def test_the_ends_of_the_range_are_taken(bandwidth, downtime):
     params = LiveMigrationParams(bandwidth=bandwidth, downtime=downtime)
     assert (params.bandwidth, params.downtime) == (bandwidth, downtime)
-
-
-def test_statistics_are_made_of_what_libvirt_returns():
-    seen = JobStats.from_libvirt({"time_elapsed": 2300, "memory_dirty_rate": 7, "auto_converge_throttle": 30})
-    assert (seen.type, seen.elapsed, seen.dirty_rate, seen.throttle) == (JobType.UNBOUNDED, 2.3, 7, 0.3)
-    with pytest.raises(InvalidField, match=r"^memory_total"):
-        JobStats.from_libvirt({"memory_total": "much"})

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
 
 from novastate.drivers import checks
-from novastate.errors import InvalidField, NotSupported
-from novastate.machines import GuestEvent, PowerState, State
+from novastate.drivers.job import JobStats, JobType
+from novastate.errors import NotSupported
+from novastate.machines import GuestEvent, PowerState
 
 if TYPE_CHECKING:
     from novastate.convergence import Forecast, Guest, Link, Rules
@@ -154,100 +155,6 @@ class LifecycleEvent:
     uuid: str
     transition: Lifecycle
     at: float
-
-
-class JobType(State):
-    """What libvirt says of a job (``VIR_DOMAIN_JOB_*``). NONE: not started yet, or ended and its statistics are gone."""
-
-    NONE = "none"
-    UNBOUNDED = "unbounded"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@frozen
-class JobStats:
-    r"""The statistics of a live migration, as libvirt's ``virDomainGetJobStats`` gives them.
-
-    *elapsed*, *downtime*: seconds (*downtime*: expected while it runs, real once it is completed). *memory_\\** and
-    *disk_\\**: bytes; *memory_bps*: bytes a second on the wire; *dirty_rate*: pages newly dirtied a second; *iteration*: bitmap
-    syncs so far; *normal*, *constant*: pages sent whole, and as zero pages; *throttle*: share of vCPU time withheld, 0–0.99.
-    *broken*: post-copy has lost its link; both halves of the guest wait until :meth:`ComputeDriver.live_migration` is called again.
-    """
-
-    type: JobType
-    elapsed: float = 0.0
-    downtime: float = 0.0
-    memory_total: int = 0
-    memory_processed: int = 0
-    memory_remaining: int = 0
-    memory_bps: int = 0
-    dirty_rate: int = 0
-    page_size: int = 4096
-    iteration: int = 0
-    normal: int = 0
-    constant: int = 0
-    disk_total: int = 0
-    disk_processed: int = 0
-    disk_remaining: int = 0
-    throttle: float = 0.0
-    post_copy: bool = False
-    broken: bool = False
-    error: str = ""
-
-    @classmethod
-    def from_libvirt(
-        cls,
-        raw: Mapping[str, Any],
-        type: JobType = JobType.UNBOUNDED,  # noqa: A002  (as the field)
-        *,
-        post_copy: bool = False,
-        broken: bool = False,
-    ) -> JobStats:
-        """What ``virDomainGetJobStats`` has returned (VIR_DOMAIN_JOB_*, times in ms, throttle in percent), of a job that runs.
-
-        What it does not hold is 0. Raises InvalidField for what is no number.
-
-        >>> JobStats.from_libvirt({"time_elapsed": 2300, "memory_dirty_rate": 40}).elapsed
-        2.3
-        """
-
-        def number(key: str) -> int:
-            value = raw.get(key, 0)
-            try:
-                return max(0, int(value))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise InvalidField(key, value, "must be a number") from error
-
-        return cls(
-            type,
-            elapsed=number("time_elapsed") / 1000,
-            downtime=number("downtime") / 1000,
-            memory_total=number("memory_total"),
-            memory_processed=number("memory_processed"),
-            memory_remaining=number("memory_remaining"),
-            memory_bps=number("memory_bps"),
-            dirty_rate=number("memory_dirty_rate"),
-            page_size=number("memory_page_size") or 4096,
-            iteration=number("memory_iteration"),
-            normal=number("memory_normal"),
-            constant=number("memory_constant"),
-            disk_total=number("disk_total"),
-            disk_processed=number("disk_processed"),
-            disk_remaining=number("disk_remaining"),
-            throttle=number("auto_converge_throttle") / 100,
-            post_copy=post_copy,
-            broken=broken,
-            error=str(raw.get("errmsg", "")),
-        )
-
-    @property
-    def progress(self) -> int:
-        """0 to 100: ``100 - round(remaining * 100 / total)``, 0 before anything is known (nova: libvirt/migration.py)."""
-        if self.memory_total <= 0:
-            return 0
-        return max(0, min(100, 100 - round(self.memory_remaining * 100 / self.memory_total)))
 
 
 @frozen

@@ -97,7 +97,12 @@ class Tracker:
                 now.memory_processed - last.memory_processed, now.constant - last.constant, now.iteration
             )
             self.pace.add(now.elapsed - last.elapsed, sent)
-        if now.iteration > last.iteration:
+        if not now.counted:
+            if now.iteration > 1:
+                self._synced = None
+            if last.iteration > 1 and now.dirty_rate != last.dirty_rate:
+                self._rated(now)
+        elif now.iteration > last.iteration:
             self._count(last, now, limit)
 
     def _begin(self, now: Sample, before: float) -> None:
@@ -110,29 +115,33 @@ class Tracker:
             self._synced = self._period.start = max(before, now.elapsed - took)
             return
         self._period.start, self._period.sent = now.elapsed, now.memory_processed
-        if now.dirty_rate:  # its own count, over a period of a second and more
-            window = max(SLOT, min(1.0, now.memory_remaining / max(now.memory_bps, 1.0)))
-            self.counts.add(
-                Counted(
-                    at=now.elapsed,
-                    span=1.0,
-                    rounds=max(1, round(1.0 / window)),
-                    new=now.dirty_rate,
-                    unsent=0.0,
-                    throttle=now.throttle,
-                    jitter=0.3,
-                    pages=float(self.guest.pages),
-                )
+        self._rated(now)
+
+    def _rated(self, now: Sample) -> None:
+        """QEMU's own count of pages, over a second and more: a round where that is longer, which is about as long as the next."""
+        if not now.dirty_rate:
+            return
+        window = max(SLOT, now.memory_remaining / max(now.memory_bps, 1.0))
+        span = max(1.0, min(window, now.elapsed))
+        self.counts.add(
+            Counted(
+                at=now.elapsed,
+                span=span,
+                rounds=max(1, round(span / window)),
+                new=now.dirty_rate * span,
+                unsent=0.0,
+                throttle=now.throttle,
+                jitter=0.3,
+                pages=float(self.guest.pages),
             )
+        )
 
     def _takes(self, sent: float, constant: float, iteration: int) -> float:
         """Seconds that sending *sent* bytes, *constant* zero pages among them, should take."""
         page = self.guest.page_size
         units = page / 4096
         wire = self.rules.wire(page)
-        cost = max(
-            wire / self.link.line_rate, (self.rules.first_touch if iteration <= 1 else self.rules.rewrite) * units
-        )
+        cost = max(wire / self.link.line_rate, (self.rules.touch if iteration <= 1 else self.rules.rewrite) * units)
         alone = max(0.0, sent - _ZERO_BYTES * constant) / wire * cost + constant * self.rules.blank * units
         quota = self.rules.quota(self.link.limit)
         return max(alone, sent / quota * SLOT) if quota else alone

@@ -21,7 +21,7 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.online.ahead import Ahead, Outlook
 from novastate.convergence.online.stalls import Stall, Stalls
-from novastate.convergence.online.statistics import Sample, Statistics, job_over
+from novastate.convergence.online.statistics import Sample, Statistics, in_milliseconds, job_over
 from novastate.convergence.online.tracking import Tracker
 from novastate.convergence.policies.base import Advice, Policy, advised, check_policy
 from novastate.convergence.policies.forecast import ForecastPolicy
@@ -41,6 +41,8 @@ _SURE_AFTER, _LIKELY_AFTER = 1.0, 3.0
 _SURE = 0.95
 #: A migration that completes with less probability than this has no time at which it does.
 _HARDLY = 0.05
+#: After so many looks at times that seem to be in ms they are taken to be.
+_LATE = 3
 #: What is said of a job that is over and not complete.
 _OVER = {
     "failed": "The job is over: it has failed.",
@@ -101,6 +103,8 @@ class Watch:
         self._last: Sample | None = None
         #: A look whose counters fell: it, or the one before it, is wrong.
         self._refused: Sample | None = None
+        #: Looks, one after the other, whose times seem to be in ms.
+        self._late = 0
         self._verdict: bool | None = None
         self._since = 0.0
         self._doubted: float | None = None
@@ -122,6 +126,7 @@ class Watch:
         if over is not None:
             return self._ended(stats, over, limit)
         sample = self._taken(stats)
+        self._timed(sample)
         self._last, self._refused = sample, None
         stalled = self._stalls.observe(sample)
         self._tracker.learn(sample, limit)
@@ -135,14 +140,23 @@ class Watch:
 
     def _taken(self, stats: Statistics) -> Sample:
         try:
-            return Sample.of(stats, self.guest.memory, self._last)
+            return Sample.of(stats, self.guest.memory, self._last, self.guest.page_size)
         except ConvergenceError:
-            alone, refused = Sample.of(stats, self.guest.memory), self._refused
+            alone, refused = Sample.of(stats, self.guest.memory, page=self.guest.page_size), self._refused
             if refused is None or alone.elapsed <= refused.elapsed or alone.fallen(refused):
                 self._refused = alone
                 raise
         self._start()
         return alone
+
+    def _timed(self, sample: Sample) -> None:
+        """Refuses times that are in ms: only where several looks, one after the other, say so; a job may well have waited."""
+        found = None if self._last is None else in_milliseconds(self._last, sample)
+        if found is not None:
+            self._late = self._late + 1 if found else 0
+        if self._late >= _LATE:
+            why = f"must be in s: by memory_bps, what was sent in the last {_LATE} looks took a thousandth of the time between them"
+            raise ConvergenceError("stats.elapsed", sample.elapsed, why)
 
     @property
     def learnt(self) -> Guest:
@@ -217,7 +231,7 @@ class Watch:
     def _post_copied(self, sample: Sample, limit: float, stalled: Stall | None) -> Outlook:
         """The guest runs on the destination: what goes out now says more than the line could carry."""
         page = self.guest.page_size
-        each = max(self.rules.wire(page) / self.link.line_rate, self.rules.first_touch * page / 4096)
+        each = max(self.rules.wire(page) / self.link.line_rate, self.rules.touch * page / 4096)
         alone = sample.memory_remaining / page * each
         eta = sample.memory_remaining / sample.memory_bps if sample.memory_bps else alone
         interval = (max(0.0, min(eta, alone) * (1 - _UNSTEADY) - _PHASE), eta * (1 + _UNSTEADY) + _PHASE)
