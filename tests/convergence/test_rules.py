@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 
-from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast, versions
 from novastate.convergence.versions import CLOUD_HYPERVISOR, QEMU
 from novastate.errors import ConvergenceError
 
@@ -68,6 +69,22 @@ def test_multifd_and_post_copy_go_together_from_10_1_on():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_multifd_and_xbzrle_go_together_before_8_2_and_then_pages_go_by_multifd_alone(version):
+    asked = {"multifd": 2, "xbzrle_cache": 64.0 * MIB}
+    if number(version) >= (8, 2):
+        with pytest.raises(ConvergenceError, match=r"multifd: does not go with xbzrle_cache from 8\.2 on"):
+            Rules.qemu(version, **asked)
+        return
+    both, alone = Rules.qemu(version, **asked), Rules.qemu(version, multifd=2)
+    assert (both.cached_pages(), both.wire_again()) == (0.0, alone.wire())
+    link, limits = Link(limit=64 * MIB), Limits(downtime=0.05)
+    with_cache, without = (forecast(GUEST, link, limits, rules) for rules in (both, alone))
+    assert (with_cache.verdict, with_cache.unlimited_total) == (without.verdict, without.unlimited_total)
+    assert not any("is in the cache" in line for line in both.told())
+    assert any("without effect" in line for line in both.told())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "had", [{}, {"multifd": 2}, {"dirty_limit": 1e6}, {"xbzrle_cache": 1e8}, {"background_sync": 7.0}]
 )
@@ -108,6 +125,44 @@ def test_an_option_more_of_rules_of_ones_own_or_of_cloud_hypervisor():
 def test_what_is_no_version_of_qemu_is_refused(version):
     with pytest.raises(ConvergenceError, match="version"):
         Rules.qemu(version)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [(8002000, "qemu-8.2.0"), (10000002, "qemu-10.0.2"), ("8.2.0 (Debian 1:8.2.0+ds-1)", "qemu-8.2.0"),
+     ("Debian 1:8.2.0+ds-1", "qemu-8.2.0"), (" (Debian 1:7.2+dfsg-7)", "qemu-7.2"), ("v10.0.0-rc2", "qemu-10.0.0"),
+     ("qemu-kvm-9.1.0-15.el10", "qemu-9.1.0"), ("qemu-9.1.2-1.fc41", "qemu-9.1.2"), (" 9.2.1\n", "qemu-9.2.1"),
+     ("QEMU emulator version 8.2.7 (openSUSE Leap 15.6)", "qemu-8.2.7")],
+)  # fmt: skip
+def test_a_version_is_taken_as_libvirt_and_qemu_tell_it(told, name):
+    rules = Rules.qemu(told, auto_converge=True)
+    assert rules.name == name
+    assert rules == Rules.named(name, auto_converge=True)
+
+
+@pytest.mark.parametrize(
+    "told", ["openSUSE Leap 15.6", "xen-10.0", "-10.0", 10, 999_999, True, 8.5e300, "1:8.2", "8.2.0x", "libvirt 10.0"]
+)
+def test_what_only_looks_like_a_version_is_refused(told):
+    with pytest.raises(ConvergenceError, match="version"):
+        Rules.qemu(told)
+
+
+def test_libvirts_number_of_cloud_hypervisor():
+    assert Rules.cloud_hypervisor(52000000).name == "cloud-hypervisor-52.0.0"
+    assert Rules.cloud_hypervisor(51001000).most_rounds == 5
+    assert Rules.cloud_hypervisor("cloud-hypervisor v52.0").name == "cloud-hypervisor-52.0"
+
+
+def test_a_version_that_nobody_has_read_is_taken_as_the_newest_that_was_read_and_says_so():
+    newest = ".".join(map(str, versions.READ["QEMU"]))
+    for name in ("15.3", 15003000):
+        later = Rules.qemu(name, auto_converge=True)
+        assert attrs.evolve(later, name="") == attrs.evolve(Rules.qemu(newest, auto_converge=True), name="")
+        assert f"newer than any that was read, {newest}" in later.told()[0]
+    for rules in (Rules.qemu(newest), Rules("own"), Rules("own-99.0"), Rules.cloud_hypervisor()):
+        assert not any("newer than any" in line for line in rules.told())
+    assert "newer than any that was read, 52.0" in Rules.cloud_hypervisor("60.0").told()[0]
 
 
 def test_rules_are_found_by_name():

@@ -38,6 +38,7 @@ from novastate.convergence.path import path_of
 from novastate.convergence.precopy import Forecast, forecast, rows_of, scenario_of, speed_of
 from novastate.convergence.resume import State, run_from, state_now
 from novastate.convergence.rules import Rules
+from novastate.convergence.timeout import decided
 from novastate.convergence.variants import varied
 from novastate.errors import ConvergenceError
 
@@ -143,9 +144,9 @@ def course_of(
     speed = speed_of(guest)
     point = array("d", [speed, 1.0, 1.0, 0.0])
     count = kernel.run(scenario, rows_of(guest), point, out, rounds, state.row())
-    end, seconds, pause, sent, _, throttle, pending = out[:7]
+    end, seconds, pause, sent, _, throttle, pending, last = out
     total = start.before + seconds
-    late = end == NEVER or total > left
+    late = end == NEVER or decided(rules, total, pause, last) > left
     if late and least:
         return _HOPELESS
     if start.state is not None:  # it goes by the classes of this one curve
@@ -220,7 +221,7 @@ def _in_time(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Star
     scenario = scenario_of(guest, link, limits, rules)
     member = (speed_of(guest), 1.0, 1.0, 0.0)
     run = run_from(scenario, rows_of(guest), start.at(scenario, guest), [member])[0]
-    return run.ends and start.before + run.seconds <= _left(limits, start)
+    return run.ends and decided(rules, start.before + run.seconds, run.pause, run.last) <= _left(limits, start)
 
 
 def _certain(

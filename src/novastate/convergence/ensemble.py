@@ -35,6 +35,7 @@ from novastate._native.precopy_fields import MEMBER_FIELDS, NEVER, OUT_FIELDS, P
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import Rules
+from novastate.convergence.timeout import asks_first, decided
 
 __all__ = [
     "DESIGN",
@@ -142,9 +143,9 @@ class Ensemble:
     switched: bool = False
 
     @cached_property
-    def runs(self) -> tuple[tuple[float, float, bool], ...]:
-        """When each guest's migration ends, s from the request (infinite: never), its pause, s, and whether it switches to post-copy;
-        by the first, ascending.
+    def runs(self) -> tuple[tuple[float, float, bool, float], ...]:
+        """When each guest's migration ends, s from the request (infinite: never), its pause, s, whether it switches to post-copy, and
+        what the timeout must not come before (`decided`); by the first, ascending.
         """
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
@@ -160,7 +161,7 @@ class Ensemble:
             groups.setdefault(
                 (which, needs, _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5), array("d")
             ).extend(row)
-        found: list[tuple[float, float, bool]] = []
+        found: list[tuple[float, float, bool, float]] = []
         for (which, needs, pace, phase), members in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
@@ -170,15 +171,22 @@ class Ensemble:
             out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
-            found += [
-                (
-                    math.inf if out[at] == NEVER else out[at + 1] + self.rules.begin,
-                    out[at + 2],
-                    out[at] == POSTCOPY,
-                )
-                for at in range(0, len(out), OUT_FIELDS)
-            ]
+            for at in range(0, len(out), OUT_FIELDS):
+                end, total, pause, _, _, _, _, last_round = out[at : at + OUT_FIELDS]
+                total = math.inf if end == NEVER else total + self.rules.begin
+                found.append((total, pause, end == POSTCOPY, decided(self.rules, total, pause, last_round)))
         return tuple(sorted(found))
+
+    @cached_property
+    def _in_time(self) -> tuple[tuple[float, float, bool], ...]:
+        """Of each that completes in time: when it ends, its pause, and whether it switches to post-copy."""
+        limit = math.inf if self.limits.timeout is None else self.limits.timeout
+        return tuple((total, pause, switched) for total, pause, switched, asked in self.runs if asked < limit)
+
+    @property
+    def _asks_first(self) -> bool:
+        """Whether the timeout ends only what has not converged, however late."""
+        return self.limits.timeout is not None and asks_first(self.rules)
 
     @property
     def _on_line(self) -> bool:
@@ -189,13 +197,12 @@ class Ensemble:
     @cached_property
     def totals(self) -> tuple[float, ...]:
         """When each guest's migration ends, s from the request (infinite: never), in ascending order."""
-        return tuple(total for total, _, _ in self.runs)
+        return tuple(run[0] for run in self.runs)
 
     @property
     def probability(self) -> float:
         """That it completes within the timeout (or at all, without one): 0.02 to 0.98, and on the side of the verdict."""
-        limit = math.inf if self.limits.timeout is None else self.limits.timeout
-        share = sum(total < limit for total in self.totals) / RUNS
+        share = len(self._in_time) / RUNS
         share = max(share, 0.5) if self.total is not None else min(share, 0.5)
         return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, share))
 
@@ -208,9 +215,8 @@ class Ensemble:
         if self.total is None:
             return None
         totals = self.totals
-        if self.probability > _MOSTLY:  # then those that do not complete are not a part of it
-            limit = math.inf if self.limits.timeout is None else self.limits.timeout
-            totals = tuple(total for total in totals if total < limit)
+        if self.probability > _MOSTLY or self._asks_first:  # then those that do not complete are not a part of it
+            totals = tuple(total for total, _, _ in self._in_time) or (self.total,)
         low = _quantile(totals, 0.05)
         high = _quantile(totals, 0.95)
         if math.isinf(high):  # some never complete: as late as the timeout allows
@@ -222,7 +228,7 @@ class Ensemble:
         slack = 0.08 if self.throttle else 0.004
         begin = 1.65 * self.rules.begin_error
         late = high + max(0.16, begin) + max(0.006, slack) * high
-        if self.limits.timeout is not None:
+        if self.limits.timeout is not None and not self._asks_first:
             late = min(late, max(self.limits.timeout, self.total))
         return (max(0.0, low - max(0.03, begin) - slack * low), late)
 
@@ -231,25 +237,23 @@ class Ensemble:
         """What the pause lies in with 90 % probability, given that it completes in time; None where it does not."""
         if self.pause is None:
             return None
-        limit = math.inf if self.limits.timeout is None else self.limits.timeout
-        pauses = tuple(sorted(pause for total, pause, _ in self.runs if total < limit)) or (self.pause,)
+        pauses = tuple(sorted(pause for _, pause, _ in self._in_time)) or (self.pause,)
         low, high = min(_quantile(pauses, 0.05), self.pause), max(_quantile(pauses, 0.95), self.pause)
         device = min(self.rules.device, self.pause)  # a switch to post-copy has a part of it
         return max(0.0, low - DEVICE_LESS * device), high + DEVICE_MORE * device
 
     @property
     def otherwise(self) -> str | None:
-        """What may well happen instead, in words: not before the timeout, or never, or by post-copy, or without; None: nothing."""
+        """What may well happen instead, in words: late or never (`late`), or by post-copy, or without; None: nothing."""
         found = [words for words in (self.late, self.other_way) if words is not None]
         return ", or ".join(found) or None
 
     @property
     def other_way(self) -> str | None:
         """Whether some go another way to the end than the forecast: by post-copy or without, and the pause that this takes."""
-        limit = math.inf if self.limits.timeout is None else self.limits.timeout
         if self.total is None or not self.rules.post_copy:
             return None
-        pauses = sorted(pause for total, pause, switched in self.runs if total < limit and switched != self.switched)
+        pauses = sorted(pause for _, pause, switched in self._in_time if switched != self.switched)
         if len(pauses) < (1.0 - _SURE) * RUNS:
             return None
         pause = 1000.0 * _quantile(tuple(pauses), 0.5)
@@ -257,13 +261,15 @@ class Ensemble:
 
     @property
     def late(self) -> str | None:
-        """How late it may well be, in words: not before the timeout, or never; None where neither is."""
+        """How late it may well be, in words: not before the timeout, or given up past it, or never; None where none is."""
         interval, timeout = self.interval, self.limits.timeout
         if interval is None:
             return None
         if timeout is None:
             unsure = self.probability <= _SURE
             return "never" if unsure and math.isinf(_quantile(self.totals, 0.95)) else None
+        if self._asks_first:
+            return f"given up past the timeout of {timeout:g} s" if self.probability <= _SURE else None
         unsure = interval[1] >= timeout or self.probability <= _SURE
         return f"not before the timeout of {timeout:g} s" if unsure else None
 

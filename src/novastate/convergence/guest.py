@@ -99,7 +99,8 @@ class Link:
 class Limits:
     """What the migration may take: *downtime*, the pause that is aimed at, and *timeout*, when it is given up, in s.
 
-    The timeout counts from the request, and is at most a year; None: never. The pause is at most 2000 s, as QEMU's.
+    The timeout counts from the request, and is at most a year; None: never. Whoever watches the migration ends it then; Cloud
+    Hypervisor looks itself, after a round, and completes what has converged however late. The pause is at most 2000 s, as QEMU's.
     Raises `ConvergenceError` naming the field.
     """
 

@@ -28,8 +28,9 @@ from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.rules import SLOT, TURN, Rules
 from novastate.convergence.throttle import LOST, SLOWED, WAKE, limited
+from novastate.convergence.timeout import deadline_of, decided
 
-__all__ = ["Forecast", "Round", "Verdict", "check_kinds", "deadline_of", "forecast"]
+__all__ = ["Forecast", "Round", "Verdict", "check_kinds", "forecast"]
 
 _ROUNDS = 256
 _POINT = array("d", [1.0, 1.0, 1.0, 0.0])
@@ -39,7 +40,7 @@ _NO_ROUNDS = array("d")
 class Verdict(enum.Enum):
     """How a migration will end."""
 
-    #: It completes, within the timeout where there is one.
+    #: It completes, and is not given up at the timeout before.
     CONVERGES = "converges"
     #: It would complete, but later than the timeout.
     TIMES_OUT = "times_out"
@@ -143,7 +144,8 @@ class Forecast:
     def total_interval(self) -> tuple[float, float] | None:
         """`total` lies in this interval with 90 % probability, given that it completes; None where it does not.
 
-        Where it may not complete in time the interval ends at the timeout, and `otherwise` says so.
+        Where it may not complete in time the interval ends at the timeout (not that of Cloud Hypervisor, which completes what has
+        converged however late that is), and `otherwise` says so.
         """
         return self._ensemble.interval
 
@@ -154,7 +156,9 @@ class Forecast:
 
     @property
     def otherwise(self) -> str | None:
-        """What may well happen instead, in words: not before the timeout, or never, or by post-copy, or without; None: nothing."""
+        """What may well happen instead, in words: not before the timeout, or given up past it, or never, or by post-copy, or without;
+        None: nothing.
+        """
         return self._ensemble.otherwise
 
     @property
@@ -198,11 +202,6 @@ def rows_of(guest: Guest) -> array[float]:
 
 def speed_of(guest: Guest) -> float:
     return SLOWED if guest.busy > 0.9 else 1.0
-
-
-def deadline_of(limits: Limits, rules: Rules) -> float:
-    """When the guest is stopped whatever remains, s from the hypervisor's start; 0: never."""
-    return max(limits.timeout - rules.begin, 1e-3) if limits.timeout and rules.ignores_timeout else 0.0
 
 
 @lru_cache(maxsize=1024)
@@ -293,11 +292,12 @@ def forecast(guest: Guest, link: Link, limits: Limits = Limits(), rules: Rules =
     out = array("d", bytes(8 * OUT_FIELDS))
     point = _POINT if guest.busy <= 0.9 else array("d", [SLOWED, 1.0, 1.0, 0.0])
     kernel.run(scenario, rows_of(guest), point, out, _NO_ROUNDS)
-    end, total, pause, sent, syncs, throttle, pending, _ = out
+    end, total, pause, sent, syncs, throttle, pending, last_round = out
     would: float | None = None if end == NEVER else total + rules.begin
     percent = round(100.0 * throttle)
     # The hypervisor counts one sync more at the stop.
-    if would is None or (limits.timeout is not None and would > limits.timeout and not rules.ignores_timeout):
+    timeout = math.inf if limits.timeout is None else limits.timeout
+    if would is None or decided(rules, would, pause, last_round) > timeout:
         verdict = Verdict.NEVER if would is None else Verdict.TIMES_OUT
         return Forecast(
             verdict, None, None, None, int(syncs) + 1, percent, would, guest, link, limits, rules, scenario, pending

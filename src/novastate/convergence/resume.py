@@ -96,7 +96,8 @@ class State:
 @attrs.frozen
 class Run:
     """How one run ended: `CONVERGED`, `POSTCOPY` or `NEVER` as *end*; *seconds* from the state on (with the pause, and what
-    post-copy takes), s of *pause*, *sent* bytes, *syncs* in all, *throttle* at the end, *pending* pages at the last look.
+    post-copy takes), s of *pause*, *sent* bytes, *syncs* in all, *throttle* at the end, *pending* pages at the last look,
+    s of the *last* round, as far as it lay before the state too.
     """
 
     end: float
@@ -106,6 +107,7 @@ class Run:
     syncs: int
     throttle: float
     pending: float
+    last: float
 
     @property
     def ends(self) -> bool:
@@ -139,8 +141,8 @@ def run_from(
     kernel.run(scenario, classes, rows, out, array("d"), start)
     found: list[Run] = []
     for at in range(0, len(out), OUT_FIELDS):
-        end, seconds, pause, sent, syncs, throttle, pending, _ = out[at : at + OUT_FIELDS]
-        found.append(Run(end, seconds, pause, sent, int(syncs), throttle, pending))
+        end, seconds, pause, sent, syncs, throttle, pending, last = out[at : at + OUT_FIELDS]
+        found.append(Run(end, seconds, pause, sent, int(syncs), throttle, pending, last))
     return found
 
 

@@ -131,14 +131,18 @@ class Rules:
     @classmethod
     def qemu(
         cls,
-        version: str = "10.0",
+        version: str | int = "10.0",
         *,
         auto_converge: bool = False,
         post_copy: bool = False,
         accelerator: str = "kvm",
         **more: float | None,
     ) -> Rules:
-        """QEMU's rules in *version* (``"10.0"``, ``"8.2.1"``); *more* are the other fields of `Rules`.
+        """QEMU's rules in *version*; *more* are the other fields of `Rules`.
+
+        *version* is written ``"10.0"`` or ``"8.2.1"``, as `qemu --version` or `query-version` tells it (``"8.2.0 (Debian 1:8.2.0+ds-1)"``),
+        or libvirt's number (``conn.getVersion()``: 8002000). One that is newer than any that was read here, which are 7.0 to 10.1,
+        is taken to migrate as the newest of them, and `told` says so.
 
         *accelerator* (``kvm``, ``kvm-dirty-ring``, ``tcg``) decides how written pages are found. From 9.0 on multifd's threads find
         the zero pages, but for machine types before 9.0 (hw/core/machine.c hw_compat_8_2): for these set
@@ -148,7 +152,7 @@ class Rules:
         >>> Rules.qemu("10.0", auto_converge=True).name
         'qemu-10.0'
         """
-        number = versions.number_of(version, (7, 0), "10.0", "QEMU")
+        number, written = versions.parsed(version, (7, 0), "10.0", "QEMU")
         options: dict[str, Any] = {"auto_converge": auto_converge, "post_copy": post_copy, **more}
         _known(cls, options)
         cls("", **options)  # what no rule can be is told before what goes with what
@@ -160,25 +164,29 @@ class Rules:
             options.setdefault("background_sync", _BACKGROUND_SYNC)
         options.setdefault("zero_page_in_threads", number >= versions.QEMU["zero_page_in_threads"][0])
         options.setdefault("rearm", accelerator == "kvm")
-        return cls(f"qemu-{str(version).removeprefix('v')}", **options)
+        return cls(f"qemu-{written}", **options)
 
     @classmethod
-    def cloud_hypervisor(cls, version: str = "52.0", *, on_timeout: str = "cancel", **more: float | None) -> Rules:
-        """Cloud Hypervisor's rules in *version* (``"52.0"``): whole rounds, and a budget for the pause.
+    def cloud_hypervisor(
+        cls, version: str | int = "52.0", *, on_timeout: str = "cancel", **more: float | None
+    ) -> Rules:
+        """Cloud Hypervisor's rules in *version* (``"52.0"``, or libvirt's number): whole rounds, and a budget for the pause.
 
-        From 52 on it stops the guest once what is dirty would be sent within the limit of the pause, and past the timeout
-        cancels or, with *on_timeout* ``ignore``, stops it all the same; before, after five rounds. It has no limit of the
+        From 52 on it looks after each whole round: it stops the guest where what is dirty would be sent within the limit of the
+        pause, however late it is; only else, past the timeout, it cancels, or with *on_timeout* ``ignore`` stops the guest all the same.
+        So a first round longer than the timeout may well complete. Before 52 it stops the guest after five rounds, and has no
+        timeout: the one of `Limits` is then that of whoever watches, as with QEMU. It has no limit of the
         bandwidth of its own (a link's limit is taken as the line's share), sends zero pages in full, and throttles nothing.
         *more*: the constants of the host. Raises `ConvergenceError` for a version that is none or before 16, and for any other rule.
         """
-        number = versions.number_of(version, (16, 0), "52.0", "Cloud Hypervisor")
+        number, written = versions.parsed(version, (16, 0), "52.0", "Cloud Hypervisor")
         budget = number >= versions.CLOUD_HYPERVISOR["budget"][0]
         options: dict[str, Any] = {"on_timeout": on_timeout, "begin": 0.0, **more}
         _known_of_cloud_hypervisor(options)
         bounds.choice("on_timeout", on_timeout, ("cancel", "ignore"))
         versions.check({"on_timeout": on_timeout != "cancel"}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor")
-        name = f"cloud-hypervisor-{str(version).removeprefix('v')}"
-        return cls(name, family="cloud-hypervisor", most_rounds=0 if budget else 5, **options)
+        rounds = 0 if budget else 5
+        return cls(f"cloud-hypervisor-{written}", family="cloud-hypervisor", most_rounds=rounds, **options)
 
     @classmethod
     def named(cls, name: str, **more: Any) -> Rules:
@@ -224,7 +232,8 @@ class Rules:
 
     def told(self) -> tuple[str, ...]:
         """The rules in words, a sentence or two each, with the file of the hypervisor that each is from."""
-        return told.qemu(self) if self.family == "qemu" else told.cloud_hypervisor(self)
+        lines = told.qemu(self) if self.family == "qemu" else told.cloud_hypervisor(self)
+        return (*told.newer(self), *lines)
 
     @property
     def ignores_timeout(self) -> bool:
@@ -259,17 +268,19 @@ class Rules:
         return (10.5 if self.multifd and self.zero_page_in_threads else _ZERO) * (page_size / _TARGET_PAGE)
 
     def wire_again(self, page_size: int = 4096) -> float:
-        """Bytes of a dirty page that the XBZRLE cache holds; those of any page where there is no cache."""
+        """Bytes of a dirty page that the XBZRLE cache holds; those of any page where there is no cache, or multifd."""
         wire = self.wire(page_size)
-        if not self.xbzrle_cache:
+        if not self.xbzrle_cache or self.multifd:
             return wire
         small = min(self.xbzrle_delta * (page_size / _TARGET_PAGE), wire - 1.0)
         return min(small + self.xbzrle_overflow * (wire - small), wire - 1.0)
 
     def cached_pages(self, page_size: int = 4096) -> float:
-        """Pages that the XBZRLE cache holds: a power of two."""
+        """Pages that the XBZRLE cache holds: a power of two; none beside multifd, which sends every page itself."""
         page_size = bounds.page_size("page_size", page_size)
-        return 2.0 ** math.floor(math.log2(self.xbzrle_cache / page_size)) if self.xbzrle_cache >= page_size else 0.0
+        if self.multifd or self.xbzrle_cache < page_size:
+            return 0.0
+        return 2.0 ** math.floor(math.log2(self.xbzrle_cache / page_size))
 
     def chunks(self, memory: float) -> float:
         """In how many parts *memory* bytes are watched anew, each just before it is sent; 1: all at the sync."""

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from novastate.convergence import versions
+from novastate.errors import ConvergenceError
+
 if TYPE_CHECKING:
     from novastate.convergence.rules import Rules
 
-__all__ = ["cloud_hypervisor", "qemu"]
+__all__ = ["cloud_hypervisor", "newer", "qemu"]
+
+
+def newer(rules: Rules) -> tuple[str, ...]:
+    """That the version is newer than any that was read, where it is."""
+    for prefix, name in (("qemu-", "QEMU"), ("cloud-hypervisor-", "Cloud Hypervisor")):
+        written = rules.name.removeprefix(prefix)
+        if written == rules.name:
+            continue
+        try:
+            number = versions.number_of(written, (0, 0), written, name)
+        except ConvergenceError:
+            continue  # a name of one's own
+        if number > versions.READ[name]:
+            newest = ".".join(map(str, versions.READ[name]))
+            return (
+                f"{name} {written} is newer than any that was read, {newest}: it is taken to migrate as that does.",
+            )
+    return ()
 
 
 def qemu(rules: Rules) -> tuple[str, ...]:
@@ -60,7 +81,11 @@ def qemu(rules: Rules) -> tuple[str, ...]:
             f"After {rules.post_copy_after} syncs without an end the guest goes on at the destination; missing pages come"
             f" {how}, the others in order, none twice (migration/postcopy-ram.c, migration/ram.c)."
         )
-    if rules.xbzrle_cache:
+    if rules.xbzrle_cache and rules.multifd:
+        lines.append(
+            "XBZRLE is without effect beside multifd, which sends every page itself (migration/ram.c ram_save_target_page)."
+        )
+    elif rules.xbzrle_cache:
         lines.append(
             f"A page that was sent twice and is in the cache of {rules.cached_pages():g} pages takes {rules.wire_again():g} bytes"
             " (migration/xbzrle.c, migration/page_cache.c, migration/ram.c save_xbzrle_page)."
@@ -93,7 +118,8 @@ def cloud_hypervisor(rules: Rules) -> tuple[str, ...]:
     else:
         late = "the guest is stopped all the same" if rules.ignores_timeout else "it is cancelled"
         lines.append(
-            "The guest is stopped where sending what is dirty at the last round's bandwidth takes no longer than the downtime limit,"
-            f" or nothing is dirty; past the timeout {late} (vmm/src/lib.rs is_precopy_converged)."
+            "After each whole round, and however late that is, the guest is stopped where sending what is dirty at the round's bandwidth"
+            " takes no longer than the downtime limit, or nothing is dirty; only where that is not so it is asked whether the timeout"
+            f" has passed, and then {late} (vmm/src/lib.rs is_precopy_converged)."
         )
     return tuple(lines)

@@ -25,6 +25,7 @@ from novastate.convergence.online.statistics import Sample
 from novastate.convergence.precopy import rows_of, scenario_of, speed_of
 from novastate.convergence.resume import Run, State, run_from, state_now
 from novastate.convergence.rules import SLOT, Rules
+from novastate.convergence.timeout import decided
 
 __all__ = ["Tracker"]
 
@@ -332,7 +333,7 @@ class Tracker:
         for run, weight in runs:
             whole += weight
             if run.ends:
-                share += weight * (run.seconds <= left)
+                share += weight * (decided(self.rules, run.seconds, run.pause, run.last) <= left)
             elif left > 0.0:
                 share += weight * (1.0 - 0.5 ** (min(left, _HORIZON) / self.lucky_after(run, limit)))
         likely = share / whole if whole > 0.0 else 0.0

@@ -69,7 +69,7 @@ def try_policy(
     if guest.page_size != PAGE:
         raise ConvergenceError("page_size", guest.page_size, f"is not simulated, {PAGE} is")
     bounds.number("longest", longest, 0, bounds.LONGEST)
-    setup = SimulationSetup.of(link, limits, rules, post_copy_after=0)
+    setup = SimulationSetup.of(link, attrs.evolve(limits, timeout=None), rules, post_copy_after=0)
     zero = min(round(guest.zero_pages), guest.pages)
     law = WriteLaw.from_curve(guest.curve, guest.busy)
     run = PreCopySimulation(guest.pages, law, setup, zero_pages=zero, seed=seed)

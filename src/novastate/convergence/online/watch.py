@@ -29,6 +29,7 @@ from novastate.convergence.policies.nova import data_gb
 from novastate.convergence.precopy import Forecast, check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
+from novastate.convergence.timeout import asks_first
 from novastate.errors import ConvergenceError
 
 __all__ = ["Watch", "outlook"]
@@ -292,7 +293,8 @@ class Watch:
             return "It does not converge: in each round the guest writes more than the pause limit has room for."
         text = f"Done in {eta:.1f} s with a pause of {1000 * pause:.0f} ms"
         timeout = self.limits.timeout
-        if timeout is not None and sample.elapsed + eta > timeout:
+        given_up = not asks_first(self.rules) or probability < 0.5
+        if timeout is not None and sample.elapsed + eta > timeout and given_up:
             text += f", if it were not given up after {timeout:g} s"
         if not 0.1 <= probability <= 0.9:
             return f"{text}."

@@ -15,10 +15,11 @@ from attrs import evolve, field, fields, frozen
 from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.postcopy import PostCopy
-from novastate.convergence.precopy import Round, Verdict, deadline_of
+from novastate.convergence.precopy import Round, Verdict
 from novastate.convergence.rules import SLOT, TURN, TURN_HEADER, Rules
 from novastate.convergence.simulation.laws import PAGE
 from novastate.convergence.throttle import LOST, WAKE
+from novastate.convergence.timeout import asks_first, looked_at
 
 __all__ = ["Answer", "SimulationResult", "SimulationSetup", "Status"]
 
@@ -64,8 +65,8 @@ class SimulationSetup:
     to a page of the XBZRLE cache, which holds *cache_pages* (0: no XBZRLE) and takes *again_delta* s; *turn_header*: of each turn.
     *multifd*: how many channels there are, 0 for one without packets. *tailslow*, *background_sync*, *rearm*, *most_rounds*: as in `Rules`;
     *dirty_limit*: pages that may be written a second once the guest is limited, 0: any. *whole_rounds*: the rules of Cloud Hypervisor,
-    with *deadline*, s after which the guest is stopped all the same (0: never). *fault*: s that a vCPU waits in post-copy for a page
-    that it touches before it has come.
+    with *deadline*, s after which a look that finds too much stops the guest all the same, or gives up where it *cancels* (0: never).
+    *fault*: s that a vCPU waits in post-copy for a page that it touches before it has come.
     """
 
     quota: float = math.inf
@@ -101,6 +102,7 @@ class SimulationSetup:
     whole_rounds: bool = False
     most_rounds: int = _rule("most_rounds")
     deadline: float = 0.0
+    cancels: bool = False
     fault: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -146,7 +148,8 @@ class SimulationSetup:
             turn=SLOT if whole else TURN,
             dirty_limit=rules.dirty_limit / PAGE,
             whole_rounds=whole,
-            deadline=deadline_of(limits, rules),
+            deadline=looked_at(limits, rules),
+            cancels=asks_first(rules),
             fault=rules.fault(link.line_rate),
             **{row.name: getattr(rules, row.metadata["rule"]) for row in fields(cls) if row.metadata},
         )

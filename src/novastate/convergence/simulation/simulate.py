@@ -9,6 +9,7 @@ from novastate.convergence.rules import Rules
 from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup, Status
 from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.convergence.simulation.timed import Law
+from novastate.convergence.timeout import asks_first
 
 __all__ = ["PATIENCE", "simulate"]
 
@@ -32,8 +33,8 @@ def simulate(
 
     *link*, *limits* and *rules* as in `forecast`, with its defaults; *zero_pages*, *tail_pages*, *tail_zero* and *seed* as in
     `PreCopySimulation`.
-    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one that stops the guest
-    only (`Rules.ignores_timeout`). Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
+    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one at which Cloud Hypervisor only
+    looks (`Rules.cloud_hypervisor`). Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)
@@ -49,11 +50,12 @@ def simulate(
     run = PreCopySimulation(
         pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
     )
-    # At a timeout that is ignored only the guest is stopped.
-    endless = limits.timeout is None or rules.ignores_timeout
+    # At a timeout that is ignored only the guest is stopped; and one may be looked at at the end of a round only.
+    endless = limits.timeout is None or rules.ignores_timeout or asks_first(rules)
     status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
     done = status is Status.COMPLETED
-    verdict = Verdict.CONVERGES if done else Verdict.NEVER if endless else Verdict.TIMES_OUT
+    late = status is Status.CANCELLED or not endless
+    verdict = Verdict.CONVERGES if done else Verdict.TIMES_OUT if late else Verdict.NEVER
     end = run.finished_at if done else None
     return SimulationResult(
         verdict=verdict,

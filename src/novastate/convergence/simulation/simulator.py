@@ -17,7 +17,8 @@ Rules (those of the forecast; QEMU 10.0 migration/migration.c, migration/ram.c, 
 8. Under auto-converge a timer of `Rules.background_sync` syncs a round in which it has looked before; a tail-slow step is no larger than
    what brings the writes down to the trigger; with a dirty limit the guest writes no faster than it from then on.
 9. Memory that is armed in parts (`Rules.rearm`) is watched from when the part's first page is sent: see `PageMap`.
-10. Cloud Hypervisor sends whole rounds, and stops the guest as soon as the rest fits the pause at the last round's bandwidth.
+10. Cloud Hypervisor sends whole rounds, and stops the guest as soon as the rest fits the pause at the last round's bandwidth; only
+   where it does not is it asked whether the timeout is over.
 
 Left out: a throttle step bites at once, not at the vCPU's next tick (10 ms / (1 - p), system/cpu-throttle.c: less than 0.1 % of the
 writes between two steps). Memory is one block of small pages;
@@ -321,8 +322,11 @@ class PreCopySimulation:
         self._bandwidth = sent / lasted if lasted > 0 else 0.0
         fits = not setup.most_rounds and pause <= setup.downtime
         late = 0 < setup.deadline <= self._now
-        if not self._remaining or fits or late or 0 < setup.most_rounds <= done:
+        if not self._remaining or fits or (late and not setup.cancels) or 0 < setup.most_rounds <= done:
             self._stop()
+        elif late:
+            self._end(Status.CANCELLED)
+            self.finished_at = self._now
 
     def _burst(self) -> int:
         """Sends what the slot and the turn allow: bytes."""
