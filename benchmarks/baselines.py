@@ -28,7 +28,7 @@ _ROUNDS = 1000
 def _speed(result: Forecast) -> float:
     """Bytes/s of the link: its limit, or what the hosts reach without one."""
     page = result.guest.page_size
-    return result.link.limit or page / max(result.rules.first_touch, page / result.link.line_rate)
+    return result.link.limit or page / max(result.rules.touch, page / result.link.line_rate)
 
 
 def recursion(result: Forecast) -> float | None:

@@ -129,7 +129,7 @@ def _constants() -> list[_Constant]:
     base = Rules.qemu()
 
     def rule(name: str, view: str, factors: tuple[float, ...], loss: Callable[[Comparison], float | None]) -> _Constant:
-        shipped = getattr(base, name)
+        shipped = base.touch if name == "first_touch" else getattr(base, name)
         return _Constant(
             name, view, shipped, tuple(shipped * f for f in factors), loss, lambda value: _rule(name, value)
         )

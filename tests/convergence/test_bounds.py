@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate.convergence import (
+    BitmapWindows,
     DirtyClass,
     DirtyCurve,
     FixedPolicy,
@@ -20,6 +22,7 @@ from novastate.convergence import (
     NovaPolicy,
     Rules,
     Situation,
+    TraceLaw,
     Watch,
     WriteLaw,
     bounds,
@@ -220,3 +223,44 @@ def test_whole_numbers_are_compared_as_they_are():
     assert bounds.whole("seed", most - 512, 0, most) == most - 512
     with pytest.raises(ConvergenceError, match="seed"):
         bounds.whole("seed", most + 1, 0, most)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (Limits, "downtime"),
+        (lambda some: Limits(0.3, some), "timeout"),
+        (Link, "limit"),
+        (lambda some: Guest(some, 0, 4096, DirtyCurve((), 10)), "memory"),
+        (lambda some: Guest(2**30, 0, some, DirtyCurve((), 10)), "page_size"),
+        (lambda some: DirtyCurve((), 10).pages(some), "tau"),
+        (lambda some: Rules.qemu(multifd=some), "multifd"),
+        (Situation, "elapsed"),
+        (lambda some: forecast_many(Fleet(2**30, 0, [1], [1]), chunk=some), "chunk"),
+    ],
+)
+@pytest.mark.parametrize("unit", [(), ("ms",)])
+def test_a_duration_of_numpys_is_no_number(make, field, unit):
+    with pytest.raises(ConvergenceError) as caught:
+        make(np.timedelta64(4096, *unit))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda masked: DirtyCurve.from_bitmaps(masked(np.zeros((2, 1), np.uint64)), 0.1), "bitmaps"),
+        (lambda masked: DirtyCurve.from_bitmaps([masked(np.zeros(1, np.uint64))] * 2, 0.1), "bitmaps"),
+        (lambda masked: BitmapWindows(64, 0.1).add(masked(np.zeros(1, np.uint64))), "bitmap"),
+        (lambda masked: DirtyCurve.from_samples(masked(np.zeros((2, 3))), 0.1, 10), "versions"),
+        (lambda masked: DirtyCurve.from_trace(masked(np.ones(2, int)), [0.0, 1.0], 10), "pages"),
+        (lambda masked: DirtyCurve.from_trace([1, 2], masked(np.arange(2.0)), 10), "times"),
+        (lambda masked: TraceLaw(masked(np.ones(2, int)), [0.0, 1.0]), "pages"),
+        (lambda masked: TraceLaw([1, 2], masked(np.arange(2.0))), "times"),
+    ],
+)
+def test_a_masked_array_is_refused_by_name(make, field):
+    make(np.asarray)
+    with pytest.raises(ConvergenceError) as caught:
+        make(np.ma.masked_array)
+    assert caught.value.field == field

@@ -108,7 +108,7 @@ def test_a_fleet_of_objects_is_the_objects_again():
 
 
 def test_a_row_of_a_fleet_of_objects_is_as_unsure_as_the_object():
-    curve = DirtyCurve.from_dirty_rates([(1.0, 30.0), (5.0, 12.0)], 2**30)
+    curve = DirtyCurve.from_dirty_rates([(1.0, 30.0 * 2**20), (5.0, 12.0 * 2**20)], 2**30)
     guests = [
         Guest(2**30, 5e4, 4096, DirtyCurve(curve.classes, curve.page_count, 0.4), zero_error=2e4),
         Guest(2**30, 5e4, 4096, curve, least_busy=0.2),
@@ -324,3 +324,36 @@ def test_it_is_said_after_as_many_syncs_that_a_guest_goes_round_for_ever(classes
     one = forecast(guest, link, Limits(downtime, 300), rules)
     row = forecast_many(Fleet.of([guest], link, Limits(downtime, 300), rules))
     assert (VERDICTS[row.verdict[0]], row.syncs[0], row.throttle[0]) == (one.verdict, one.syncs, one.throttle)
+
+
+def test_a_fleet_is_its_own_whatever_becomes_of_the_callers_arrays():
+    columns = {
+        "memory": np.full(3, 384.0 * 2**20),
+        "limit": np.full(3, 64.0 * 2**20),
+        "class_sizes": np.full((3, 1), 1000.0),
+        "class_rates": np.full((3, 1), 500.0),
+        "sequential": np.zeros((3, 1), bool),
+        "rule": np.zeros(3, np.int32),
+    }
+    fleet = Fleet(zero_pages=0.0, rules=(Rules.qemu(), Rules.qemu("9.0")), **columns)
+    before = forecast_many(fleet).total.tolist()
+    for column in columns.values():
+        column[:] = 1
+    assert forecast_many(fleet).total.tolist() == before
+    assert fleet.limit.tolist() == [64.0 * 2**20] * 3
+    with pytest.raises(ValueError, match="read-only"):
+        fleet.limit[0] = math.nan
+    with pytest.raises(ConvergenceError, match="row"):
+        forecast_many(fleet)[np.timedelta64(1)]
+
+
+@pytest.mark.parametrize(
+    "name", ["memory", "zero_pages", "class_sizes", "class_rates", "limit", "timeout", "rule", "sequential"]
+)
+def test_a_masked_column_is_refused_by_name(name):
+    columns = {"memory": 2.0**30, "zero_pages": 0.0, "class_sizes": [1.0], "class_rates": [1.0]}
+    kind = {"rule": int, "sequential": bool}.get(name, float)
+    columns[name] = np.ma.masked_array(np.ones(1, kind), mask=[True])
+    with pytest.raises(ConvergenceError) as caught:
+        Fleet(**columns)
+    assert (caught.value.field, "mask" in str(caught.value)) == (name, True)

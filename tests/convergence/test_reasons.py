@@ -60,7 +60,8 @@ CASES = {
     ),
     "the hosts, not the link": (
         attrs.evolve(CALM, memory=64 * 2.0**30), Link(None, 12.5e9), Limits(0.3, 120), Rules.qemu(),
-        (r"^It would need 17[56] s, and is given up after 120 s; the hosts take 391 MB/s at most \(Rules.first_touch\),"
+        (r"^It would need 17[56] s, and is given up after 120 s \(close: 50% likely to complete\);"
+        r" the hosts take 391 MB/s at most \(Rules.first_touch, a guess\),"
         r" whatever the link carries; no longer pause was found to help\.$"),
     ),
     "stopped by the timeout": (
@@ -225,3 +226,13 @@ def test_what_a_sentence_claims_is_so(seed):
         assert unheld.probability >= 0.5
     if "all of the line" in helps:
         assert again(result, link=Link(result.link.line_rate, result.link.line_rate)).total is None
+
+
+def test_a_pause_limit_that_no_one_means_is_named():
+    for limits, rules in (
+        (Limits(300), Rules.qemu()),
+        (Limits(300, 1), Rules.qemu()),
+        (Limits(300), Rules.cloud_hypervisor()),
+    ):
+        assert "a pause limit of 300 s (Limits.downtime is in s, not ms)" in forecast(BUSY, LINK, limits, rules).reason
+    assert "not ms" not in forecast(BUSY, LINK, Limits(60)).reason

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novastate.convergence import Link, WriteLaw, forecast
+from novastate.convergence import DirtyCurve, Link, WriteLaw, forecast
 from novastate.convergence.sources import PAGE, DirtyRate, Observation, Visit, checksums, zero_by_resident
 from novastate.errors import ConvergenceError
 
@@ -301,13 +301,17 @@ def test_a_dirty_rate_above_the_memory_is_cut_to_it():
     ).map(tuple),
     rates=st.lists(
         st.builds(
-            DirtyRate, st.floats(0.01, 60), st.floats(0, 1e12), st.floats(1, 1e9), st.sampled_from([0.0, 1.0 * MIB])
+            DirtyRate,
+            st.floats(0.01, 60),
+            st.just(0.0) | st.floats(MIB, 1e12),
+            st.floats(1, 1e9),
+            st.sampled_from([0.0, 1.0 * MIB]),
         ),
         min_size=1,
         max_size=8,
     ).map(tuple),
     busy=st.none() | st.floats(0, 1),
-    resident=st.none() | st.floats(0, 1e12),
+    resident=st.none() | st.floats(8 * MIB, 1e12),
     devices=st.integers(0, 50),
 )
 def test_whatever_was_seen_there_is_a_guest_and_a_forecast_of_it(visits, rates, busy, resident, devices):
@@ -317,3 +321,20 @@ def test_whatever_was_seen_there_is_a_guest_and_a_forecast_of_it(visits, rates, 
     assert 0 <= guest.zero_pages <= guest.pages
     assert 0 < guest.curve.spread <= 1
     forecast(guest, Link(32 * MIB)).total_interval  # noqa: B018
+
+
+def test_a_rate_in_another_unit_is_told_from_one_in_bytes():
+    rows = [(0.1, 78.0), (0.5, 43.0), (1.0, 34.0)]
+    with pytest.raises(ConvergenceError, match=r"rates\[0.1\].*resolution in bytes/s.*MiB"):
+        DirtyCurve.from_dirty_rates(rows, 384 * MIB)
+    with pytest.raises(ConvergenceError, match=r"rate.*resolution"):
+        DirtyRate(1.0, 78.0, 512)
+    assert DirtyCurve.from_dirty_rates(rows, 384 * MIB, resolution=0).pages(1.0) >= 0
+    assert DirtyCurve.from_dirty_rates([(1.0, 0)], 384 * MIB).pages(1.0) < 256
+    assert (DirtyRate(1.0, 0.0, 512).rate, DirtyRate(1.0, MIB, 512).rate) == (0.0, MIB)
+
+
+def test_a_resident_size_in_kib_is_told_from_one_in_bytes():
+    with pytest.raises(ConvergenceError, match=r"resident.*bytes.*KiB"):
+        Observation(384 * MIB, resident=460_000)
+    assert Observation(384 * MIB, resident=460_000 * 1024).zero_pages().pages > 0

@@ -31,7 +31,7 @@ CURVE = DirtyCurve((CLASS,), 100)
         (DirtyCurve([CLASS], 100), CURVE),
         (DirtyCurve([CLASS], 100, others=[CURVE], band=[CURVE, CURVE]), DirtyCurve((CLASS,), 100, others=(CURVE,), band=(CURVE, CURVE))),
         (WriteLaw(list(WriteLaw.uniform(5, 5).parts)), WriteLaw.uniform(5, 5)),
-        (Observation(MIB, [Visit(0, 0.0, [1])], [DirtyRate(1, 1, 1)]), Observation(MIB, (Visit(0, 0.0, (1,)),), (DirtyRate(1, 1, 1),))),
+        (Observation(MIB, [Visit(0, 0.0, [1])], [DirtyRate(1, MIB, 1)]), Observation(MIB, (Visit(0, 0.0, (1,)),), (DirtyRate(1, MIB, 1),))),
         (Link(0), Link(None)),
     ],
     ids=lambda one: type(one).__name__,

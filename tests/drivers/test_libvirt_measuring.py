@@ -421,3 +421,25 @@ def test_rules_are_those_of_the_hypervisors_version():
     assert (rules.name, rules.auto_converge) == ("qemu-8.2", True)
     with pytest.raises(NotSupported, match="LXC"):
         driver.rules(LiveMigrationParams())
+
+
+def test_what_an_unlimited_migration_has_shown_of_the_hosts_is_in_the_next_forecast():
+    from novastate.convergence.hosts import first_touch_of
+    from novastate.drivers import LiveMigrationParams
+    from novastate.drivers.libvirt.driver import LibvirtDriver
+    from novastate.drivers.libvirt.migration_job import Job, Jobs
+
+    driver = Driver(None)
+    driver.connection = SimpleNamespace(call=lambda what, function: ("QEMU", 10_000_000))
+    driver.begins, driver.jobs, driver.line_rate = [], Jobs(), None
+    params = LiveMigrationParams()
+    assert driver.rules(params, "b").first_touch is None
+    zero, sent = 1_000_000, 1.1e9
+    took = sent / 1.1e9 + 0.25e-6 * zero  # zero pages take time and no bytes
+    job = driver.jobs.add(Job(UUID, "b", params=params))
+    job.final = {"memory_bps": sent / took, "memory_processed": sent, "memory_constant": zero, "time_elapsed": 2000}
+    LibvirtDriver._learn(driver, UUID)
+    assert driver.rules(params, "b").first_touch == pytest.approx(first_touch_of(1.1e9))
+    assert LibvirtDriver.link(driver, "b", params).line_rate == pytest.approx(1.1e9)
+    assert driver.rules(params, "c").first_touch is None
+    assert driver.rules(params).first_touch is None

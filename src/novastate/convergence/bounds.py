@@ -25,6 +25,7 @@ __all__ = [
     "SHORTEST",
     "WIDEST",
     "choice",
+    "duration",
     "entries",
     "flag",
     "flagged",
@@ -60,7 +61,7 @@ PAGE_SIZES = (4096, 16384, 65536, 1 << 21, 1 << 30)
 def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *, above: bool = False) -> float:
     """*value* as a float from *low* (or *above* it) to *high*; raises `ConvergenceError` for anything else."""
     negative = isinstance(value, int) and value < 0
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, Real) or duration(value):
         raise ConvergenceError(field, value, "must be a number")
     try:
         found = float(value)
@@ -75,9 +76,14 @@ def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *
     return found
 
 
+def duration(value: object) -> bool:
+    """Whether it is a numpy.timedelta64, which passes for a whole number and is none: its unit would be lost."""
+    return not isinstance(value, int | float) and getattr(getattr(value, "dtype", None), "kind", "") == "m"
+
+
 def whole(field: str, value: object, low: int, high: int) -> int:
     """*value* as an int from *low* to *high*; raises `ConvergenceError` for anything else."""
-    if not isinstance(value, bool) and isinstance(value, Integral):
+    if not isinstance(value, bool) and isinstance(value, Integral) and not duration(value):
         found = int(value)  # not as a float, which has no place for every whole number
         if low <= found <= high:
             return found

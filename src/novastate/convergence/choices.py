@@ -4,7 +4,8 @@ Rule: every row is forecast, none is guessed (`novastate.convergence.course`). T
 the least values that make it *likely* to complete, by a quick search to 3 %. Recommended is the first row, from harmless to
 harmful, that is likely to complete in time with a pause no longer than allowed; a throttle that withholds more than four
 fifths of the guest's time counts as a pause, for hardly less is lost. Where no row does, the likeliest of at least one in
-two; else to abort.
+two; else to abort. Where the hosts hold it up by a pace that is a guess (`novastate.convergence.hosts`) that is said, and to wait is
+recommended rather than to abort: it may well be done in time.
 
 Sources: `virsh migrate-setmaxdowntime`, `migrate-setspeed`, `migrate-postcopy`, `suspend` and `domjobabort` do these; QEMU
 migration/options.c: before 10.1 post-copy does not go with multifd, and never auto-converge with a dirty limit; what the version
@@ -22,6 +23,7 @@ import attrs
 from novastate.convergence import bounds
 from novastate.convergence.course import Course, Start, course_of, paused, post_copied
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hosts import PACE, guessed
 from novastate.convergence.inverse import least_above, switching, throttling
 from novastate.convergence.precopy import check_kinds
 from novastate.convergence.resume import State
@@ -162,7 +164,8 @@ def compare(
     if start is not None and start.stats is not None and start.stats.post_copy:
         return _after_the_switch(guest, link, start)
     rows = tuple(_rows(guest, link, limits, rules, start, likely))
-    return _recommended(rows, limits, pause, likely, among)
+    guess = guessed(link, rules) and (start is None or start.early)
+    return _recommended(rows, limits, pause, likely, among, guess=guess)
 
 
 def _rows(
@@ -249,12 +252,19 @@ def _after_the_switch(guest: Guest, link: Link, start: Start) -> Choices:
 
 
 def _recommended(
-    rows: tuple[Choice, ...], limits: Limits, longest: float, likely: float, among: Collection[Way]
+    rows: tuple[Choice, ...], limits: Limits, longest: float, likely: float, among: Collection[Way], *, guess: bool
 ) -> Choices:
     able = [row for row in rows if row.action in among and row.action != "abort" and _bearable(row, longest)]
     best = next((row for row in able if row.probability >= likely), None)
     if best is None:
         best = max((row for row in able if row.probability >= 0.5), key=lambda row: row.probability, default=None)
+    hosts = f"{PACE / 1e6:.0f} MB/s, which is a guess (Rules.first_touch); one migration without a limit tells it."
+    if best is None and guess:  # by those that are faster it may be in time
+        row = next((row for row in rows if row.action in among and row.total is None and row.probability >= 0.5), None)
+        if row is not None:
+            return Choices(
+                rows, row.action, f"{_named(row)}: it is in time or not by what the hosts take, here {hosts}"
+            )
     if best is None:
         within = "" if limits.timeout is None else f" within {limits.timeout:g} s"
         why = f"abort: nothing that is allowed completes{within} with a pause of {_time(longest)} or less."
@@ -262,7 +272,7 @@ def _recommended(
     why = f"{_named(best)}: done in {_time(best.total)} with a pause of {_time(best.downtime)}, {best.probability:.0%} likely."
     if best.action != "wait":
         why += _fault(next(row for row in rows if row.action == "wait"), longest, likely, among)
-    return Choices(rows, best.action, why)
+    return Choices(rows, best.action, f"{why} The hosts take {hosts}" if guess else why)
 
 
 def _fault(wait: Choice, longest: float, likely: float, among: Collection[Way]) -> str:

@@ -34,6 +34,7 @@ from novastate._native.precopy_fields import (
 )
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hosts import guesses, may_be
 from novastate.convergence.path import path_of
 from novastate.convergence.precopy import Forecast, forecast, rows_of, scenario_of, speed_of
 from novastate.convergence.resume import State, run_from, state_now
@@ -49,6 +50,8 @@ __all__ = ["Course", "Start", "course_of", "paused", "post_copied"]
 
 _RUNS = 13
 _DEVIATIONS = tuple(NormalDist().inv_cdf((k + 0.5) / _RUNS) for k in range(_RUNS))
+#: Shares of what hosts may take, where nobody knows, one for each.
+_SHARES = tuple(((5 * k) % _RUNS + 0.5) / _RUNS for k in range(_RUNS))
 _ROUNDS = 256
 #: No probability is said to be nearer to 0 or 1.
 _NEVER_SURE = 0.02
@@ -103,6 +106,11 @@ class Start:
             before += max(0.0, rules.begin - elapsed)
         return cls(elapsed, before, None, since)
 
+    @property
+    def early(self) -> bool:
+        """Whether memory goes out for the first time still."""
+        return self.stats.iteration <= 1 if self.stats is not None else self.state is None or self.state.syncs <= 1
+
     def at(self, scenario: array[float], guest: Guest) -> State:
         """The state, for a migration of *guest* by *scenario*."""
         stats = self.stats
@@ -151,10 +159,14 @@ def course_of(
         return _HOPELESS
     if start.state is not None:  # it goes by the classes of this one curve
         guest = attrs.evolve(guest, curve=attrs.evolve(guest.curve, others=()))
-    others = [varied(guest, deviation) for deviation in _DEVIATIONS]
+    guess = start.early and guesses(link, rules)
+    others = [
+        (varied(guest, deviation), attrs.evolve(rules, first_touch=may_be(share)) if guess else rules)
+        for deviation, share in zip(_DEVIATIONS, _SHARES, strict=True)
+    ]
     missed = 0
-    for other in reversed(others):  # those that write fastest first
-        missed += not _in_time(other, link, limits, rules, start)
+    for other, by in reversed(others):  # those that write fastest first
+        missed += not _in_time(other, link, limits, by, start)
         if 1 - missed / _RUNS < least:
             return _HOPELESS
     probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, 1 - missed / _RUNS))
@@ -186,6 +198,16 @@ def post_copied(guest: Guest, link: Link, limits: Limits, rules: Rules, start: S
 
 def paused(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None) -> Course:
     """What comes of stopping the guest: after the first pass, or at once where that is over."""
+    found = _paused(guest, link, limits, rules, start)
+    if not guesses(link, rules) or not (start is None or start.early):
+        return found
+    by = (attrs.evolve(rules, first_touch=may_be(share)) for share in _SHARES)
+    chance = sum(_paused(guest, link, limits, one, start).total is not None for one in by) / _RUNS
+    chance = min(0.5, chance) if found.total is None else max(0.5, chance)
+    return attrs.evolve(found, probability=min(1 - _NEVER_SURE, max(_NEVER_SURE, chance)))
+
+
+def _paused(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None) -> Course:
     rules = attrs.evolve(rules, auto_converge=False, post_copy=False)
     scenario = scenario_of(guest, link, limits, rules)
     if start is None:

@@ -34,7 +34,7 @@ from novastate.convergence.curves.fit import check_shape, fit
 from novastate.convergence.curves.footprints import Footprint, fitted
 from novastate.convergence.curves.posterior import WINDOWS, posterior
 from novastate.convergence.curves.rounds import round_points
-from novastate.convergence.curves.samples import chance_of, sampled_points
+from novastate.convergence.curves.samples import chance_of, rate_seen, sampled_points
 from novastate.convergence.curves.traces import Trace
 from novastate.errors import ConvergenceError
 
@@ -186,8 +186,9 @@ class DirtyCurve:
         each rate is; None: within 5 %. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s: half a step is
         added. The curve is the mean of all that fit (`novastate.convergence.curves.posterior`), `others` some of those, and `spread`,
         `lower` and `upper` what they differ by. Page sampling compares contents, so it does not see pages rewritten with equal bytes.
-        Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, and for a *resolution* that is
-        negative or more than 2**52; *noise* may be ``inf`` to accept any points.
+        Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, for a *resolution* that is
+        negative or more than 2**52, and for a rate that is less than it and not 0 (as one in MiB/s would be);
+        *noise* may be ``inf`` to accept any points.
         """
         page_size = bounds.page_size("page_size", page_size)
         page_count = int(bounds.number("memory", memory, 0, bounds.MOST_BYTES, above=True)) // page_size
@@ -198,7 +199,7 @@ class DirtyCurve:
         by_tau: dict[float, list[float]] = {}
         for tau, rate in bounds.pairs("rates", rates):
             window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
-            by_tau.setdefault(window, []).append(bounds.number(f"rates[{tau}]", rate))
+            by_tau.setdefault(window, []).append(rate_seen(f"rates[{tau}]", rate, resolution))
         if not by_tau:
             raise ConvergenceError("rates", [], "must hold at least one dirty rate")
         points: list[tuple[float, float]] = []

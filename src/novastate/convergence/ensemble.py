@@ -12,6 +12,7 @@ them that complete in time, the interval is between their quantiles. They differ
 - the zero pages: more or fewer, and lying otherwise;
 - where the line decides, not a limit, what it carries (`PACE_ERROR`), and by that where in a turn of the loop the guest is
   stopped: a turn sends up to 50 ms of pages;
+- what the hosts let through, where that holds it up and is a guess (`novastate.convergence.hosts`);
 - where a writer in sequence is as the migration begins (`_PHASES`): it decides how much of what it writes is unsent already;
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
 
@@ -34,6 +35,7 @@ from novastate._native import precopy as kernel
 from novastate._native.precopy_fields import MEMBER_FIELDS, NEVER, OUT_FIELDS, POSTCOPY, SCENARIO_FIELDS
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hosts import guesses, may_be
 from novastate.convergence.rules import Rules
 from novastate.convergence.timeout import asks_first, decided
 
@@ -106,6 +108,8 @@ DESIGN = _design()
 _PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _lattice(7))
 #: Where the writers in sequence of each are as it begins, as a share of their pages.
 _PHASES = _lattice(19)
+#: What a page that is touched first costs the hosts of each, s, where nobody knows.
+_TOUCHES = tuple(may_be(share) for share in _lattice(17))
 _BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
     SCENARIO_FIELDS.index(field)
     for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase")
@@ -150,7 +154,8 @@ class Ensemble:
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
-        groups: dict[tuple[int, float, float, float], array[float]] = {}
+        groups: dict[tuple[int, float, float, float, float], array[float]] = {}
+        guess = guesses(self.link, self.rules)
         in_sequence = any(row.sequential for one in (curve, *curve.others) for row in one.classes)
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
             factor = self.speed * math.exp(min(FURTHEST, rate * spread))
@@ -158,14 +163,18 @@ class Ensemble:
             least = self.guest.least_busy
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
             which = other_of(k, RUNS, len(curve.others))
-            groups.setdefault(
-                (which, needs, _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5), array("d")
-            ).extend(row)
+            pace, phase = _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5
+            groups.setdefault((which, needs, pace, phase, _TOUCHES[k] if guess else 0.0), array("d")).extend(row)
         found: list[tuple[float, float, bool, float]] = []
-        for (which, needs, pace, phase), members in groups.items():
+        for (which, needs, pace, phase, touch), members in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             scenario[_PHASE] = phase
+            if touch:
+                units = self.guest.page_size / 4096.0
+                scenario[_FIRST] = max(scenario[_WIRE] / self.link.line_rate, touch * units)
+                for field in (_AGAIN, _DELTA):  # no page takes longer for being there already
+                    scenario[field] = min(scenario[field], scenario[_FIRST])
             for field in (_FIRST, _AGAIN, _DELTA, _BLANK):
                 scenario[field] *= pace
             out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))

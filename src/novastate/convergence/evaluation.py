@@ -201,7 +201,7 @@ def evaluate(recordings: Iterable[Recording], source: Source = "host") -> Evalua
 def closed_form(result: Forecast) -> float | None:
     """The textbook's total for what *result* was made from, s; None where it says never."""
     guest, link, limits = result.guest, result.link, result.limits
-    speed = link.limit or (guest.page_size / max(result.rules.first_touch, guest.page_size / link.line_rate))
+    speed = link.limit or (guest.page_size / max(result.rules.touch, guest.page_size / link.line_rate))
     left = (guest.pages - guest.zero_pages) * guest.page_size
     ratio = guest.curve.pages(1.0) * guest.page_size / speed
     total = 0.0

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from novastate._native import fleet as kernel
 from novastate.convergence import bounds
+from novastate.convergence.arrays import array_of
 from novastate.convergence.curve import DirtyClass, DirtyCurve
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.precopy import Forecast, Verdict, forecast
@@ -83,7 +84,8 @@ class Fleet:
     *memory*, *zero_pages*, *page_size*, *tail_zero*, *busy* as in `Guest`, *tail_pages* too (-1: as `Guest` takes it);
     *class_sizes* and *class_rates* the write law: rows of `DirtyClass` sizes (0: none) and rates, of shape (rows, classes)
     or (classes,) for all; *sequential* likewise. *limit* (0: none) and *line_rate* as in `Link`; *downtime* and *timeout*
-    (inf: none, else at most a year) as in `Limits`; *rules* one or several, *rule* which of them.
+    (inf: none, else at most a year) as in `Limits`; *rules* one or several, *rule* which of them. Columns are copied, and cannot
+    be written to; a masked array is refused.
     Columns know nothing of a guest's uncertainty (`DirtyCurve.spread`, `Guest.zero_error` ...); a fleet made by `of` keeps it.
     Raises `ConvergenceError` naming column and row, as ``limit[17]``.
     """
@@ -272,7 +274,7 @@ class Fleet:
         return guest, Link(float(of("limit")), float(of("line_rate"))), limits, self.rules[int(of("rule"))]
 
     def _at(self, row: int) -> int:
-        if not isinstance(row, Integral) or isinstance(row, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(row, Integral) or isinstance(row, bool) or bounds.duration(row):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConvergenceError("row", row, f"must be a whole number below {len(self)}")
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row}: there are {_rows(len(self)).removeprefix('1 or ')}")
@@ -407,6 +409,7 @@ def _row_of(rules: Rules) -> list[float]:
     values: dict[str, float] = {
         "fast": float(knows(rules)),
         "throttling": float(rules.auto_converge),
+        "first_touch": rules.touch,
         "switchover": bandwidth / 1000.0 if bandwidth else 0.0,
         "postcopy": float(rules.post_copy_after if rules.post_copy else 0),
         "lost": LOST,
@@ -440,7 +443,7 @@ def _refuse(name: str, column: npt.NDArray[Any], wrong: npt.NDArray[np.bool_] | 
 
 
 def _flags(name: str, values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    found = np.asarray(values)
+    found = array_of(name, values)
     if found.dtype.kind != "b" and found.size:
         raise ConvergenceError(name, values, "must be True or False, or rows of them")
     return np.ascontiguousarray(np.atleast_1d(found), np.uint8)
@@ -448,12 +451,14 @@ def _flags(name: str, values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
 
 def _floats(name: str, values: npt.ArrayLike) -> _Floats:
     try:
-        found = np.asarray(values)
+        found = array_of(name, values)
         if found.dtype.kind not in "iuf":
             raise TypeError  # noqa: TRY301
-        return np.ascontiguousarray(found, np.float64)
+        own = np.array(found, np.float64, order="C")
     except (TypeError, ValueError, OverflowError) as error:
         raise ConvergenceError(name, values, "must be numbers") from error
+    own.flags.writeable = False  # what was checked stays what it was
+    return own
 
 
 def _column(name: str, values: npt.ArrayLike) -> _Floats:
@@ -488,7 +493,7 @@ def _table(name: str, values: npt.ArrayLike) -> _Floats:
 
 
 def _whole(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    found = np.atleast_1d(np.asarray(values))
+    found = np.atleast_1d(array_of(name, values))
     if found.dtype.kind not in "iu" or found.ndim != 1:
         raise ConvergenceError(name, values, "must be a whole number or one column of them")
     return np.ascontiguousarray(np.clip(found, -1, 2**31 - 1), np.int32)

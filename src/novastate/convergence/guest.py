@@ -86,8 +86,8 @@ class Link:
     """The way between the hosts: *limit*, the migration's bandwidth limit, and *line_rate*, what the line carries.
 
     Both in bytes/s, from 1 to 2**52; no limit is None, or 0, which becomes None. The limit paces the rounds; the pause at the end
-    knows only the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: `Rules.first_touch` is
-    391 MB/s unless it is set, and then neither a limit nor a line above that makes a migration any faster.
+    knows only the line rate (migration.c lifts the limit for the switch-over). Hosts may be slower than either: unless
+    `Rules.first_touch` is set 391 MB/s are taken, and neither a limit nor a line above that makes a forecast any shorter.
     Raises `ConvergenceError` naming the field.
     """
 

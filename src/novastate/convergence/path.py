@@ -72,7 +72,7 @@ def path_of(result: Forecast) -> Path:
         syncs.append(points[-1])
         throttle.append((end, row.throttle))
     if not rounds:
-        pace = result.link.limit or result.link.line_rate
+        pace = _pace(result)
         end = max(begin, min(begin + memory / pace, result.limits.timeout or math.inf))
         points.append((end, max(0.0, memory - pace * (end - begin))))
     stop = None
@@ -101,12 +101,19 @@ def _ends(result: Forecast, rounds: Sequence[Round]) -> list[float]:
     if result.total is not None and result.downtime is not None and not result.post_copied:
         ends.append(result.total - result.downtime)
     else:
-        pace = result.link.limit or result.link.line_rate
+        pace = _pace(result)
         if ends and rounds[-2].sent > 0 and ends[-1] > starts[-2]:
             pace = rounds[-2].sent / (ends[-1] - starts[-2])
         end = starts[-1] + last.sent / pace
         ends.append(end if result.total is None else min(end, result.total))
     return [max(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _pace(result: Forecast) -> float:
+    """Bytes/s of a first round: what the least of limit, line and hosts lets through."""
+    rules, link = result.rules, result.link
+    hosts = rules.wire() / rules.touch if rules.touch else math.inf
+    return min(link.limit or math.inf, link.line_rate, hosts)
 
 
 def _first(result: Forecast, end: float, due: float) -> list[tuple[float, float]]:

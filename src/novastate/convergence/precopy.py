@@ -218,7 +218,7 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "cache": rules.cached_pages(size),
         "wire_zero": rules.wire_zero(size),
         "quota": rules.quota(link.limit),
-        "first": max(on_line, rules.first_touch * units, 1e-9),
+        "first": max(on_line, rules.touch * units, 1e-9),
         "again": max(on_line, rules.rewrite * units, 1e-9),
         "delta": max(again / link.line_rate, rules.rewrite * units, 1e-9),
         "blank": max(rules.blank * units, 1e-9),

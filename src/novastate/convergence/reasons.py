@@ -15,6 +15,7 @@ import math
 import attrs
 
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hosts import PACE, guessed
 from novastate.convergence.inverse import least_above, switching, throttling
 from novastate.convergence.precopy import Forecast, Verdict, forecast
 from novastate.convergence.rules import Rules
@@ -23,7 +24,7 @@ from novastate.convergence.variants import varied
 __all__ = ["reason_of"]
 
 _MIB = 1 << 20
-#: A pause limit, s, that no one would set.
+#: A pause limit, s, that no one would set: s are taken for ms.
 _LONGEST = 60.0
 _SURE = 1.65
 #: Help is named from this probability on, and without reserve from the second.
@@ -38,13 +39,14 @@ def reason_of(result: Forecast) -> str:
         return _converges(result, result.total, result.downtime)
     close = f" ({_close(result)})" if _close(result) else ""
     if result.unlimited_total is not None and result.limits.timeout is not None:
+        guess = "" if _host(result) else _guess(result)
         what = (
-            f"It would need {_time(result.unlimited_total, result.limits.timeout)}{_throttled(result)}, and is given up"
+            f"It would need {_time(result.unlimited_total, result.limits.timeout)}{_throttled(result)}{guess}, and is given up"
             f" after {result.limits.timeout:g} s{close}"
         )
     else:
         what = _never(result) + close
-    parts = [what, _host(result), _helps(result)]
+    parts = [what + _long(result), _host(result), _helps(result)]
     return f"{'; '.join(part for part in parts if part)}."
 
 
@@ -87,7 +89,8 @@ def _converges(result: Forecast, total: float, pause: float) -> str:
         close = f" ({close})"
     limit = result.limits.downtime
     over = f", over the limit of {_pause(limit)}" if pause > limit and _pause(pause) != _pause(limit) else ""
-    return f"{how}{idle}: done in {total:.1f} s{late}, with a pause of {_pause(pause)}{over}{instead}{close}."
+    long = _long(result)
+    return f"{how}{idle}: done in {total:.1f} s{late}, with a pause of {_pause(pause)}{over}{long}{_guess(result)}{instead}{close}."
 
 
 def _at_the_timeout(result: Forecast, total: float) -> bool:
@@ -107,6 +110,19 @@ def _throttled(result: Forecast) -> str:
     return f" at {result.throttle} % throttle" if result.throttle else ""
 
 
+def _long(result: Forecast) -> str:
+    """That a limit of the pause is longer than anyone means, where it is."""
+    limit = result.limits.downtime
+    return f", under a pause limit of {limit:g} s (Limits.downtime is in s, not ms)" if limit > _LONGEST else ""
+
+
+def _guess(result: Forecast) -> str:
+    """That the time is that of hosts of which nobody has said what they let through, where it is."""
+    if not guessed(result.link, result.rules):
+        return ""
+    return f", between hosts that take {PACE / 1e6:.0f} MB/s, which is a guess (Rules.first_touch)"
+
+
 def _host(result: Forecast) -> str:
     """That it is the pace of the hosts that holds it up, where it is: at the line's rate it would converge but for that."""
     rules, line = result.rules, attrs.evolve(result.link, limit=None)
@@ -115,8 +131,9 @@ def _host(result: Forecast) -> str:
     quick = attrs.evolve(rules, first_touch=0.0)
     for field, quicker in (("first_touch", quick), ("rewrite", attrs.evolve(quick, rewrite=0.0))):
         if _chance(result, link=line, rules=quicker) >= _HELPS:
-            pace = rules.wire() / (rules.first_touch if field == "first_touch" else rules.rewrite)
-            return f"the hosts take {pace / 1e6:.0f} MB/s at most (Rules.{field}), whatever the link carries"
+            pace = rules.wire() / (rules.touch if field == "first_touch" else rules.rewrite)
+            guess = ", a guess" if field == "first_touch" and guessed(line, rules) else ""
+            return f"the hosts take {pace / 1e6:.0f} MB/s at most (Rules.{field}{guess}), whatever the link carries"
     return ""
 
 

@@ -33,6 +33,7 @@ from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hosts import first_touch_of
 from novastate.convergence.precopy import Forecast, forecast
 from novastate.convergence.rules import Rules
 from novastate.convergence.sources import PACED, ZERO_SHARE, DirtyRate, Observation, zero_by_resident
@@ -176,7 +177,7 @@ class Recording:
                 options[rule] = int(options[rule] or 0)
         line = self._line_rate()
         if line:
-            options["first_touch"] = (_PAGE + 8) / line
+            options["first_touch"] = first_touch_of(line)
         if self._params().get("write") == "page":
             options["xbzrle_delta"] = 0.88 * _PAGE
         return Rules.qemu(

@@ -35,12 +35,13 @@ from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve
 from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.curves.posterior import Unseen, posterior
-from novastate.convergence.curves.samples import chance_of
+from novastate.convergence.curves.samples import chance_of, rate_seen
 from novastate.convergence.guest import Guest
 from novastate.errors import ConvergenceError
 
 __all__ = [
     "BACKGROUND",
+    "LEAST_RESIDENT",
     "PACED",
     "PAGE",
     "PROCESS",
@@ -62,6 +63,8 @@ BACKGROUND = (DirtyClass(60, 2400), DirtyClass(70, 175), DirtyClass(60, 42))
 #: What a guest's process holds besides the guest's memory, MiB: mean and deviation. (Measured under TCG, of six guests that had
 #: touched no zero page: 117 to 124; KVM needs no room for translated code.)
 PROCESS = (120.0, 20.0)
+#: No hypervisor's process holds less than this, bytes: one with a guest of no device takes some 20 MiB.
+LEAST_RESIDENT = 8.0 * _MIB
 #: Of the memory that a guest has touched the share that is zero: mean and deviation (22 recorded guests: 0 to 0.44).
 TOUCHED_ZERO = (0.2, 0.15)
 #: The share of zero pages where nothing is known of it: mean and deviation.
@@ -109,13 +112,17 @@ class Visit:
 class DirtyRate:
     """*rate* bytes/s over *tau* s, from *samples* pages; rounded down to *resolution* bytes/s.
 
-    Raises `ConvergenceError` that names the field.
+    Raises `ConvergenceError` that names the field; also for a rate below the resolution that is not 0 (as one in MiB/s would be).
     """
 
     tau: float = attrs.field(validator=bounds.valid(bounds.SHORTEST, bounds.LONGEST))
     rate: float = attrs.field(validator=bounds.valid())
     samples: float = attrs.field(validator=bounds.valid(1.0))
     resolution: float = attrs.field(default=float(_MIB), validator=bounds.valid(0, bounds.MOST_BYTES))
+
+    def __attrs_post_init__(self) -> None:
+        """Checks the rate against the resolution."""
+        rate_seen("rate", self.rate, self.resolution)
 
 
 @attrs.frozen
@@ -160,7 +167,7 @@ class Observation:
     """All that was seen of one guest.
 
     *memory*: bytes of its RAM; *devices*: pages that migrate besides (firmware, video memory), and *device_zero* of them zero;
-    *visits* and *rates*: what the instruments saw; *resident*: bytes of memory that its process holds, where that is known;
+    *visits* and *rates*: what the instruments saw; *resident*: bytes of memory that its process holds, 8 MiB or more, where that is known;
     *busy*: share of its vCPU time that was used, 0 to 1; *running*: whether it ran.
 
     Raises `ConvergenceError` that names the field for what no guest can have.
@@ -179,6 +186,11 @@ class Observation:
         """Checks what the instruments saw."""
         if self.device_zero > self.devices:
             raise ConvergenceError("device_zero", self.device_zero, f"is more than the {self.devices} pages of devices")
+        if self.resident is not None and self.resident < LEAST_RESIDENT:
+            least = (
+                f"must be {LEAST_RESIDENT:.0f} or more, in bytes: no hypervisor holds less (libvirt's rss is in KiB)"
+            )
+            raise ConvergenceError("resident", self.resident, least)
         for visit in self.visits:
             bounds.whole("visits.page", visit.page, 0, self.pages - len(visit.sums))
             if not visit.sums:

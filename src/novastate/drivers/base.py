@@ -345,8 +345,9 @@ class ComputeDriver(ABC):
         """The migration link to host *dest* under *params*. Raises NotSupported."""
         raise NotSupported(f"link to {dest}: not known ({params.bandwidth} B/s limit)", host=self.host)
 
-    def rules(self, params: LiveMigrationParams) -> Rules:
-        """How this hypervisor runs a live migration under *params*: by default as QEMU 10.0."""
+    def rules(self, params: LiveMigrationParams, dest: str | None = None) -> Rules:
+        """How this hypervisor runs a live migration under *params*, to host *dest* where that is told: by default as QEMU 10.0."""
+        del dest
         return qemu_rules("10.0", params)
 
     def forecast(self, uuid: str, dest: str, params: LiveMigrationParams, *, timeout: float | None = None) -> Forecast:
@@ -357,7 +358,7 @@ class ComputeDriver(ABC):
         from novastate.convergence import Limits, forecast  # noqa: PLC0415  (loads numpy)
 
         limits = Limits(downtime=params.downtime / 1000, timeout=timeout)
-        return forecast(self.measure(uuid), self.link(dest, params), limits, rules=self.rules(params))
+        return forecast(self.measure(uuid), self.link(dest, params), limits, self.rules(params, dest))
 
 
 def qemu_rules(version: str, params: LiveMigrationParams) -> Rules:

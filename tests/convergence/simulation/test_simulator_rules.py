@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate._native import scan_py
-from novastate.convergence import Guest, Limits, Link, Rules, Verdict, forecast
+from novastate.convergence import DirtyCurve, Guest, Limits, Link, Rules, Verdict, forecast
 from novastate.convergence.postcopy import post_copy_of
 from novastate.convergence.simulation import faults, pagemap, writers
+from novastate.convergence.simulation import simulate as simulate_module
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
 from novastate.convergence.simulation.simulate import simulate
@@ -480,3 +481,16 @@ def test_a_migration_that_may_not_pause_ends_with_its_first_pass():
 def test_two_to_the_thirty_pages_take_half_a_byte_each():
     sim = PreCopySimulation(2**24, WriteLaw.zipf(2**24, 1e5))
     assert sum(row.nbytes for row in sim._map._bits) == 2**24 // 2
+
+
+def test_a_guest_that_needs_long_for_its_first_pass_is_waited_for(monkeypatch):
+    monkeypatch.setattr(simulate_module, "PATIENCE", 1.0)
+    pages = 4096
+    link = Link(None, 4.0 * MIB)  # 4 s for the first pass alone
+    told = simulate(pages=pages, law=WriteLaw.idle(), link=link)
+    assert told.verdict is Verdict.CONVERGES
+    assert told.total > 4.0
+    guest = Guest(pages * 4096, 0, 4096, DirtyCurve((), pages))
+    assert told.total == pytest.approx(forecast(guest, link).total, rel=0.01)
+    # And not for ever.
+    assert simulate(pages=pages, law=WriteLaw.uniform(2000, 1e6), link=link).verdict is Verdict.NEVER

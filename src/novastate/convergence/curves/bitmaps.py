@@ -8,13 +8,12 @@ one by one, `BitmapWindows` keeps one union for each power of two: it takes the 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from novastate._native import bitmaps as kernel
 from novastate.convergence import bounds
+from novastate.convergence.arrays import array_of
 from novastate.convergence.curves.footprints import Footprint
 from novastate.errors import ConvergenceError
 
@@ -127,7 +126,7 @@ def _sparse(rows: _Words, levels: int) -> list[float]:
 
 def words(field: str, values: object, dimensions: int) -> _Words:
     """*values* as an array of words, not copied where it is one; raises `ConvergenceError`."""
-    found: npt.NDArray[Any] = np.asarray(values)
+    found = array_of(field, values)
     if found.ndim != dimensions or found.dtype not in (np.dtype(np.uint64), np.dtype(np.int64)):
         wanted = "one bitmap, a row of uint64" if dimensions == 1 else "rows of uint64, one of each bitmap"
         raise ConvergenceError(field, f"{found.dtype} of shape {found.shape}", f"must be {wanted}")

@@ -11,16 +11,15 @@ Source: SHARDS (Waldspurger et al., FAST'15).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from novastate.convergence import bounds
+from novastate.convergence.arrays import array_of
 from novastate.convergence.curves.bitmaps import bitmap_footprints
 from novastate.errors import ConvergenceError
 
-__all__ = ["chance_of", "sampled_points"]
+__all__ = ["chance_of", "rate_seen", "sampled_points"]
 
 
 def chance_of(pages: float, page_count: int, samples: float, least: float = 0.5) -> float:
@@ -29,13 +28,22 @@ def chance_of(pages: float, page_count: int, samples: float, least: float = 0.5)
     return page_count * math.sqrt(share * max(1.0 - share, least / samples) / samples)
 
 
+def rate_seen(field: str, rate: object, resolution: float) -> float:
+    """*rate*, bytes/s, which an instrument rounds down to *resolution*; raises `ConvergenceError` for one that it cannot have told."""
+    found = bounds.number(field, rate)
+    if 0.0 < found < resolution:
+        unit = f"must be 0, or {resolution:g} and more, the resolution in bytes/s: in MiB/s it is another unit"
+        raise ConvergenceError(field, rate, unit)
+    return found
+
+
 def sampled_points(versions: object, interval: float, page_count: int) -> list[tuple[float, float, float]]:
     """(tau, pages, deviation) of windows of 1, 2, 4 ... *interval* s, scaled to *page_count* pages.
 
     *versions*: [looks, n], what each of the n pages had at each look, of any type that compares; at least two looks.
     Raises `ConvergenceError` for another shape, NaN, and more sampled pages than there are.
     """
-    seen: npt.NDArray[Any] = np.asarray(versions)
+    seen = array_of("versions", versions)
     if seen.ndim != 2 or len(seen) < 2 or not seen.shape[1]:
         raise ConvergenceError("versions", seen.shape, "must be at least two looks at one page or more")
     if seen.dtype.kind == "f" and bool(np.isnan(seen).any()):

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from novastate._native import footprint as kernel
 from novastate.convergence import bounds
+from novastate.convergence.arrays import array_of
 from novastate.convergence.curves.footprints import Footprint
 from novastate.errors import ConvergenceError
 
@@ -217,7 +218,7 @@ def _finite(field: str, value: object) -> float:
 
 
 def _column(field: str, values: object, kinds: str) -> _Column:
-    column: _Column = np.asarray(values)
+    column: _Column = array_of(field, values)
     if column.ndim != 1 or (column.size and column.dtype.kind not in kinds):
         what = "must be a row of numbers" if "f" in kinds else "must be a row of page numbers"
         raise ConvergenceError(field, f"{column.ndim} dimensions of {column.dtype}", what)

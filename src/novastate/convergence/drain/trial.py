@@ -8,7 +8,7 @@ Rules:
    when a migration starts sending or ends.
 3. A pause has its share and what is left of the link: so pauses are longer where a link is full.
 4. All run in steps of a slot of 100 ms, so a start and a change of shares may come that much late. What takes longer than its
-   timeout (or `PATIENCE`, where it has none) is aborted, and is among the failed ones.
+   timeout (or `patience_of` its first pass, where it has none) is aborted, and is among the failed ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from novastate.convergence.guest import Guest, Link
 from novastate.convergence.precopy import forecast
 from novastate.convergence.simulation.laws import PAGE, WriteLaw
 from novastate.convergence.simulation.setup import SimulationSetup, Status
-from novastate.convergence.simulation.simulate import PATIENCE
+from novastate.convergence.simulation.simulate import patience_of
 from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.errors import ConvergenceError
 
@@ -124,7 +124,6 @@ class _Migration:
         self._capacity = problem.capacity(*ends)
         self.demand = self._capacity if step.limit is None else min(self._capacity, problem.taken(step.limit))
         timeout = found.limits.timeout
-        self._last = now + (PATIENCE if timeout is None else timeout)
         setup = SimulationSetup.of(Link(step.limit, max(1.0, self._capacity)), found.limits, found.rules)
         self.sim = PreCopySimulation(
             guest.pages,
@@ -135,6 +134,7 @@ class _Migration:
             tail_zero=round(guest.tail_zero),
             seed=seed,
         )
+        self._last = now + (patience_of(setup, guest.pages, round(guest.zero_pages)) if timeout is None else timeout)
         self._line, self._share = self._capacity, 0.0
         self._before = 0
         self._move: DrainMove | None = None

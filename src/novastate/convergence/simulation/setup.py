@@ -71,7 +71,7 @@ class SimulationSetup:
 
     quota: float = math.inf
     downtime: float = Limits().downtime
-    first: float = _RULES.first_touch
+    first: float = _RULES.touch
     again: float = _RULES.rewrite
     blank: float = _RULES.blank
     device: float = _rule("device")
@@ -130,7 +130,7 @@ class SimulationSetup:
         bounds.whole("post_copy_after", automatic, 0, bounds.MOST_PAGES)
         if whole and link.limit:
             rate = min(rate, link.limit)
-        first = max(wire / rate, rules.first_touch)
+        first = max(wire / rate, rules.touch)
         setup = cls(
             downtime=limits.downtime,
             first=first,

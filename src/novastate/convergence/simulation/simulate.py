@@ -11,10 +11,21 @@ from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.convergence.simulation.timed import Law
 from novastate.convergence.timeout import asks_first
 
-__all__ = ["PATIENCE", "simulate"]
+__all__ = ["PATIENCE", "patience_of", "simulate"]
 
-#: How long a migration without a timeout is followed before it counts as one that never ends, in simulated seconds.
+#: How long a migration without a timeout is followed after its first pass before it counts as one that never ends, in simulated
+#: seconds; and as long again as that pass takes.
 PATIENCE = 3600.0
+
+
+def patience_of(setup: SimulationSetup, pages: int, zero_pages: int) -> float:
+    """How long, in s, a migration by *setup* without a timeout is followed, its first pass of *pages* included."""
+    full = pages - zero_pages
+    first = max(
+        (full * setup.wire + zero_pages * setup.wire_zero) / setup.quota * setup.slot,
+        full * setup.first + zero_pages * setup.blank,
+    )
+    return min(PATIENCE + 2.0 * first, bounds.LONGEST)
 
 
 def simulate(
@@ -33,8 +44,9 @@ def simulate(
 
     *link*, *limits* and *rules* as in `forecast`, with its defaults; *zero_pages*, *tail_pages*, *tail_zero* and *seed* as in
     `PreCopySimulation`.
-    The verdict without a timeout is NEVER after :data:`PATIENCE` simulated seconds, and as long after one at which Cloud Hypervisor only
-    looks (`Rules.cloud_hypervisor`). Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
+    The verdict without a timeout is NEVER where the first pass, as long again, and :data:`PATIENCE` simulated seconds were not enough
+    (after the timeout, where Cloud Hypervisor only looks then: `Rules.cloud_hypervisor`).
+    Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)
@@ -52,7 +64,8 @@ def simulate(
     )
     # At a timeout that is ignored only the guest is stopped; and one may be looked at at the end of a round only.
     endless = limits.timeout is None or rules.ignores_timeout or asks_first(rules)
-    status = run.advance((limits.timeout or 0.0) + (PATIENCE if endless else 0.0) - rules.begin)
+    patience = patience_of(setup, run.pages, zero_pages) if endless else -rules.begin
+    status = run.advance((limits.timeout or 0.0) + patience)
     done = status is Status.COMPLETED
     late = status is Status.CANCELLED or not endless
     verdict = Verdict.CONVERGES if done else Verdict.TIMES_OUT if late else Verdict.NEVER

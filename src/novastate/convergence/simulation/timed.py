@@ -17,6 +17,7 @@ import numpy as np
 from attrs import field, frozen
 
 from novastate.convergence import bounds
+from novastate.convergence.arrays import array_of
 from novastate.convergence.simulation.laws import WriteLaw
 from novastate.errors import ConvergenceError
 
@@ -121,7 +122,7 @@ class TraceLaw:
     def __init__(
         self, pages: npt.ArrayLike, times: npt.ArrayLike, *, period: float | None = None, busy: float = 0.0
     ) -> None:
-        numbers, when = np.asarray(pages), np.asarray(times)
+        numbers, when = array_of("pages", pages), array_of("times", times)
         if numbers.size and numbers.dtype.kind not in "iu":
             raise ConvergenceError("pages", str(numbers.dtype), "must be whole numbers")
         if when.size and when.dtype.kind not in "iuf":

@@ -65,9 +65,10 @@ class Measuring(Hypervisor):
             raise
         return observed.guest()
 
-    def rules(self, params: LiveMigrationParams) -> Rules:
+    def rules(self, params: LiveMigrationParams, dest: str | None = None) -> Rules:
         """The rules of this host's QEMU in its version; what the daemons take besides is learnt from the last migrations from here.
 
+        What the hosts let through is what the last one to *dest* without a limit came to, where there was one.
         Raises NotSupported for another hypervisor; ConvergenceError for one too old.
         """
 
@@ -78,6 +79,11 @@ class Measuring(Hypervisor):
         if kind.upper() != "QEMU":
             raise NotSupported(f"a forecast for {kind}", host=self.host)
         rules = qemu_rules(f"{number // 1_000_000}.{number // 1000 % 1000}", params)
+        seen = None if dest is None else self.jobs.rates.get(dest)
+        if seen is not None:
+            from novastate.convergence.hosts import first_touch_of  # noqa: PLC0415  (a control plane need not estimate)
+
+            rules = evolve(rules, first_touch=first_touch_of(max(1.0, seen)))
         begins = list(self.begins)
         if not begins:
             return rules
@@ -160,10 +166,13 @@ def _vcpu_seconds(domain: Any) -> tuple[float, int] | None:
 
 def _resident(domain: Any) -> float | None:
     """Bytes of memory that its process holds."""
+    from novastate.convergence.sources import LEAST_RESIDENT  # noqa: PLC0415  (loads numpy)
+
     try:
         rss = domain.memoryStats().get("rss")
     except libvirt.libvirtError:
         if not alive(domain):
             raise
         return None
-    return None if rss is None else float(rss) * 1024
+    # A process that holds next to nothing was swapped out: its size says nothing of the guest.
+    return None if rss is None or float(rss) * 1024 < LEAST_RESIDENT else float(rss) * 1024

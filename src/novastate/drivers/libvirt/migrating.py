@@ -31,6 +31,8 @@ __all__ = ["Migrating"]
 
 #: Bytes a second of a line that nobody has measured: 10 Gbit/s, the estimator's own default.
 _LINE_RATE = 1.25e9
+#: s that a zero page takes (`Rules.blank`).
+_BLANK = 0.25e-6
 #: The daemons never need as long as this, s: what does is something else.
 _LONGEST_BEGIN = 10.0
 
@@ -131,7 +133,10 @@ class Migrating(Moving):
         if rate <= 0:
             return
         if not job.params.bandwidth:
-            self.jobs.rates[job.dest] = rate
+            # Zero pages take time and hardly a byte: what they took says nothing of the line, nor of the hosts.
+            sent = float(final.get("memory_processed", 0))
+            took = sent / rate - _BLANK * float(final.get("memory_constant", 0))
+            self.jobs.rates[job.dest] = sent / took if took > 0 and sent > 0 else rate
         besides = float(final.get("time_elapsed", 0)) / 1000 - float(final.get("memory_processed", 0)) / rate
         if 0 < besides < _LONGEST_BEGIN and not final.get("disk_total"):
             self.begins.append(besides)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from novastate.convergence.simulation.laws import PAGE
 from novastate.drivers.base import LifecycleEvent, LiveMigrationParams
 from novastate.drivers.simulated.calls import driver_call
@@ -14,7 +16,7 @@ from novastate.drivers.simulated.migrating import Migrating
 from novastate.drivers.simulated.world import pages_of
 
 if TYPE_CHECKING:
-    from novastate.convergence import Guest, Link
+    from novastate.convergence import Guest, Link, Rules
 
 __all__ = ["SimulatedDriver"]
 
@@ -67,3 +69,9 @@ class SimulatedDriver(Guests, Migrating):
         self.store_of(dest)
         limit, line_rate = self.cloud.path(self.host, dest, params)
         return Link(limit=limit, line_rate=line_rate)
+
+    def rules(self, params: LiveMigrationParams, dest: str | None = None) -> Rules:
+        """Those of QEMU 10.0, and what its hosts let through, which is known of them."""
+        from novastate.convergence.hosts import FIRST_TOUCH  # noqa: PLC0415  (a control plane need not estimate)
+
+        return evolve(super().rules(params, dest), first_touch=FIRST_TOUCH)
