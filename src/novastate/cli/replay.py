@@ -1,7 +1,8 @@
 """``novastate replay``: a recorded migration, watched again as if it ran, and what policies would have made of it.
 
 What is fed is only what the job's statistics said, look by look. What would have come of a policy is worked out in the simulator, of
-the guest as the recording knows it.
+a guest that the recording does not refute (`novastate.convergence.online.rehearsal`), with several seeds; how near that comes to what
+was recorded stands beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from typing import TYPE_CHECKING, Any
 from novastate.errors import ConvergenceError, InvalidField
 
 if TYPE_CHECKING:
-    from novastate.convergence import Advice, Outlook, Policy, Recording, Replay
+    from collections.abc import Iterable
+
+    from novastate.convergence import Advice, Outlook, Policy, Recording
+    from novastate.convergence.online.rehearsal import Rehearsal
+    from novastate.convergence.online.replay import Replay
     from novastate.convergence.online.trial import Trial
 
 __all__ = ["register"]
@@ -68,12 +73,13 @@ def _replay(args: Namespace) -> int:
         raise InvalidField("pause", args.pause, f"is none of Nova's: {shown}")
     recording = Recording.load(args.file)
     found = replay_recording(recording, args.source, policy=shown)
+    again = _again(recording, args.source, found)
     tried = {
-        name: policy if isinstance(policy, str) else _tried(recording, found, args.source, policy)
+        name: policy if isinstance(policy, str) else _tried(recording, again, args.source, policy)
         for name, policy in policies.items()
     }
     if args.json:
-        print(json.dumps(_as_json(recording, found, tried), allow_nan=False))
+        print(json.dumps(_as_json(recording, found, again, tried), allow_nan=False))
         return 0
     last, told = -math.inf, ("none", False)
     print("    at  done     left  interval             likely  verdict")
@@ -86,10 +92,41 @@ def _replay(args: Namespace) -> int:
     outcome = recording.outcome
     if outcome is not None:
         print(f"it {'took ' + format(outcome.total, '.1f') + ' s' if outcome.total else 'was given up'}")
+    print(f"as recorded, in the simulator: {again if isinstance(again, str) else _as_recorded(again)}")
     print(_in_the_simulator(recording))
     for name, one in tried.items():
         print(f"{name} policy, in the simulator: {one if isinstance(one, str) else _came_of_it(one)}")
     return 0
+
+
+def _again(recording: Recording, source: Any, found: Replay) -> Rehearsal | str:
+    """The guest that is simulated; or why there is none."""
+    from novastate.convergence.online.rehearsal import rehearse  # noqa: PLC0415  (with the rest)
+
+    try:
+        return rehearse(recording, source, found)
+    except ConvergenceError as error:
+        return str(error)
+
+
+def _as_recorded(again: Rehearsal) -> str:
+    """What the simulated guest took as recorded, and whether it stands for the recorded one."""
+    done = [one for one in again.totals if one is not None]
+    count = len(again.totals)
+    text = f"{again.total:.1f} s{_range(done, '.1f', count)}" if again.total is not None else "not done in time"
+    if 0 < len(done) < count:
+        text += f", done with {len(done)} of {count} seeds"
+    text += f"; its writes: {again.law}"
+    if again.near:
+        return text
+    why = "how it ended is not recorded" if not again.ended else "that is not what was recorded"
+    return f"{text}\nNOT TO BE TRUSTED: {why}, so the rows below tell nothing of the recorded guest"
+
+
+def _range(values: Iterable[float], form: str, seeds: int) -> str:
+    """From the least to the most, where they differ as they are shown; with how many seeds."""
+    low, high = (format(one, form) for one in (min(values), max(values)))
+    return f" ({seeds} seeds)" if low == high else f" ({low} to {high} with {seeds} seeds)"
 
 
 def _in_the_simulator(recording: Recording) -> str:
@@ -121,17 +158,24 @@ def _policies(pause: float) -> dict[str, Policy | str]:
         return {"nova": str(error), "forecast": budget}
 
 
-def _tried(recording: Recording, found: Replay, source: Any, policy: Policy) -> Trial | str:
-    """What would have come of it; or why that cannot be said."""
+def _tried(recording: Recording, again: Rehearsal | str, source: Any, policy: Policy) -> list[Trial] | str:
+    """What would have come of it, with each seed, from the best to the worst; or why that cannot be said."""
     from novastate.convergence.online.trial import try_policy  # noqa: PLC0415  (with the rest)
 
+    if isinstance(again, str):
+        return again
     try:
         known = recording.guest(source)
-        return try_policy(
-            found.guest, recording.link, policy, limits=recording.limits, rules=recording.rules, known=known
-        )
+        trials = [
+            try_policy(
+                again.guest, recording.link, policy,
+                limits=recording.limits, rules=recording.rules, known=known, seed=seed,
+            )
+            for seed in range(1, len(again.totals) + 1)
+        ]  # fmt: skip
     except ConvergenceError as error:
         return str(error)
+    return sorted(trials, key=lambda one: (not one.completed, one.total))
 
 
 def _line(row: Outlook, *, new: bool) -> str:
@@ -149,8 +193,17 @@ def _line(row: Outlook, *, new: bool) -> str:
     )
 
 
-def _came_of_it(trial: Trial) -> str:
-    end = f"{trial.status.value} after {trial.total:.1f} s, pause {1000 * trial.pause:.0f} ms, {trial.transferred / _MIB:.0f} MiB sent"
+def _came_of_it(trials: list[Trial]) -> str:
+    """The median of *trials*, and how far they reach."""
+    trial, seeds = trials[len(trials) // 2], len(trials)
+    alike = sum(one.status is trial.status for one in trials)
+    totals = _range([one.total for one in trials], ".1f", seeds)
+    end = (
+        f"{trial.status.value} after {trial.total:.1f} s{totals}, pause {1000 * trial.pause:.0f} ms, "
+        f"{trial.transferred / _MIB:.0f} MiB sent"
+    )
+    if alike < seeds:
+        end += f", {trial.status.value} with {alike} of {seeds} seeds"
     limits = [
         f"{advice.downtime_ms} ms at {at:.0f} s" for at, advice in trial.actions if advice.downtime_ms is not None
     ]
@@ -163,7 +216,9 @@ def _advice(at: float, advice: Advice) -> dict[str, object]:
     return {"at_s": at, "downtime_ms": advice.downtime_ms, "action": advice.action, "reason": advice.reason}
 
 
-def _as_json(recording: Recording, found: Replay, tried: dict[str, Trial | str]) -> dict[str, object]:
+def _as_json(
+    recording: Recording, found: Replay, again: Rehearsal | str, tried: dict[str, list[Trial] | str]
+) -> dict[str, object]:
     outcome = recording.outcome
     return {
         "recording": recording.name,
@@ -171,16 +226,23 @@ def _as_json(recording: Recording, found: Replay, tried: dict[str, Trial | str])
         "flips": found.flips,
         "completed": None if outcome is None else outcome.completed,
         "actual_total_s": found.total,
+        "as_recorded": {"error": again}
+        if isinstance(again, str)
+        else {"total_s": again.total, "totals_s": list(again.totals), "law": again.law, "near": again.near},
         "policies": {
             name: {"error": one}
             if isinstance(one, str)
-            else {
-                "status": one.status.value,
-                "total_s": one.total,
-                "downtime_s": one.pause,
-                "transferred_bytes": one.transferred,
-                "actions": [_advice(at, advice) for at, advice in one.actions],
-            }
+            else {**_trial(one[len(one) // 2]), "totals_s": [trial.total for trial in one]}
             for name, one in tried.items()
         },
+    }
+
+
+def _trial(trial: Trial) -> dict[str, object]:
+    return {
+        "status": trial.status.value,
+        "total_s": trial.total,
+        "downtime_s": trial.pause,
+        "transferred_bytes": trial.transferred,
+        "actions": [_advice(at, advice) for at, advice in trial.actions],
     }

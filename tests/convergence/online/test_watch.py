@@ -417,6 +417,25 @@ def test_a_migration_that_converges_never_stalls():
     assert {told.stalled for _, seen in completing(10) for _, told in seen} == {None}
 
 
+def test_what_was_learnt_has_the_zero_pages_that_were_counted():
+    expected, simulation = endless()
+    told = attrs.evolve(expected.guest, zero_pages=0.4 * expected.guest.zero_pages, zero_error=9000.0)
+    watch = Watch(told, expected.link, expected.limits, expected.rules)
+    followed(expected, simulation, until=10, watch=watch)
+    assert watch.learnt.zero_pages == pytest.approx(expected.guest.zero_pages, rel=0.03)
+    assert watch.learnt.zero_error == 0.0
+
+
+def test_rounds_that_were_counted_are_a_write_law():
+    expected, simulation = endless()
+    watch = watching(expected)
+    followed(expected, simulation, until=20, watch=watch)
+    assert len(watch.counted) > 3
+    curve, law = DirtyCurve.from_rounds(watch.counted, expected.guest.pages), expected.guest.curve
+    window = watch.counted[-1][0]
+    assert curve.pages(window) == pytest.approx(law.pages(window), rel=0.1)
+
+
 # --- a job that is over
 
 

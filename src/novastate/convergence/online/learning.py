@@ -73,6 +73,12 @@ class Counted:
         return self.span / self.rounds
 
     @property
+    def seen(self) -> tuple[float, float, float]:
+        """One round as `DirtyCurve.from_rounds` takes it."""
+        unsent = min(self.unsent, self.pages)
+        return self.window, min(self.new / self.rounds, self.pages - unsent), unsent
+
+    @property
     def sureness(self) -> float:
         """One by the variance of the logarithm of `new` around a law that only has the right shape."""
         return 1.0 / (_WILD**2 + 1.0 / (self.new + 1.0) + (self.jitter / self.span) ** 2)

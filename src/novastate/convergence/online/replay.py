@@ -54,12 +54,15 @@ class Look:
 
 @attrs.frozen
 class Replay:
-    """What would have been said at each look; *guest*: as it was known at the end, by what was counted; *total*: s that it took."""
+    """What would have been said at each look; *guest*: as it was known at the end, by what was counted; *total*: s that it took;
+    *rounds*: those that were counted, as `DirtyCurve.from_rounds` takes them.
+    """
 
     name: str
     outlooks: tuple[Outlook, ...] = attrs.field(repr=False)
     guest: Guest = attrs.field(repr=False)
     total: float | None
+    rounds: tuple[tuple[float, float, float], ...] = attrs.field(default=(), repr=False)
 
     @property
     def actions(self) -> tuple[tuple[float, Advice], ...]:
@@ -155,4 +158,5 @@ def replay_recording(
         watch.observe(row) for row in (looks(recording) if seen is None else bounds.entries("seen", seen, Look))
     )
     outcome = recording.outcome
-    return Replay(recording.name, outlooks, watch.learnt, None if outcome is None else outcome.total)
+    total = None if outcome is None else outcome.total
+    return Replay(recording.name, outlooks, watch.learnt, total, watch.counted)

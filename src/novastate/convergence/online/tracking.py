@@ -71,6 +71,8 @@ class Tracker:
         self.guest, self.link, self.limits, self.rules = guest, link, limits, rules
         self.counts, self.pace = Counts(), Pace()
         self._last: Sample | None = None
+        #: Zero pages of the first pass, once it is over.
+        self._zero: float | None = None
         #: When the last sync was, s; None where it was before the first look.
         self._synced: float | None = None
         self._period = _Period()
@@ -88,6 +90,8 @@ class Tracker:
         """One more sample, under a downtime limit of *limit* s."""
         last, self._last = self._last, now
         self._laws_at = None
+        if now.iteration > 1 and now.counted and self._zero is None:
+            self._zero = now.constant
         if now.iteration and (last is None or not last.iteration):
             self._begin(now, 0.0 if last is None else last.elapsed)
             return
@@ -203,7 +207,8 @@ class Tracker:
             zero = min(max(guest.zero_pages, constant), constant + remaining, pages)
             guest = attrs.evolve(guest, zero_pages=zero, zero_error=min(guest.zero_error, 0.3 * remaining))
         else:
-            guest = attrs.evolve(guest, zero_error=0.0)
+            zero = guest.zero_pages if self._zero is None else min(self._zero, pages)
+            guest = attrs.evolve(guest, zero_pages=zero, zero_error=0.0)
         slowness = self.pace.slowness
         if slowness is not None and abs(math.log(slowness)) > _AS_EXPECTED:
             if not link.limit:

@@ -161,11 +161,17 @@ class Watch:
 
     @property
     def learnt(self) -> Guest:
-        """The guest as what was counted leaves it: its write law, and how busy it is."""
-        at = 0.0 if self._last is None else self._last.elapsed
-        counts, guest = self._tracker.counts, self.guest
-        busy = counts.busy(guest.curve, at, guest.least_busy or guest.busy, guest.busy)
-        return attrs.evolve(guest, curve=counts.corrected(guest.curve, at, busy), busy=busy)
+        """The guest as what was counted leaves it: its write law, how busy it is, and its zero pages."""
+        if self._last is None:
+            return self.guest
+        at, counts, guest = self._last.elapsed, self._tracker.counts, self._tracker.present(self._last)[0]
+        busy = counts.busy(self.guest.curve, at, guest.least_busy or guest.busy, guest.busy)
+        return attrs.evolve(guest, curve=counts.corrected(self.guest.curve, at, busy), busy=busy)
+
+    @property
+    def counted(self) -> tuple[tuple[float, float, float], ...]:
+        """The last rounds in which the guest was not throttled, as `DirtyCurve.from_rounds` takes them."""
+        return tuple(row.seen for row in self._tracker.counts.rows if not row.throttle)
 
     def _ahead(self, sample: Sample, limit: float, stalled: Stall | None, *, running: bool) -> Outlook:
         tracker, timeout = self._tracker, self.limits.timeout
