@@ -74,12 +74,12 @@ class Statistics(Protocol):
 
     @property
     def iteration(self) -> int:
-        """Bitmap syncs so far, the first included."""
+        """Bitmap syncs so far, the first included; 0 where they are not counted, though bytes were sent: then they are inferred."""
         ...
 
     @property
     def constant(self) -> int:
-        """Pages sent as zero pages."""
+        """Pages sent as zero pages; 0 where neither they nor syncs are counted."""
         ...
 
     @property
