@@ -84,7 +84,7 @@ RULE = {
 def columns():
     return {
         "memory": [2**30], "zero_pages": [0], "class_sizes": [[100]], "class_rates": [[100]], "sequential": False,
-        "page_size": 4096, "tail_pages": -1.0, "tail_zero": 215.0, "busy": 1.0, "limit": 1e7, "line_rate": 1e9,
+        "page_size": 4096, "host_page": 0, "tail_pages": -1.0, "tail_zero": 215.0, "busy": 1.0, "limit": 1e7, "line_rate": 1e9,
         "downtime": 0.3, "timeout": math.inf, "rules": RULES, "rule": 0,
     }  # fmt: skip
 

@@ -34,6 +34,7 @@ from novastate._native.precopy_fields import (
 )
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hostpages import besides
 from novastate.convergence.hosts import guesses, may_be
 from novastate.convergence.path import path_of
 from novastate.convergence.precopy import Forecast, forecast, rows_of, scenario_of, speed_of
@@ -153,6 +154,8 @@ def course_of(
     point = array("d", [speed, 1.0, 1.0, 0.0])
     count = kernel.run(scenario, rows_of(guest), point, out, rounds, state.row())
     end, seconds, pause, sent, _, throttle, pending, last = out
+    more = besides(scenario, guest, end, pending)
+    seconds, sent = seconds + more.seconds, sent + more.sent
     total = start.before + seconds
     late = end == NEVER or decided(rules, total, pause, last) > left
     if late and least:
@@ -175,7 +178,7 @@ def course_of(
     rows = [rounds[at : at + ROUND_FIELDS] for at in range(0, count * ROUND_FIELDS, ROUND_FIELDS)]
     ends = [*(row[0] for row in rows[1:]), seconds - pause]
     steps = [(0.0, state.throttle), *((when, row[4]) for when, row in zip(ends, rows, strict=False))]
-    degraded = pending * POSTCOPY_ASKED * scenario[_AGAIN] if end == POSTCOPY else 0.0
+    degraded = pending * POSTCOPY_ASKED * scenario[_AGAIN] + more.seconds if end == POSTCOPY else 0.0
     return Course(total, pause, sent, probability, throttle, _mean(steps, seconds), min(degraded, seconds))
 
 
@@ -192,6 +195,8 @@ def post_copied(guest: Guest, link: Link, limits: Limits, rules: Rules, start: S
     zero = min(state.zero + state.tail_zero, state.left)
     rest = POSTCOPY_ASKED * dirty * again + (state.left - zero) * first + zero * scenario[_BLANK]
     sent = (dirty + state.left - zero) * scenario[_WIRE] + zero * scenario[_WIRE_ZERO]
+    more = besides(scenario, guest, POSTCOPY, dirty + state.left)
+    rest, sent = rest + more.seconds, sent + more.sent
     pause = POSTCOPY_SWITCH * scenario[_DEVICE]
     return _certain(start.before + pause + rest, pause, sent, limits, start, degraded=rest)
 
@@ -242,7 +247,7 @@ def _forecast(result: Forecast) -> Course:
 def _in_time(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start) -> bool:
     scenario = scenario_of(guest, link, limits, rules)
     member = (speed_of(guest), 1.0, 1.0, 0.0)
-    run = run_from(scenario, rows_of(guest), start.at(scenario, guest), [member])[0]
+    run = run_from(scenario, rows_of(guest), start.at(scenario, guest), [member], guest)[0]
     return run.ends and decided(rules, start.before + run.seconds, run.pause, run.last) <= _left(limits, start)
 
 

@@ -14,6 +14,7 @@ them that complete in time, the interval is between their quantiles. They differ
   stopped: a turn sends up to 50 ms of pages;
 - what the hosts let through, where that holds it up and is a guess (`novastate.convergence.hosts`);
 - where a writer in sequence is as the migration begins (`_PHASES`): it decides how much of what it writes is unsent already;
+- where after a switch to post-copy the missing pages lie in huge pages of the host, which go whole (`novastate.convergence.hostpages`);
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
 
 The pause of the same guests, those that complete in time, and what the devices and the management layer take more or less at the
@@ -35,6 +36,7 @@ from novastate._native import precopy as kernel
 from novastate._native.precopy_fields import MEMBER_FIELDS, NEVER, OUT_FIELDS, POSTCOPY, SCENARIO_FIELDS
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hostpages import besides
 from novastate.convergence.hosts import guesses, may_be
 from novastate.convergence.rules import Rules
 from novastate.convergence.timeout import asks_first, decided
@@ -110,6 +112,8 @@ _PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _
 _PHASES = _lattice(19)
 #: What a page that is touched first costs the hosts of each, s, where nobody knows.
 _TOUCHES = tuple(may_be(share) for share in _lattice(17))
+#: How scattered the missing pages are.
+_SCATTERS = _lattice(19)
 _BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
     SCENARIO_FIELDS.index(field)
     for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase")
@@ -154,7 +158,7 @@ class Ensemble:
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
-        groups: dict[tuple[int, float, float, float, float], array[float]] = {}
+        groups: dict[tuple[int, float, float, float, float], tuple[array[float], list[float]]] = {}
         guess = guesses(self.link, self.rules)
         in_sequence = any(row.sequential for one in (curve, *curve.others) for row in one.classes)
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
@@ -164,9 +168,12 @@ class Ensemble:
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
             which = other_of(k, RUNS, len(curve.others))
             pace, phase = _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5
-            groups.setdefault((which, needs, pace, phase, _TOUCHES[k] if guess else 0.0), array("d")).extend(row)
+            key = (which, needs, pace, phase, _TOUCHES[k] if guess else 0.0)
+            members, scatters = groups.setdefault(key, (array("d"), []))
+            members.extend(row)
+            scatters.append(_SCATTERS[k])
         found: list[tuple[float, float, bool, float]] = []
-        for (which, needs, pace, phase, touch), members in groups.items():
+        for (which, needs, pace, phase, touch), (members, scatters) in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             scenario[_PHASE] = phase
@@ -180,8 +187,9 @@ class Ensemble:
             out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
-            for at in range(0, len(out), OUT_FIELDS):
-                end, total, pause, _, _, _, _, last_round = out[at : at + OUT_FIELDS]
+            for at, scatter in zip(range(0, len(out), OUT_FIELDS), scatters, strict=True):
+                end, total, pause, _, _, _, missing, last_round = out[at : at + OUT_FIELDS]
+                total += besides(scenario, self.guest, end, missing, scatter).seconds
                 total = math.inf if end == NEVER else total + self.rules.begin
                 found.append((total, pause, end == POSTCOPY, decided(self.rules, total, pause, last_round)))
         return tuple(sorted(found))

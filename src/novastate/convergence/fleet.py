@@ -47,6 +47,7 @@ _BOUNDS: dict[str, tuple[float, float, bool]] = {
     "memory": (1.0, bounds.MOST_BYTES, False),
     "zero_pages": (0.0, bounds.MOST_PAGES, False),
     "page_size": (0.0, float(max(bounds.PAGE_SIZES)), True),
+    "host_page": (0.0, float(max(bounds.PAGE_SIZES)), False),
     "tail_pages": (-1.0, bounds.MOST_PAGES, False),
     "tail_zero": (0.0, bounds.MOST_PAGES, False),
     "busy": (0.0, 1.0, False),
@@ -81,7 +82,7 @@ def knows(rules: Rules) -> bool:
 class Fleet:
     """Guests, each with its link, limits and rules; a field is a number for all, or a column.
 
-    *memory*, *zero_pages*, *page_size*, *tail_zero*, *busy* as in `Guest`, *tail_pages* too (-1: as `Guest` takes it);
+    *memory*, *zero_pages*, *page_size*, *host_page*, *tail_zero*, *busy* as in `Guest`, *tail_pages* too (-1: as `Guest` takes it);
     *class_sizes* and *class_rates* the write law: rows of `DirtyClass` sizes (0: none) and rates, of shape (rows, classes)
     or (classes,) for all; *sequential* likewise. *limit* (0: none) and *line_rate* as in `Link`; *downtime* and *timeout*
     (inf: none, else at most a year) as in `Limits`; *rules* one or several, *rule* which of them. Columns are copied, and cannot
@@ -96,6 +97,7 @@ class Fleet:
     class_rates: _Floats
     sequential: npt.NDArray[np.uint8]
     page_size: _Floats
+    host_page: _Floats
     tail_pages: _Floats
     tail_zero: _Floats
     busy: _Floats
@@ -117,6 +119,7 @@ class Fleet:
         *,
         sequential: npt.ArrayLike = False,
         page_size: npt.ArrayLike = 4096,
+        host_page: npt.ArrayLike = 0,
         tail_pages: npt.ArrayLike = -1.0,
         tail_zero: npt.ArrayLike = 215.0,
         busy: npt.ArrayLike = 1.0,
@@ -134,6 +137,7 @@ class Fleet:
             class_rates=_table("class_rates", class_rates),
             sequential=_flags("sequential", sequential),
             page_size=_column("page_size", page_size),
+            host_page=_column("host_page", host_page),
             tail_pages=_column("tail_pages", tail_pages),
             tail_zero=_column("tail_zero", tail_zero),
             busy=_column("busy", busy),
@@ -156,6 +160,10 @@ class Fleet:
             raise ConvergenceError("rules", self.rules, "must hold at least one")
         _refuse("rule", self.rule, (self.rule < 0) | (self.rule >= len(self.rules)), "is none of the rules")
         _refuse("page_size", self.page_size, ~np.isin(self.page_size, bounds.PAGE_SIZES), "is no page size")
+        _refuse("host_page", self.host_page, ~np.isin(self.host_page, (0, *bounds.PAGE_SIZES)), "is no page size")
+        if count:
+            less = (self.host_page > 0) & (self.host_page < self.page_size)
+            _refuse("host_page", self.host_page, less, "is less than the page_size")
         _refuse("limit", self.limit, (self.limit > 0) & (self.limit < 1), "must be 0, or 1 or more")
         if self.class_rates.shape[1] != self.class_sizes.shape[1]:
             raise ConvergenceError("class_rates", self.class_rates.shape, "must have the classes of class_sizes")
@@ -211,6 +219,7 @@ class Fleet:
             class_rates=rates,
             sequential=ordered,
             page_size=np.array([guest.page_size for guest in who], float),
+            host_page=np.array([guest.host_page for guest in who], float),
             tail_pages=np.array([-1.0 if guest.tail_pages is None else guest.tail_pages for guest in who], float),
             tail_zero=np.array([guest.tail_zero for guest in who], float),
             busy=np.array([guest.busy for guest in who], float),
@@ -269,6 +278,7 @@ class Fleet:
             tail_pages=None if tail < 0 else tail,
             tail_zero=float(of("tail_zero")),
             busy=float(of("busy")),
+            host_page=int(of("host_page")),
         )
         limits = Limits(float(of("downtime")), None if math.isinf(timeout) else timeout)
         return guest, Link(float(of("limit")), float(of("line_rate"))), limits, self.rules[int(of("rule"))]
@@ -396,6 +406,7 @@ def _run(fleet: Fleet) -> tuple[npt.NDArray[Any], ...]:
     apart = np.broadcast_to(unknown[0] if alone else unknown[rule], count)
     if len(fleet.sequential):
         apart = apart | fleet.sequential.any(axis=1)
+    apart = apart | (fleet.host_page > fleet.page_size)  # what goes besides after a switch, it does not know
     for at in np.flatnonzero(apart).tolist():
         found = forecast(*fleet.objects(at))
         values = (found.total, found.downtime, found.transferred, found.unlimited_total)

@@ -22,7 +22,9 @@ class Guest:
 
     *memory* in bytes; *zero_pages* how many of its pages are all zero (they cost 9 bytes for each 4 KiB);
     *page_size* in bytes, of what is counted as written and sent: 4096 also where huge pages back the memory, for KVM
-    splits them while it watches, and QEMU sends target pages; *curve* what it writes.
+    splits them while it watches, and QEMU sends target pages; *curve* what it writes. *host_page*: bytes of the pages that back the
+    memory (``<hugepages>`` of libvirt, `hw:mem_page_size` of Nova; not transparent ones): after a switch to post-copy these go whole
+    (`novastate.convergence.hostpages`). No less than *page_size*; 0, the default, is the same.
     Where the zero pages lie matters too: most of them are
     taken as one block, behind which *tail_pages* non-zero pages follow by address and *tail_zero* zero ones (by default
     what a Linux guest keeps at the end of its memory: 1500 pages of its own, and the table of all pages, 64 bytes each).
@@ -45,10 +47,15 @@ class Guest:
     busy: float = 1.0
     zero_error: float = 0.0
     least_busy: float | None = None
+    host_page: int = 0
 
     def __attrs_post_init__(self) -> None:
         """Checks the fields against each other."""
         bounds.page_size("page_size", self.page_size)
+        if self.host_page is False or self.host_page != 0:
+            bounds.page_size("host_page", self.host_page)
+            if self.host_page < self.page_size:
+                raise ConvergenceError("host_page", self.host_page, f"is less than the page_size, {self.page_size}")
         for field in ("zero_pages", "tail_zero", "zero_error"):
             bounds.number(field, getattr(self, field), 0, bounds.MOST_PAGES)
         if self.tail_pages is not None:

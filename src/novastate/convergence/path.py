@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from novastate.convergence.postcopy import post_copy_of
 from novastate.convergence.precopy import Forecast, Round, forecast
 from novastate.convergence.variants import varied
 
@@ -98,8 +99,9 @@ def _ends(result: Forecast, rounds: Sequence[Round]) -> list[float]:
     starts = [begin + row.start for row in rounds]
     ends = starts[1:]
     last = rounds[-1]
-    if result.total is not None and result.downtime is not None and not result.post_copied:
-        ends.append(result.total - result.downtime)
+    if result.total is not None and result.downtime is not None:
+        switch = post_copy_of(result)
+        ends.append(result.total - result.downtime - (0.0 if switch is None else switch.lasts))
     else:
         pace = _pace(result)
         if ends and rounds[-2].sent > 0 and ends[-1] > starts[-2]:

@@ -26,6 +26,7 @@ from novastate.convergence import bounds
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.hostpages import besides, whole
 from novastate.convergence.rules import SLOT, TURN, Rules
 from novastate.convergence.throttle import LOST, SLOWED, WAKE, limited
 from novastate.convergence.timeout import deadline_of, decided
@@ -116,7 +117,12 @@ class Forecast:
 
     @property
     def missing(self) -> float:
-        """Pages that are still to come as it switches to post-copy; 0 where it does not."""
+        """Pages that are still to come as it switches to post-copy, of huge pages of the host all; 0 where it does not."""
+        return whole(self.guest, self._pending, self.guest.host_page) if self.post_copied else 0.0
+
+    @property
+    def unsent(self) -> float:
+        """Of `missing`, those that the destination does not have as they are."""
         return self._pending if self.post_copied else 0.0
 
     @cached_property
@@ -293,7 +299,8 @@ def forecast(guest: Guest, link: Link, limits: Limits = Limits(), rules: Rules =
     point = _POINT if guest.busy <= 0.9 else array("d", [SLOWED, 1.0, 1.0, 0.0])
     kernel.run(scenario, rows_of(guest), point, out, _NO_ROUNDS)
     end, total, pause, sent, syncs, throttle, pending, last_round = out
-    would: float | None = None if end == NEVER else total + rules.begin
+    more = besides(scenario, guest, end, pending)
+    would: float | None = None if end == NEVER else total + more.seconds + rules.begin
     percent = round(100.0 * throttle)
     # The hypervisor counts one sync more at the stop.
     timeout = math.inf if limits.timeout is None else limits.timeout
@@ -306,7 +313,7 @@ def forecast(guest: Guest, link: Link, limits: Limits = Limits(), rules: Rules =
         Verdict.CONVERGES,
         would,
         pause,
-        sent,
+        sent + more.sent,
         int(syncs) + 1,
         percent,
         would,

@@ -24,6 +24,7 @@ from novastate._native.precopy_fields import (
 )
 from novastate.convergence import bounds
 from novastate.convergence.guest import Guest
+from novastate.convergence.hostpages import besides
 from novastate.convergence.rules import SLOT
 from novastate.errors import ConvergenceError
 
@@ -120,11 +121,13 @@ def run_from(
     classes: array[float],
     state: State | Sequence[State],
     members: Iterable[tuple[float, float, float, float]] = _POINT,
+    guest: Guest | None = None,
 ) -> list[Run]:
     """Runs *members* from *state* on: one state for all, or one for each.
 
     *scenario* and *classes* are the kernel's buffers (`precopy.scenario_of`, `precopy.rows_of`); a member is a factor of the write
-    rates (`precopy.speed_of` for the point), of the threshold and of the tail, and zero pages to add. Raises
+    rates (`precopy.speed_of` for the point), of the threshold and of the tail, and zero pages to add. *guest*: on huge pages, what
+    post-copy sends besides counts too. Raises
     `ConvergenceError` where the number of states or of a state's classes is wrong.
     """
     rows = array("d", (value for member in members for value in member))
@@ -142,6 +145,9 @@ def run_from(
     found: list[Run] = []
     for at in range(0, len(out), OUT_FIELDS):
         end, seconds, pause, sent, syncs, throttle, pending, last = out[at : at + OUT_FIELDS]
+        if guest is not None:
+            more = besides(scenario, guest, end, pending)
+            seconds, sent = seconds + more.seconds, sent + more.sent
         found.append(Run(end, seconds, pause, sent, int(syncs), throttle, pending, last))
     return found
 

@@ -79,7 +79,8 @@ def qemu(rules: Rules) -> tuple[str, ...]:
         how = "on a channel of its own" if rules.post_copy_preempt else "behind what the socket holds"
         lines.append(
             f"After {rules.post_copy_after} syncs without an end the guest goes on at the destination; missing pages come"
-            f" {how}, the others in order, none twice (migration/postcopy-ram.c, migration/ram.c)."
+            f" {how}, the others in order, none twice (migration/postcopy-ram.c, migration/ram.c). Memory on huge pages goes by these:"
+            " where one of its pages is missing the huge page goes again, whole (migration/ram.c postcopy_chunk_hostpages_pass)."
         )
     if rules.xbzrle_cache and rules.multifd:
         lines.append(

@@ -309,7 +309,7 @@ class Tracker:
                 (speed_of(guest) * math.exp(LEAST_SPREAD * rate), theta, tail, zero * guest.zero_error)
                 for rate, tail, zero, theta, _ in DESIGN[which]
             ]
-            found += [(run, likely) for run in run_from(scenario, kernel_rows(law), state, members)]
+            found += [(run, likely) for run in run_from(scenario, kernel_rows(law), state, members, guest)]
         return chance, found
 
     def _run(
@@ -323,7 +323,7 @@ class Tracker:
     ) -> list[tuple[Run, float]]:
         scenario = scenario_of(guest, link, limits, self.rules)
         state = self._state(sample, scenario, guest)
-        return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members)]
+        return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members, guest)]
 
     def before(self, sample: Sample) -> float:
         """What passes before the memory's turn comes, s."""

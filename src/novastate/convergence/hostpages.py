@@ -1,0 +1,62 @@
+"""Memory on huge pages of the host: what post-copy sends of it, page by page of the host and not of the target.
+
+Rule: after the switch a page of the host goes whole if any of its pages is missing, for the destination can only place it whole. Where
+the missing pages lie nobody knows; they are taken to lie anywhere, each for itself, so that of n pages in memory of N, with r to
+a page of the host, N (1 - (1 - n/N)^r) go: nearly all, as soon as n is some times the number of the host's pages. If they lie
+together, as few as n go; the interval of a forecast reaches from near the one to the other (*scatter* 0 to 1).
+What goes besides what was missing goes once, the zero pages among it as such.
+
+Only pages that QEMU's backend has count (hugetlbfs, memfd with hugetlb); transparent huge pages do not, QEMU does not know of them.
+Source: QEMU 10.0 migration/ram.c (ram_postcopy_send_discard_bitmap, postcopy_chunk_hostpages_pass, ram_save_host_page).
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import NamedTuple
+
+from novastate._native.precopy_fields import POSTCOPY, SCENARIO_FIELDS
+from novastate.convergence.guest import Guest
+
+__all__ = ["Besides", "besides", "whole"]
+
+_AGAIN, _BLANK, _WIRE, _WIRE_ZERO = (SCENARIO_FIELDS.index(field) for field in ("again", "blank", "wire", "wire_zero"))
+
+
+class Besides(NamedTuple):
+    """What goes besides the pages that were missing: *pages*, s, *sent* bytes."""
+
+    pages: float
+    seconds: float
+    sent: float
+
+
+_NOTHING = Besides(0.0, 0.0, 0.0)
+
+
+def whole(guest: Guest, missing: float, host_page: int, scatter: float = 1.0) -> float:
+    """Pages that go where *missing* do, and pages of *host_page* bytes go whole; *scatter*: 0 if they lie together, 1 if anywhere."""
+    each = host_page / guest.page_size
+    missing = min(missing, float(guest.pages))
+    if each <= 1.0 or missing <= 0.0:
+        return missing
+    each = min(each, float(guest.pages))
+    least = min(float(guest.pages), max(missing, each))
+    if missing >= guest.pages or missing <= 1.0:
+        return least
+    most = -guest.pages * math.expm1(each * math.log1p(-missing / guest.pages))
+    return least * (max(least, most) / least) ** scatter
+
+
+def besides(scenario: array[float], guest: Guest, end: float, missing: float, scatter: float = 1.0) -> Besides:
+    """What a run of *guest* by *scenario*, which ended as *end* with so many pages *missing*, sends besides those."""
+    if end != POSTCOPY or guest.host_page <= guest.page_size:
+        return _NOTHING
+    more = max(0.0, whole(guest, missing, guest.host_page, scatter) - missing)
+    zero = more * guest.zero_pages / guest.pages
+    return Besides(
+        more,
+        (more - zero) * scenario[_AGAIN] + zero * scenario[_BLANK],
+        (more - zero) * scenario[_WIRE] + zero * scenario[_WIRE_ZERO],
+    )
