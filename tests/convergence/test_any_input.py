@@ -158,7 +158,7 @@ CALLS = {
     "ForecastPolicy.decide": (ForecastPolicy().decide, {"outlook": Situation(1)}),
     "Guest": (
         Guest,
-        {"memory": 8 * MIB, "zero_pages": 3, "page_size": 4096, "curve": CURVE, "tail_pages": None, "tail_zero": 215.0, "busy": 1.0, "zero_error": 0.0, "least_busy": None},
+        {"memory": 8 * MIB, "zero_pages": 3, "page_size": 4096, "curve": CURVE, "tail_pages": None, "tail_zero": 215.0, "busy": 1.0, "zero_error": 0.0, "least_busy": None, "host_page": 0},
     ),
     "Limits": (Limits, {"downtime": 0.3, "timeout": None}),
     "Link": (Link, {"limit": 1e6, "line_rate": 1e9}),

@@ -161,9 +161,6 @@ class Fleet:
         _refuse("rule", self.rule, (self.rule < 0) | (self.rule >= len(self.rules)), "is none of the rules")
         _refuse("page_size", self.page_size, ~np.isin(self.page_size, bounds.PAGE_SIZES), "is no page size")
         _refuse("host_page", self.host_page, ~np.isin(self.host_page, (0, *bounds.PAGE_SIZES)), "is no page size")
-        if count:
-            less = (self.host_page > 0) & (self.host_page < self.page_size)
-            _refuse("host_page", self.host_page, less, "is less than the page_size")
         _refuse("limit", self.limit, (self.limit > 0) & (self.limit < 1), "must be 0, or 1 or more")
         if self.class_rates.shape[1] != self.class_sizes.shape[1]:
             raise ConvergenceError("class_rates", self.class_rates.shape, "must have the classes of class_sizes")
@@ -182,6 +179,8 @@ class Fleet:
             _refuse("memory", self.memory, pages < 1, "must be a page at least")
             _refuse("zero_pages", self.zero_pages, self.zero_pages > pages, "is more than the memory's pages")
             _refuse("tail_pages", self.tail_pages, self.tail_pages > pages, "is more than the memory's pages")
+            less = (self.host_page > 0) & (self.host_page < self.page_size)
+            _refuse("host_page", self.host_page, less, "is less than the page_size")
             total = self.class_sizes.sum(axis=1)
             _refuse("class_sizes", total, total > pages * (1 + 1e-9), "has more pages than the memory")
 
@@ -271,15 +270,13 @@ class Fleet:
         classes = tuple(DirtyClass(n, rate, bool(straight)) for n, rate, straight in rows if n > 0)
         tail, timeout = float(of("tail_pages")), float(of("timeout"))
         guest = Guest(
-            memory=memory,
-            zero_pages=float(of("zero_pages")),
-            page_size=size,
+            memory, float(of("zero_pages")), size,
             curve=DirtyCurve(classes, int(memory) // size),
             tail_pages=None if tail < 0 else tail,
             tail_zero=float(of("tail_zero")),
             busy=float(of("busy")),
             host_page=int(of("host_page")),
-        )
+        )  # fmt: skip
         limits = Limits(float(of("downtime")), None if math.isinf(timeout) else timeout)
         return guest, Link(float(of("limit")), float(of("line_rate"))), limits, self.rules[int(of("rule"))]
 
@@ -391,16 +388,8 @@ def _run(fleet: Fleet) -> tuple[npt.NDArray[Any], ...]:
     rules = np.array([_row_of(one) for one in fleet.rules])
     if count:
         kernel.run(
-            columns,
-            fleet.class_sizes,
-            fleet.class_rates,
-            rule,
-            rules,
-            numbers,
-            syncs,
-            verdict,
-            throttle,
-        )
+            columns, fleet.class_sizes, fleet.class_rates, rule, rules, numbers, syncs, verdict, throttle
+        )  # fmt: skip
     # What a writer in sequence finds unsent has a shape that the kernel of columns does not keep.
     unknown = np.array([not knows(one) for one in fleet.rules])
     apart = np.broadcast_to(unknown[0] if alone else unknown[rule], count)

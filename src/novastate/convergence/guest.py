@@ -52,7 +52,7 @@ class Guest:
     def __attrs_post_init__(self) -> None:
         """Checks the fields against each other."""
         bounds.page_size("page_size", self.page_size)
-        if self.host_page is False or self.host_page != 0:
+        if bounds.number("host_page", self.host_page):
             bounds.page_size("host_page", self.host_page)
             if self.host_page < self.page_size:
                 raise ConvergenceError("host_page", self.host_page, f"is less than the page_size, {self.page_size}")
