@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+from uuid import UUID
+
 import pytest
 
-from novastate.cli import main
+from novastate.cli import main, servers
+
+
+@pytest.fixture(autouse=True)
+def drawn_alike(request, monkeypatch):
+    """What a simulated guest writes is drawn by its uuid: it is the same one in every run of a test."""
+    random = Random(request.node.nodeid)
+
+    def uuid4():
+        return UUID(int=random.getrandbits(128), version=4)
+
+    monkeypatch.setattr(servers, "uuid4", uuid4)
 
 
 @pytest.fixture
