@@ -15,10 +15,12 @@ from array import array
 
 import attrs
 
+from novastate._native.precopy_fields import CONVERGED, NEVER
 from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.online.alike import Alike
 from novastate.convergence.online.doubt import scaled, shapes
 from novastate.convergence.online.learning import Counted, Counts, Pace
 from novastate.convergence.online.statistics import Sample
@@ -69,7 +71,9 @@ class Tracker:
 
     def __init__(self, guest: Guest, link: Link, limits: Limits, rules: Rules) -> None:
         self.guest, self.link, self.limits, self.rules = guest, link, limits, rules
-        self.counts, self.pace = Counts(), Pace()
+        self.counts, self.pace, self.alike = Counts(), Pace(), Alike()
+        #: What the law said at the last look.
+        self._promised: list[tuple[Run, float]] = []
         self._last: Sample | None = None
         #: Zero pages of the first pass, once it is over.
         self._zero: float | None = None
@@ -191,9 +195,57 @@ class Tracker:
                 first=last.iteration <= 1,
             )
         )
+        self.alike.add(
+            left=new / rounds + unsent / page,
+            room=self.room(limit),
+            rounds=rounds,
+            span=span,
+            throttle=last.throttle,
+            promised=self._broken(now.iteration),
+        )
         self._period.synced(at, new * page, now.memory_processed, now.throttle, self.rules.trigger)
 
+    def promise(self, runs: list[tuple[Run, float]]) -> None:
+        """*runs* are what the law says at this look: it is held against what comes of it."""
+        self._promised = runs
+
+    def with_alike(self, runs: list[tuple[Run, float]], limit: float) -> list[tuple[Run, float]]:
+        """*runs*, and those of a migration that goes on as the last rounds did (`alike`), by how far the law is to be believed."""
+        chance, own = self.alike.weight, sum(weight for _, weight in runs)
+        if chance < _UNDOUBTED or own <= 0.0:
+            return runs
+        last, pages = runs[0][0], self.alike.pages
+        pause = self.rules.device + pages * max(
+            self.rules.wire(self.guest.page_size) / self.link.line_rate,
+            self.rules.rewrite * self.guest.page_size / 4096,
+        )
+        ends = self.alike.ends(self.room(limit))
+        weight = chance / (1.0 - chance) * own / len(ends)
+        found = list(runs)
+        for seconds in ends:
+            if seconds <= _HORIZON:
+                run = attrs.evolve(last, end=CONVERGED, seconds=seconds + pause, pause=pause, pending=pages)
+            else:
+                run = attrs.evolve(last, end=NEVER, seconds=0.0, pause=0.0, pending=math.inf)
+            found.append((run, weight))
+        return found
+
+    def _broken(self, syncs: int) -> float:
+        """Of what the law promised the share that was to have ended by now, *syncs* syncs in all (a run counts one more, as it ends)."""
+        whole = sum(weight for _, weight in self._promised)
+        broken = sum(weight for run, weight in self._promised if run.ends and run.syncs <= syncs + 1)
+        return broken / whole if whole > 0.0 else 0.0
+
     # --- what is ahead
+
+    def room(self, limit: float) -> float:
+        """Pages that a pause of *limit* s has room for, at the present pace."""
+        bandwidth = self.rules.switchover_bandwidth
+        return max(1.0, limit * (bandwidth / self.guest.page_size if bandwidth else self._pages_a_second()))
+
+    def _pages_a_second(self) -> float:
+        rate = (self.link.limit or self.link.line_rate) / (self.pace.slowness or 1.0)
+        return max(1.0, rate / self.rules.wire(self.guest.page_size))
 
     def present(self, sample: Sample) -> tuple[Guest, Link]:
         """Guest and link as they are known by now, but for the write law."""
@@ -349,9 +401,7 @@ class Tracker:
 
         Rounds differ by chance (`Counts.scatter`); the threshold is that of the present pace and *limit*.
         """
-        page = self.guest.page_size
-        pace = max(1.0, (self.link.limit or self.link.line_rate) / (self.pace.slowness or 1.0) / self.rules.wire(page))
-        least = max(1.0, pace * limit)
+        least, pace = self.room(limit), self._pages_a_second()
         if run.pending <= least or not self.counts.rows:
             return math.inf
         sigmas = math.log(run.pending / least) / self.counts.scatter

@@ -7,8 +7,10 @@ Rules:
 2. What is counted while it runs corrects the write law, the zero pages and the pace (`novastate.convergence.online.learning`).
 3. A verdict changes when the other one has been likelier for a while, so that one look says little: nothing flaps.
 4. The interval is the shortest that nine of ten runs end in, those of other write laws among them (`novastate.convergence.online.doubt`);
-   the verdict and its probability are of the law as it is known, corrected by what was counted.
+   the verdict and its probability are of the law as it is known, corrected by what was counted, and of rule 6.
 5. Every time is finite and not negative. A migration that goes round for ever has none, and the reason says so.
+6. A law that said of round after round that it would be the last is believed less, and what such rounds are worth is believed instead
+   (`novastate.convergence.online.alike`).
 """
 
 from __future__ import annotations
@@ -179,11 +181,13 @@ class Watch:
         left = math.inf if timeout is None else timeout - sample.elapsed - before
         runs = tracker.runs(sample, limit, running=running)
         point = runs[0][0]
+        tracker.promise(runs)
+        runs = tracker.with_alike(runs, limit) if running else runs
         probability = tracker.likely(runs, left, limit)
         converges = self._settled(sample.elapsed, probability)
         doubt = tracker.doubted(sample, limit, running=running)
         eta, interval, pause = self._when(sample, runs, doubt, before, limit)
-        if probability < _HARDLY and not point.ends:
+        if probability < _HARDLY and not (point.ends and tracker.alike.weight < 0.5):
             eta = interval = pause = None
         shown = sample.elapsed / (sample.elapsed + eta) if eta is not None and sample.elapsed + eta > 0 else None
         return Outlook(
@@ -219,7 +223,7 @@ class Watch:
             return None, None, None
         middle, pause = _median(ends)
         lucky = self._tracker.lucky_after(point, limit)
-        if point.ends:
+        if point.ends and self._tracker.alike.weight < 0.5:
             middle, pause = point.seconds, point.pause
         elif math.isfinite(lucky):
             middle = max(middle, lucky)
@@ -319,10 +323,15 @@ class _Future:
 
     def __call__(self, downtime: float) -> Ahead:
         runs = self.tracker.runs(self.sample, downtime, running=self.running, few=True)
+        runs = self.tracker.with_alike(runs, downtime) if self.running else runs
         point, likely = runs[0][0], self.tracker.likely(runs, self.left, downtime)
-        if not point.ends:
+        seconds, pause = point.seconds, point.pause
+        ends = sorted((run.seconds, weight, run.pause) for run, weight in runs if run.ends)
+        if self.running and self.tracker.alike.weight >= 0.5 and ends:
+            seconds, pause = _median(ends)
+        elif not point.ends:
             return Ahead(None, None, likely, point.throttle)
-        return Ahead(self.before + point.seconds, point.pause, likely, point.throttle)
+        return Ahead(self.before + seconds, pause, likely, point.throttle)
 
 
 def _mixed(
