@@ -32,6 +32,7 @@ enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define MOST_STEPS 20000
 #define MOST_SYNCS 2000.0
 #define STRETCH 32.0
+#define LN2 0x1.62e42fefa39efp-1
 #define LOG2E 0x1.71547652b82fep0
 #define WHOLE (0x1.8p52 + 1023.0)
 /* (2^f - 1) / f for |f| <= 1/2: 2^f within 2.2e-12. */

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from novastate._native.endless_py import STRETCH
 from novastate._native.fleet_turn_py import SLOT, TURN, WIRE_ZERO, Way
-from novastate._native.gone_py import LOG2E, TINY, armed, gone
+from novastate._native.gone_py import LN2, LOG2E, TINY, armed, gone
 from novastate._native.precopy_fields import POSTCOPY_ASKED, POSTCOPY_SWITCH
 from novastate._native.ring_py import SEGMENTS
 from novastate._native.tables_py import force_isa, isa, variants
@@ -301,15 +301,18 @@ def _row(
                 x, fewest = math.sqrt(max(0.0, pending * full_again)), max(0.0, full_again - per_again)
                 paced = per_again < full_again and per_again * again <= TURN
                 each = SLOT * iper_again if paced else again
-                leaves = []
-                passes = 0.0
+                passes, rate = max(0.0, x - fewest) * each, 0.0
+                for n, by in zip(size, pace, strict=True):
+                    rate = rate + n * by
+                # It cannot where all writes, on whatever page, and what was unsent are fewer.
+                grows = full_again < x < pending and s.untouched() <= 0.0 and passes <= span
+                grows = grows and x + 1.0 <= rate * LN2 * (passes * factor) + counts * fewest
                 for unsent in (full_again if paced else 1.005 * full_again, fewest):
-                    passes = max(0.0, x - unsent) * each
-                    span_of = passes * factor
-                    once, twice = _written(size, pace, chunks, span_of, max(0.0, x - unsent))
-                    leaves.append(once + counts * unsent * ((twice - once) / max(once, 1e-9)))
-                grows = x + 1.0 <= min(leaves) and passes <= span
-                never = never or (grows and full_again < x < pending and s.untouched() <= 0.0)
+                    if grows:
+                        sent = max(0.0, x - unsent)
+                        once, twice = _written(size, pace, chunks, sent * each * factor, sent)
+                        grows = x + 1.0 <= once + counts * unsent * ((twice - once) / max(once, 1e-9))
+                never = never or grows
                 check_at = syncs + syncs
             if settled and r["throttling"] > 0.0:
                 # ... or where, under the highest throttle, what is pending is no longer any less.

@@ -294,20 +294,25 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         /* ... or where a round that leaves x pages would be followed by one that leaves more. */
         M checking = m_and(settled, le(g->check_at, g->syncs));
         if (bits(checking)) {
-            V x = vsqrt(vmax(none, pending * g->f[FULL])), low = vmax(none, g->f[FULL] - g->f[PER]), fewest = none, passes = none;
-            M paced = m_and(lt(g->f[PER], g->f[FULL]), le(g->f[PER] * g->f[AGAIN], set1(TURN)));
-            V each = sel(paced, set1(SLOT) * g->f[IPER], g->f[AGAIN]);
-            for (int end = 0; end < 2; end++) {
-                V unsent = end ? low : sel(paced, g->f[FULL], set1(1.005) * g->f[FULL]), once, twice;
-                passes = vmax(none, x - unsent) * each;
-                F(written)(f, g->size, g->pace, g->f[CHUNKS], passes * factor, vmax(none, x - unsent), &once, &twice);
-                V leaves = once + g->f[UNSENT] * unsent * ((twice - once) / vmax(once, set1(1e-9)));
-                fewest = end ? vmin(fewest, leaves) : leaves;
-            }
-            M grows = m_and(checking, m_and(le(x + one, fewest), le(passes, span)));
+            V x = vsqrt(vmax(none, pending * g->f[FULL])), low = vmax(none, g->f[FULL] - g->f[PER]), rate = none;
             V first_pass = ((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO];
-            grows = m_and(grows, le(first_pass, none));
-            never = m_or(never, m_and(grows, m_and(lt(g->f[FULL], x), lt(x, pending))));
+            M paced = m_and(lt(g->f[PER], g->f[FULL]), le(g->f[PER] * g->f[AGAIN], set1(TURN)));
+            V each = sel(paced, set1(SLOT) * g->f[IPER], g->f[AGAIN]), passes = vmax(none, x - low) * each;
+            /* It cannot where all writes, on whatever page, and what was unsent are fewer: seen for less than the bound costs. */
+            for (size_t i = 0; i < k; i++) rate = rate + g->size[i] * g->pace[i];
+            M grows = m_and(m_and(checking, le(first_pass, none)), m_and(lt(g->f[FULL], x), lt(x, pending)));
+            V most = rate * set1(LN2) * (passes * factor) + g->f[UNSENT] * low;
+            grows = m_and(grows, m_and(le(passes, span), le(x + one, most)));
+            if (bits(grows)) {
+                for (int end = 0; end < 2; end++) {
+                    V unsent = end ? low : sel(paced, g->f[FULL], set1(1.005) * g->f[FULL]), once, twice;
+                    V sent = vmax(none, x - unsent);
+                    F(written)(f, g->size, g->pace, g->f[CHUNKS], sent * each * factor, sent, &once, &twice);
+                    V leaves = once + g->f[UNSENT] * unsent * ((twice - once) / vmax(once, set1(1e-9)));
+                    grows = m_and(grows, le(x + one, leaves));
+                }
+                never = m_or(never, grows);
+            }
             g->check_at = sel(checking, g->syncs + g->syncs, g->check_at);
         }
         M strained = throttles ? m_and(settled, lt(none, g->f[THROTTLING])) : mask(0u);

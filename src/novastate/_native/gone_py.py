@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["LOG2E", "POLYNOMIAL", "TINY", "WHOLE", "armed", "gone"]
+__all__ = ["LN2", "LOG2E", "POLYNOMIAL", "TINY", "WHOLE", "armed", "gone"]
 
 #: Nothing is divided by less.
 TINY = 1e-300
+LN2 = float.fromhex("0x1.62e42fefa39efp-1")
 LOG2E = float.fromhex("0x1.71547652b82fep0")
 #: Of 2**f - 1 for f between -1/2 and 1/2, divided by f.
 POLYNOMIAL = tuple(
