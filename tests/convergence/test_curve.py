@@ -15,6 +15,8 @@ from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, V
 from novastate.errors import ConvergenceError
 
 MIB = 1 << 20
+#: What QEMU looks at, nothing said of it, and all pages.
+GIVEN: tuple[dict[str, float | None], ...] = ({"samples": 512}, {}, {"samples": None})
 TAUS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -73,15 +75,15 @@ def test_an_idle_guest_has_an_empty_curve():
 def test_dirty_rates_are_windows_divided_by_their_time():
     truth = DirtyCurve.from_windows({0.25: 2956, 0.5: 5379, 1.0: 9003, 2.0: 13055}, page_count=98304)
     rates = [(tau, int(truth.rate(tau) * 4096 / MIB) * MIB) for tau in (0.25, 0.5, 1.0, 2.0)]
-    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB)
+    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=None)
     assert curve.pages(1.0) == pytest.approx(9003, rel=0.03)
     assert curve.spread >= 0.03
     assert curve.lower.pages(1.0) < curve.pages(1.0) < curve.upper.pages(1.0)
 
 
 def test_measurements_that_disagree_make_a_wider_curve():
-    calm = DirtyCurve.from_dirty_rates([(1, 50 * MIB), (1, 51 * MIB), (2, 40 * MIB)], memory=384 * MIB)
-    wild = DirtyCurve.from_dirty_rates([(1, 10 * MIB), (1, 91 * MIB), (2, 40 * MIB)], memory=384 * MIB)
+    calm = DirtyCurve.from_dirty_rates([(1, 50 * MIB), (1, 51 * MIB), (2, 40 * MIB)], 384 * MIB, samples=None)
+    wild = DirtyCurve.from_dirty_rates([(1, 10 * MIB), (1, 91 * MIB), (2, 40 * MIB)], 384 * MIB, samples=None)
     assert wild.spread > 2 * calm.spread
 
 
@@ -132,7 +134,7 @@ def test_a_window_that_is_no_time_is_refused(tau):
 def test_slow_classes_that_would_not_fit_into_memory_do_not_crowd_out_the_fast_ones():
     # Rounding makes the long windows look straighter than they are: no class may be larger than memory.
     rates = [(0.25, 45 * MIB), (0.5, 43 * MIB), (1.0, 34 * MIB), (2.0, 26 * MIB)]
-    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB)
+    curve = DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=None)
     assert curve.pages(0.25) == pytest.approx(45.5 * 64, rel=0.1)
     assert curve.pages(2.0) == pytest.approx(26.5 * 512, rel=0.1)
     assert curve.spread < 0.2
@@ -166,6 +168,51 @@ def test_the_fewer_pages_were_sampled_the_less_is_known():
     assert few.spread > 1.5 * many.spread
     with pytest.raises(ConvergenceError, match="samples"):
         DirtyCurve.from_dirty_rates(rates, memory=384 * MIB, samples=0)
+
+
+def test_what_is_taken_is_what_qemu_looks_at():
+    rates = [(0.5, 43 * MIB), (1.0, 34 * MIB), (2.0, 26 * MIB)]
+    told, unsaid, exact = (DirtyCurve.from_dirty_rates(rates, 384 * MIB, **given) for given in GIVEN)
+    assert unsaid == told
+    assert exact.spread < 0.5 * told.spread
+
+
+def _measured(law, page_count, samples, draw):
+    """What QEMU answers (migration/dirtyrate.c): of the pages that it draws those that have changed, in whole MiB/s."""
+    looked_at = max(1, samples * page_count * 4096 // 2**30)
+    for tau in (0.1, 0.5, 2.0):
+        changed = int(draw.binomial(looked_at, min(1.0, sum(row.pages(tau) for row in law) / page_count)))
+        yield tau, changed * (page_count * 4096 // MIB) * 1000 // looked_at // round(tau * 1000) * MIB
+
+
+@pytest.mark.parametrize("memory", [384 * MIB, 2**30, 2**34])
+@pytest.mark.parametrize("samples", [128, 512, 4096])
+def test_no_honest_measurement_is_refused(monkeypatch, memory, samples):
+    # What is made of the points is not asked here.
+    monkeypatch.setattr(DirtyCurve, "_likely", staticmethod(lambda points, _: points))
+    draw, page_count = np.random.default_rng(samples), memory // 4096
+    for _ in range(400):
+        law = [
+            DirtyClass(float(draw.uniform(0.001, 0.3)) * page_count, float(draw.lognormal(np.log(0.1 * page_count), 2)))
+            for _ in range(2)
+        ]
+        rates = list(_measured(law, page_count, samples, draw))
+        assert DirtyCurve.from_dirty_rates(rates, memory, samples=samples), rates
+
+
+@pytest.mark.parametrize(
+    ("rates", "samples", "what"),
+    [([(0.1, 0), (2, 90 * MIB)], 16384, "is not concave"), ([(0.1, 0), (2, 90 * MIB)], None, "is not concave"),
+     ([(0.5, 900 * MIB), (2, 8 * MIB)], 512, "must not fall")],
+)  # fmt: skip
+def test_what_no_chance_explains_is_still_refused(rates, samples, what):
+    with pytest.raises(ConvergenceError, match=what):
+        DirtyCurve.from_dirty_rates(rates, 2**30, samples=samples)
+
+
+def test_none_of_few_sampled_pages_in_a_short_window_is_a_measurement():
+    curve = DirtyCurve.from_dirty_rates([(0.1, 0), (0.5, 8 * MIB), (2.0, 10 * MIB)], 384 * MIB, samples=512)
+    assert curve.pages(2.0) == pytest.approx(5120, rel=0.4)
 
 
 def test_one_bitmap_is_no_law_that_is_known():

@@ -47,6 +47,8 @@ _SLOT, _ROUND, _MANY = 0.1, 2.0, 4
 _NEAR, _POINTS = 0.01, 8
 #: One standard deviation of what is rounded off, in steps.
 _ROUNDED = 0.29
+#: Pages of each GiB that QEMU looks at for a dirty rate unless told otherwise; and, where it looks at all, how steady guests are.
+_SAMPLES, _STEADY = 512.0, 0.05
 
 
 def _classes(values: Iterable[DirtyClass]) -> tuple[DirtyClass, ...]:
@@ -178,17 +180,19 @@ class DirtyCurve:
         page_size: int = 4096,
         resolution: float = _MIB,
         noise: float = 0.5,
-        samples: float | None = None,
+        samples: float | None = _SAMPLES,
     ) -> DirtyCurve:
         """The curve from a hypervisor's dirty rates: (calc-time in s, bytes/s), as libvirt and QMP report them.
 
-        *memory* in bytes; *samples*: pages that were looked at in each GiB (QEMU: 512 unless told otherwise), which says how near
-        each rate is; None: within 5 %. A rate over tau is W(tau)/tau, rounded down to *resolution* bytes/s: half a step is
-        added. The curve is the mean of all that fit (`novastate.convergence.curves.posterior`), `others` some of those, and `spread`,
-        `lower` and `upper` what they differ by. Page sampling compares contents, so it does not see pages rewritten with equal bytes.
+        *memory* in bytes; *samples*: pages that were looked at in each GiB, which says how near each rate is (QEMU's `sample-pages`:
+        512 unless told otherwise, so 192 pages of a guest of 384 MiB); None: all were, by dirty bitmap or dirty ring. A rate over
+        tau is W(tau)/tau, rounded down to *resolution* bytes/s: half a step is added. The curve is the mean of all that fit
+        (`novastate.convergence.curves.posterior`), `others` some of those, and `spread`, `lower` and `upper` what they differ by.
+        Page sampling compares contents, so it does not see pages rewritten with equal bytes.
         Raises `ConvergenceError` as `from_windows` does, for a *page_size* that no guest has, for a *resolution* that is
-        negative or more than 2**52, and for a rate that is less than it and not 0 (as one in MiB/s would be);
-        *noise* may be ``inf`` to accept any points.
+        negative or more than 2**52, and for a rate that is less than it and not 0 (as one in MiB/s would be). Points are
+        refused that no curve comes near to by more than *noise*, the resolution and the chance of the samples; *noise* may be ``inf``
+        to accept any.
         """
         page_size = bounds.page_size("page_size", page_size)
         page_count = int(bounds.number("memory", memory, 0, bounds.MOST_BYTES, above=True)) // page_size
@@ -196,6 +200,11 @@ class DirtyCurve:
         noise = bounds.number("noise", noise, 0, math.inf)
         if samples is not None:
             samples = bounds.number("samples", samples, above=True)
+        looked_at = None if samples is None else max(1.0, samples * page_count * page_size / _GIB)
+
+        def chance(pages: float) -> float:
+            return _STEADY * pages if looked_at is None else chance_of(pages, page_count, looked_at)
+
         by_tau: dict[float, list[float]] = {}
         for tau, rate in bounds.pairs("rates", rates):
             window = bounds.number(f"rates[{tau}]: tau", tau, bounds.SHORTEST, bounds.LONGEST)
@@ -211,12 +220,10 @@ class DirtyCurve:
             if mean > page_count * (1 + resolution * tau / max(1.0, mean * page_size)):
                 raise ConvergenceError(f"rates[{tau}]", max(seen), f"is more than the memory's {page_count} pages")
             points.append((tau, min(mean, page_count)))
-            looked_at = None if samples is None else max(1.0, samples * page_count * page_size / _GIB)
-            chance = 0.05 * mean if looked_at is None else chance_of(mean, page_count, looked_at)
             seen_pages = [min(page_count, (r + 0.5 * resolution if r else 0.0) * tau / page_size) for r in seen]
-            error = max(1.0, math.hypot(chance, _ROUNDED * resolution * tau / page_size))
+            error = max(1.0, math.hypot(chance(mean), _ROUNDED * resolution * tau / page_size))
             every += [(tau, pages, error) for pages in seen_pages]
-        check_shape(points, noise, slack=2 * resolution / page_size, name="rates")
+        check_shape(points, noise, slack=2 * resolution / page_size, name="rates", chance=chance)
         return cls._likely(every, page_count)
 
     @classmethod

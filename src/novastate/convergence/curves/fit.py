@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +27,36 @@ _Floats = npt.NDArray[np.float64]
 _RATES_PER_DECADE = 30
 #: W is straight, hence written in sequence, where no point is off by more than this share.
 _STRAIGHT = 0.006
+#: Points that are off by more standard deviations than this are no chance.
+_CHANCE = 4.0
 
 
-def check_shape(points: list[tuple[float, float]], noise: float, slack: float = 2.0, name: str = "windows") -> None:
-    """Raises `ConvergenceError` where points of W fall or are not concave by more than *noise* (relative) and *slack* (pages/s).
+def _exactly(pages: float) -> float:
+    """The deviation of a count that is one of every page: none, whatever the *pages*."""
+    return 0.0 * pages
 
-    The error names the point as one of *name*.
+
+def check_shape(
+    points: list[tuple[float, float]],
+    noise: float,
+    slack: float = 2.0,
+    name: str = "windows",
+    chance: Callable[[float], float] = _exactly,
+) -> None:
+    """Raises `ConvergenceError` where points of W fall or are not concave by more than *noise* (relative), *slack* (pages/s) and chance.
+
+    *chance*: the deviation with which the instrument counts so many pages. A point is held against what the other one allows, and the
+    deviation is that of the allowed: of few sampled pages none may have changed where a thousand are written. The error names the
+    point as one of *name*.
     """
     for (t0, w0), (t1, w1) in itertools.pairwise(points if math.isfinite(noise) else ()):
-        if w1 * (1 + noise) + slack * t1 < w0:
+        if w1 * (1 + noise) + slack * t1 + _CHANCE * math.hypot(chance(w0), chance(w0)) < w0:
             raise ConvergenceError(f"{name}[{t1}]", w1, f"must not fall: {w0:g} pages were written in {t0:g} s")
-        if w1 > (w0 * (1 + noise) + slack * t0) * t1 / t0:
+        part = t0 / t1
+        least = w1 * part  # what the shorter window has, at least
+        if least > w0 * (1 + noise) + slack * t0 + _CHANCE * math.hypot(chance(least), part * chance(w1)):
             raise ConvergenceError(
-                f"{name}[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 * t1 / t0:g} at most"
+                f"{name}[{t1}]", w1, f"is not concave: {w0:g} pages in {t0:g} s allow {w0 / part:g} at most"
             )
 
 
