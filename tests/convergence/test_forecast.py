@@ -163,6 +163,15 @@ def test_xbzrle_makes_pages_that_are_sent_again_small():
     assert plain.verdict is Verdict.NEVER or small.total < plain.total
 
 
+def test_a_switchover_bandwidth_of_0_is_qemus_way_to_say_that_it_is_measured():
+    assert (
+        Rules.qemu("7.2", switchover_bandwidth=0) == Rules.qemu("7.2", switchover_bandwidth=None) == Rules.qemu("7.2")
+    )
+    for none in (False, -0.5):
+        with pytest.raises(ConvergenceError, match="switchover_bandwidth"):
+            Rules.qemu(switchover_bandwidth=none)
+
+
 def test_an_announced_switchover_bandwidth_replaces_the_measured_one():
     rules = Rules.qemu("10.0", switchover_bandwidth=256 * MIB)
     assert forecast(guest(), SLOW, Limits(0.3), rules).syncs < forecast(guest(), SLOW, Limits(0.3)).syncs

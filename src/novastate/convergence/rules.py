@@ -48,6 +48,11 @@ _OF_CLOUD_HYPERVISOR = frozenset({
 })  # fmt: skip
 
 
+def _unset(value: float | None) -> float | None:
+    """QEMU's way to say that a bandwidth is not set is 0."""
+    return None if isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0 else value
+
+
 @attrs.frozen(cache_hash=True)
 class Rules:
     """How a hypervisor migrates. Make one with `Rules.qemu` or `Rules.cloud_hypervisor`; shares are 0 to 1, times s, sizes bytes.
@@ -57,7 +62,7 @@ class Rules:
     (0: no limit). *post_copy* (switch once more than *post_copy_after* bitmaps were synced and the guest has not converged),
     *post_copy_preempt* and *latency*, the time to the destination and back: see `fault`. *xbzrle_cache* (bytes; 0: off),
     *xbzrle_delta* (bytes a cached page takes), *xbzrle_overflow* (share of pages that do not shrink); *multifd* channels (0: off);
-    *switchover_bandwidth* (bytes/s; None: as measured). *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
+    *switchover_bandwidth* (bytes/s; None, and QEMU's own 0: as measured). *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
     Of whole rounds (*family* ``cloud-hypervisor``): *most_rounds* (0: by the budget) and *on_timeout*, ``cancel`` or ``ignore``.
     The host's constants: *begin*, what the management layer takes before the
     hypervisor starts, and *begin_error*, one standard deviation of that; *device*, the pause besides the pages;
@@ -79,7 +84,7 @@ class Rules:
     xbzrle_cache: float = 0
     xbzrle_delta: float = 40
     multifd: int = 0
-    switchover_bandwidth: float | None = None
+    switchover_bandwidth: float | None = attrs.field(default=None, converter=_unset)
     begin: float = 0.305
     begin_error: float = 0.0
     device: float = 0.011

@@ -46,7 +46,8 @@ def simulate(
     `PreCopySimulation`.
     The verdict without a timeout is NEVER where the first pass, as long again, and :data:`PATIENCE` simulated seconds were not enough
     (after the timeout, where Cloud Hypervisor only looks then: `Rules.cloud_hypervisor`).
-    Pages are 4096 bytes. Raises `ConvergenceError` for numbers that cannot be.
+    Pages are 4096 bytes, and at most 2**30 (4 TiB: every page has its bits; a forecast takes 2**40). Raises `ConvergenceError` for
+    numbers that cannot be.
 
     >>> from novastate.convergence import WriteLaw
     >>> link = Link(limit=64 * 2**20)
