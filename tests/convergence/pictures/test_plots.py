@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, forecast
+from novastate.convergence.path import path_of
 from novastate.convergence.pictures.curve_plot import plot_curve
 from novastate.convergence.pictures.figures import as_svg, save
 from novastate.convergence.pictures.html import curve_html, forecast_html
@@ -27,6 +28,7 @@ def guest(rate=1.0, spread=0.1, **more):
 
 
 IDLE = Guest(4096, 1, 4096, DirtyCurve((), 1))
+LARGE = Guest(2.0**36, 0, 4096, DirtyCurve((DirtyClass(60000, 15000),), 2**24))
 HUGE = Guest(2.0**50, 0, 4096, DirtyCurve((DirtyClass(2.0**30, 1e6),), 2**38))
 CASES = {
     "converges": forecast(guest(0.2), LINK, Limits(0.3, 800)),
@@ -38,6 +40,7 @@ CASES = {
     "unlimited": forecast(guest(0.2), Link(None)),
     "one page": forecast(IDLE, LINK),
     "no first pass": forecast(HUGE, Link(1.0, 1.0)),
+    "large": forecast(LARGE, LINK, Limits(0.3)),
 }
 TEXTS = {
     "converges": ["It converges: 4.", "pause ", "threshold: 19.2 MiB for a limit of 300 ms", "end: 4."],
@@ -49,6 +52,7 @@ TEXTS = {
     "unlimited": ["It converges: "],
     "one page": ["It converges: "],
     "no first pass": ["It never converges"],
+    "large": ["It converges: ", "the same from the end of the first round on"],
 }
 SAMPLES = [(0.5, 370 * MIB), (2.0, 250 * MIB), (4.0, 140 * MIB)]
 
@@ -199,6 +203,19 @@ def test_a_curve_shows_itself_in_a_notebook():
     assert found.count("<svg") == 1
     ET.fromstring(found)
     assert guest().curve._repr_html_() == curve_html(guest().curve)
+
+
+def test_later_rounds_that_are_too_small_to_be_seen_are_drawn_again():
+    whole, later = plot_forecast(CASES["large"]).axes
+    line = path_of(CASES["large"])
+    first, last = later.get_xlim()
+    seen = [(when, size) for when, size in line.syncs if first <= when <= last]
+    assert len(seen) >= 2
+    assert whole.get_xlim()[0] == 0.0
+    assert whole.get_xlim()[1] == last
+    assert later.get_ylim()[1] < 0.05 * whole.get_ylim()[1]
+    assert all(size / MIB < later.get_ylim()[1] for _, size in seen)
+    assert len(plot_forecast(CASES["converges"]).axes) == 1
 
 
 def test_the_headline_is_one_line():

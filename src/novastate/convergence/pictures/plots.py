@@ -29,11 +29,14 @@ _HEIGHT = 0.55
 _ROUNDS = 14
 #: An interval that ends later than this many times the total is cut, with an arrow.
 _CUT = 1.6
+#: Where all that comes after the first round lies below this share of the memory, it is drawn again, larger.
+_SMALL = 0.05
 
 
 def plot_forecast(result: Forecast, recorded: Iterable[tuple[float, float]] = ()) -> Figure:
     """What remains unsent over time, by *result*: rounds, threshold, pause, throttle, and the band of what else it may be.
 
+    Where the later rounds are small beside the first they have a second picture below, with scales of its own.
     *recorded*: (s since the request, bytes that remained) of the migration as it was, drawn over it.
     Raises `ConvergenceError` where matplotlib is not installed, naming the extra; and for numbers that no migration has.
     """
@@ -42,19 +45,42 @@ def plot_forecast(result: Forecast, recorded: Iterable[tuple[float, float]] = ()
         (bounds.number("recorded.time", when), bounds.number("recorded.remaining", left))
         for when, left in bounds.pairs("recorded", recorded)
     ]
-    with figure(7.5, 4.2) as drawn:
-        axes = drawn.add_subplot()
-        _forecast(axes, result, samples)
+    line = path_of(result)
+    last = _horizon(result, line, samples)
+    later = _later(result, line, last)
+    with figure(7.5, 4.2 if later is None else 6.9) as drawn:
+        axes = drawn.add_subplot() if later is None else drawn.add_subplot(2, 1, 1)
+        _forecast(axes, result, line, samples, (0.0, last))
         end = "" if result.total is None else f"\nend: {_span(result)}"
         axes.set_title(headline(result) + end, loc="left")
-        drawn.legend(loc="outside lower center", ncols=3, frameon=False)
+        drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        if later is not None:
+            first, high = later
+            below = drawn.add_subplot(2, 1, 2)
+            _forecast(below, result, line, samples, (first, last))
+            below.set_ylim(0, high / _MIB)
+            below.set_title("the same from the end of the first round on", loc="left", fontsize="medium")
         return drawn
 
 
-def _forecast(axes: Axes, result: Forecast, samples: Sequence[tuple[float, float]]) -> None:
-    line = path_of(result)
-    last = _horizon(result, line, samples)
-    moments = [last * at / _MOMENTS for at in range(_MOMENTS + 1)]
+def _later(result: Forecast, line: Path, last: float) -> tuple[float, float] | None:
+    """From when on what remains is drawn again, s, and how high, bytes; None where it can be seen as it is."""
+    whole = max(size for _, size in line.points)
+    after = [point for point in line.syncs if point[0] > result.rules.begin]
+    if not after or whole <= 0.0:
+        return None
+    high = max(_threshold(result, line), *(size for when, size in after if when <= last), 0.0)
+    if high >= _SMALL * whole:
+        return None
+    started = after[0][0]
+    return max(0.0, started - 0.25 * max(last - started, 0.1)), 1.25 * high
+
+
+def _forecast(
+    axes: Axes, result: Forecast, line: Path, samples: Sequence[tuple[float, float]], window: tuple[float, float]
+) -> None:
+    first, last = window
+    moments = [first + (last - first) * at / _MOMENTS for at in range(_MOMENTS + 1)]
     least, most = band(result, moments)
     axes.fill_between(
         moments, _mib(least), _mib(most), color="black", alpha=0.15, linewidth=0, label="90 % band of the write rates"
@@ -74,7 +100,7 @@ def _forecast(axes: Axes, result: Forecast, samples: Sequence[tuple[float, float
         times, left = _split(samples)
         axes.plot(times, _mib(left), "x", color="0.25", markersize=3.5, markeredgewidth=0.8, label="as it was")
     _end(axes, result, line, last)
-    axes.set_xlim(0, last)
+    axes.set_xlim(first, last)
     axes.set_ylim(0)
     axes.set_xlabel("time since the request, s")
     axes.set_ylabel("memory that remains to be sent, MiB")
