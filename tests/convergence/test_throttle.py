@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novastate.convergence.throttle import LOST, WAKE, left, limited
+from novastate.convergence.throttle import LOST, WAKE, left, limited, nap
 
 SHARES = st.floats(0.0, 0.99)
 
@@ -37,3 +37,10 @@ def test_no_more_than_the_limit_is_written_in_a_second(pages: float, rate: float
     assert 0.0 < share <= 1.0
     assert written(share) <= most * (1 + 1e-9)
     assert share == 1.0 or written(share) == pytest.approx(most, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("throttle", "seconds"), [(0.0, 0.0), (0.2, 0.0025), (0.5, 0.01), (0.9, 0.09), (0.99, 0.99), (1.0, 0.0)]
+)
+def test_a_throttled_guest_sleeps_the_longer_at_a_time_the_more_it_is_throttled(throttle: float, seconds: float):
+    assert nap(throttle) == pytest.approx(seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LOST", "SLOWED", "WAKE", "left", "limited"]
+__all__ = ["LOST", "SLOWED", "WAKE", "left", "limited", "nap"]
 
 #: What the throttled vCPU loses besides: a share of what is left, and a share of its time (measured on CPU-bound and on paced writers).
 LOST, WAKE = 0.07, 0.0075
@@ -21,6 +21,13 @@ def left(throttle: float, busy: float, lost: float = LOST, wake: float = WAKE) -
     if throttle <= 0.0 or busy <= 0.0:
         return 1.0
     return min(1.0, max(0.0, (1.0 - throttle) * (1.0 - lost) - wake) / busy)
+
+
+def nap(throttle: float) -> float:
+    """Seconds for which a throttled vCPU sleeps at a time, hence the longest that a sync waits for it: of every 10 ms that it runs so
+    many that the share comes out (QEMU system/cpu-throttle.c, cpu_throttle_thread); at 99 % nearly a second.
+    """
+    return 0.01 * throttle / (1.0 - throttle) if 0.0 < throttle < 1.0 else 0.0
 
 
 def limited(pages: Callable[[float], float], most: float) -> float:

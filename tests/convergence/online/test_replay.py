@@ -56,6 +56,15 @@ def test_a_program_that_page_sampling_took_for_harmless_is_found_out():
     assert found.guest.curve.pages(1.0) > recorded("203-redis-set-100k-b40").guest("host").curve.pages(1.0)
 
 
+@pytest.mark.parametrize("name", ["01-autoconverge", "45-autoconverge-w128", "46-autoconverge-b32"])
+def test_the_pause_of_a_guest_that_is_hardly_let_run_is_foreseen_to_the_end(name):
+    """At 99 % the guest sleeps for a second at a time, and each sync waits for it: the line is no slower for that."""
+    recording = recorded(name)
+    found = replay_recording(recording, "law", seen=looks(recording)[::3])
+    assert all(row.downtime is not None and row.downtime < 0.025 for row in found.outlooks[-5:])
+    assert found.outlooks[-1].converges is recording.outcome.completed
+
+
 def test_post_copy_is_seen():
     found = replay_recording(recorded("00-postcopy"), "law")
     assert found.outlooks[-1].post_copy

@@ -28,3 +28,13 @@ def test_a_pause_longer_than_the_budget_is_foreseen_and_the_limit_lowered():
     assert trial.completed
     assert 0.05 < trial.pause <= 0.15
     assert trial.actions[0][1].downtime_ms < 150
+
+
+def test_a_migration_in_its_last_half_second_is_left_alone():
+    law = WriteLaw.sequential(17_755, 85_215).with_background()
+    guest = Guest(2**28, int((2**16 - law.pages) * 0.3), 4096, law.curve(2**16), busy=1.0)
+    policy = ForecastPolicy(longest_pause=0.05, latest_end=60)
+    rules = Rules.qemu("10.0", auto_converge=True)
+    trial = try_policy(guest, Link(2**25, 1.25e9), policy, limits=Limits(1.0), rules=rules, seed=0)
+    assert (trial.completed, trial.actions) == (True, ())
+    assert trial.pause < 0.05

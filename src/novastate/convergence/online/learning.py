@@ -242,20 +242,27 @@ def _spread(weights: list[float], logs: list[float]) -> tuple[float, float]:
 class Pace:
     """How much longer sending takes than it should: 1 as expected; by the last `WINDOW` seconds in which bytes flowed.
 
-    Silence of more than `BLIP` seconds is no pace: it is left out, and is the business of `stalls`.
+    Silence of more than `BLIP` seconds is no pace: it is left out, and is the business of `stalls`. Nor is what a sync waits for while
+    the vCPU of a throttled guest sleeps, during which nothing is sent (QEMU 10.0 system/cpu-throttle.c, accel/kvm): as much of it as
+    explains a look is left out, until bytes flow again.
     """
 
     WINDOW: ClassVar[float] = 2.0
     BLIP: ClassVar[float] = 0.5
     _rows: list[tuple[float, float]] = attrs.field(factory=list)
     _silent: float = 0.0
+    _naps: float = 0.0
 
-    def add(self, took: float, expected: float) -> None:
-        """*took* s for what should take *expected* (0: nothing was sent)."""
+    def add(self, took: float, expected: float, *, syncs: int = 0, nap: float = 0.0) -> None:
+        """*took* s for what should take *expected* (0: nothing was sent); *syncs* came in it, each of which may wait for a *nap* of s."""
+        self._naps += syncs * nap
         if expected <= 0.0:
             self._silent += took
             return
         waited, self._silent = self._silent, 0.0
+        slept = min(self._naps, max(0.0, waited + took - expected))
+        self._naps = min(self._naps - slept, nap) if syncs else 0.0
+        took, waited = took - max(0.0, slept - waited), max(0.0, waited - slept)
         self._rows.append((took + (waited if waited <= self.BLIP else 0.0), expected))
         while len(self._rows) > 1 and sum(row[0] for row in self._rows[1:]) >= self.WINDOW:
             del self._rows[0]

@@ -27,6 +27,7 @@ from novastate.convergence.online.statistics import Sample
 from novastate.convergence.precopy import rows_of, scenario_of, speed_of
 from novastate.convergence.resume import Run, State, run_from, state_now
 from novastate.convergence.rules import SLOT, Rules
+from novastate.convergence.throttle import nap
 from novastate.convergence.timeout import decided
 
 __all__ = ["Tracker"]
@@ -105,7 +106,8 @@ class Tracker:
             sent = self._takes(
                 now.memory_processed - last.memory_processed, now.constant - last.constant, now.iteration
             )
-            self.pace.add(now.elapsed - last.elapsed, sent)
+            syncs = max(0, now.iteration - last.iteration)
+            self.pace.add(now.elapsed - last.elapsed, sent, syncs=syncs, nap=nap(max(last.throttle, now.throttle)))
         if not now.counted:
             if now.iteration > 1:
                 self._synced = None

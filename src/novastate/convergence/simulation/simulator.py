@@ -44,7 +44,7 @@ from novastate.convergence.simulation.pagemap import MOST, PageMap, Sent
 from novastate.convergence.simulation.setup import Answer, SimulationSetup, Status
 from novastate.convergence.simulation.timed import Law, PhasedLaw, TraceLaw
 from novastate.convergence.simulation.writers import Randoms, limited_share, place_of, writer_of
-from novastate.convergence.throttle import SLOWED, left
+from novastate.convergence.throttle import SLOWED, left, nap
 from novastate.errors import ConvergenceError
 
 __all__ = ["PreCopySimulation"]
@@ -352,9 +352,8 @@ class PreCopySimulation:
 
     def _sync(self) -> None:
         if self.throttle > 0:
-            # The throttled vCPU sleeps 10 ms × p / (1 − p) at a time, and the sync waits for it.
-            nap = 0.01 * self.throttle / (1 - self.throttle)
-            self._now += nap * 0.97 if self.throttle > 0.98 else nap * 0.5
+            # The throttled vCPU sleeps for a while at a time, and the sync waits for it.
+            self._now += nap(self.throttle) * (0.97 if self.throttle > 0.98 else 0.5)
         span = self._now - self._synced
         fresh = self._mark()
         self._synced = self._now
