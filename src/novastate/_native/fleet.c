@@ -4,14 +4,15 @@
  * and their order are kept here one by one, in every variant: results are equal to the last bit (built with
  * -ffp-contract=off; exp is the twin's polynomial).
  *
- * How: rows go through their first pass and first sync W at a time into a block (first_pass); from there they take free
- * lanes (take); a step is a run of slots, then one slot, or half of it, then a sync of the lanes that are due (step). What
- * is done is written a block at a time (hand_out). A lane's numbers depend on its own row only, whoever its neighbours are.
- * Written once, in fleet_turn.h, fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for each
- * instruction set.
+ * How: rows come in W at a time, beside each other: their first pass, first sync (first_pass) and first steps, in which most
+ * calm guests end. What is left takes free lanes of one group that goes round (take). A step is a run of slots, then one
+ * slot, or half of it, then a sync of the lanes that are due (step). What ends beside each other is written at once, the
+ * rest a block at a time (end, hand_out). A lane's numbers depend on its own row only, whoever its neighbours are.
+ * Written once, in fleet_turn.h, fleet_group.h, fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for
+ * each instruction set.
  *
  * Cost: of 8 lanes at 3 classes a first pass some 1200 instructions, a step 900; calm guests take two or three. State is
- * some 250 kB of stack; no allocation, no global.
+ * some 300 kB of stack; no allocation, no global.
  */
 #include "fleet.h"
 #include "precopy.h"
@@ -20,6 +21,7 @@
 #include <string.h>
 
 enum { CLASSES = NS_FLEET_MAX_CLASSES, SEGMENTS = NS_PRECOPY_SEGMENTS, BLOCK = 64 };
+enum { OPENING = 2 /* steps of the rows that come in */, SOON = 32 /* rows from those to what is fetched */ };
 enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define SLOT 0.1
 #define TURN 0.05
@@ -28,7 +30,6 @@ enum { CONVERGES = 0, TIMES_OUT = 1, NEVER = 2 };
 #define FLUSH 32.0
 #define GIB 1073741824.0
 #define UNLIMITED 1e300
-#define DONE 2.0 /* STUCK of a row that has converged at its first sync; 1: that never will; 0: on its way */
 #define MOST_STEPS 20000
 #define MOST_SYNCS 2000.0
 #define STRETCH 32.0
@@ -49,18 +50,11 @@ enum {
     THROTTLING, INITIAL, INCREMENT, MOST, TRIGGER, TAILSLOW, LOST, WAKE, PAGE, /* only where guests are throttled */
     WIRE, IWIRE, FIRST, IFIRST, AGAIN, IAGAIN, BLANK, IBLANK, SWITCHOVER, POSTCOPY, BEGIN, DEVICE, /* as far as here of page, line and rules */
     QUOTA, DTP, PER_FIRST, IPER_FIRST, FULL_FIRST, PER, IPER, FULL, FRONT, ZERO, TAIL, TAIL_ZERO, NOW, SLOT_AT, SLOT_SENT, SENT,
-    THETA, AHEAD, STUCK, CHUNKS, PASSED, UNSENT, TIMEOUT, BUSY, EARLY, DIRTY, MASS, FIELDS
+    THETA, AHEAD, TIMEOUT,
+    CHUNKS, UNSENT, /* only where memory is watched anew in parts */ BUSY, /* only where guests are throttled */ FIELDS
 };
 
-/* Rows after their first pass, waiting for a lane; 8 numbers more, because lanes are read W at a time. */
-typedef struct {
-    size_t row, at, have, from;
-    double field[FIELDS][BLOCK + 8], all[BLOCK + 8], index[BLOCK + 8];
-    double size[CLASSES][BLOCK + 8], pace[CLASSES][BLOCK + 8], inverse[CLASSES][BLOCK + 8];
-    double clean[CLASSES][BLOCK + 8];
-} block;
-
-/* Rows that are done, in the order in which they came to their end. */
+/* Rows that are done and not yet written, in the order in which they came to their end. */
 enum { ROW, TOTAL, PAUSE, BYTES, WOULD, SYNCS, PERCENT, LEFT, RESULTS };
 typedef struct {
     size_t have;
@@ -70,7 +64,7 @@ typedef struct {
 /* Writes them where they belong. */
 static void hand_out(finished *d, const ns_fleet_result *out) {
     for (size_t l = 0; l < d->have; l++) {
-        const size_t i = (size_t)d->lane[ROW][l];
+        const size_t i = (size_t)(int64_t)d->lane[ROW][l];
         const double total = d->lane[TOTAL][l], would = d->lane[WOULD][l];
         out->verdict[i] = total < INFINITY ? CONVERGES : would < INFINITY ? TIMES_OUT : NEVER;
         out->total[i] = total;
@@ -98,6 +92,7 @@ static inline double pow2_scalar(double whole) {
 #define TARGET
 #include "fleet_lanes.h"
 #include "fleet_turn.h"
+#include "fleet_group.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES
@@ -107,6 +102,7 @@ static inline double pow2_scalar(double whole) {
 #define TARGET NS_AVX2
 #include "fleet_lanes.h"
 #include "fleet_turn.h"
+#include "fleet_group.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES
@@ -115,6 +111,7 @@ static inline double pow2_scalar(double whole) {
 #define TARGET NS_AVX512
 #include "fleet_lanes.h"
 #include "fleet_turn.h"
+#include "fleet_group.h"
 #include "fleet_first.h"
 #include "fleet_rounds.h"
 #undef LANES

@@ -1,4 +1,4 @@
-/* The fleet's first pass, in the words of fleet_lanes.h: from the columns to what waits for a lane. See fleet.c. */
+/* The fleet's first pass, in the words of fleet_lanes.h: from the columns to a group. See fleet.c. */
 
 static inline TARGET V F(column)(ns_column c, size_t row, size_t count) {
     if (c.step == 0) return set1(c.at[0]);
@@ -39,17 +39,13 @@ static inline TARGET V F(armed)(V t, V hit, V share) {
     return vmin(hit, vmax(set1(0.0), found));
 }
 
-/* The classes of the rows from `row` on, as they are given, into the block. */
-static TARGET void F(classes)(const ns_fleet *f, size_t row, block *b) {
-    const size_t rows = f->count - row < BLOCK ? f->count - row : BLOCK;
-    for (size_t l = 0; l < (rows + W - 1) / W * W; l++) {
-        b->index[l] = (double)(row + l);
-        const size_t from = (l < rows ? row + l : f->count - 1) * f->class_step;
-        for (size_t i = 0; i < f->k; i++) {
-            b->size[i][l] = f->size[from + i];
-            b->pace[i][l] = f->rate[from + i];
-        }
-    }
+/* Class `i` of each row, of a table of rows of k numbers. */
+static inline TARGET V F(of_class)(const ns_fleet *f, const double *table, size_t i, size_t row) {
+    const size_t step = f->class_step;
+    if (row + W <= f->count) return strided(table + row * step + i, step);
+    double lane[W];
+    for (size_t l = 0; l < W; l++) lane[l] = table[(row + l < f->count ? row + l : f->count - 1) * step + i];
+    return loadu(lane);
 }
 
 /* What page, line and rules say of each page that is sent. */
@@ -75,13 +71,44 @@ static TARGET F(pace) F(paced)(const ns_fleet *f, size_t row) {
     return p;
 }
 
-/* The first pass of W rows from `row` on, into the block at `at`, and the first sync of those that nothing is special about:
+/* What page, line and rules say, into the group of W rows from `row` on. */
+static TARGET void F(ruled_by)(const ns_fleet *f, const F(pace) *p, size_t row, F(group) *g) {
+    g->f[WIRE] = p->wire;
+    g->f[IWIRE] = p->iwire;
+    g->f[FIRST] = p->first;
+    g->f[IFIRST] = p->ifirst;
+    g->f[AGAIN] = p->again;
+    g->f[IAGAIN] = p->iagain;
+    g->f[BLANK] = p->blank;
+    g->f[IBLANK] = p->iblank;
+    g->f[SWITCHOVER] = p->sw;
+    g->f[POSTCOPY] = RULE(postcopy);
+    g->f[BEGIN] = RULE(begin);
+    g->f[DEVICE] = RULE(device);
+    g->f[THROTTLING] = RULE(throttling);
+    g->f[INITIAL] = RULE(initial);
+    g->f[INCREMENT] = RULE(increment);
+    g->f[MOST] = RULE(most);
+    g->f[TRIGGER] = RULE(trigger);
+    g->f[TAILSLOW] = RULE(tailslow);
+    g->f[PAGE] = p->page;
+    g->f[LOST] = RULE(lost);
+    g->f[WAKE] = RULE(wake);
+}
+
+/* A group of the W rows from `row` on, after their first pass, and the first sync of those that nothing is special about:
  * no page of the front is left, and no switch to post-copy follows at once. */
-static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row, block *b, size_t at, int rearms) {
+static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row, F(group) *g, int throttles, int rearms) {
     const V none = set1(0.0);
     const V page = p->page, ipage = p->ipage, wire = p->wire, iwire = p->iwire, sw = p->sw, iwz = set1(1.0 / WIRE_ZERO);
     const V first = p->first, again = p->again, blank = p->blank;
     const V ifirst = p->ifirst, iagain = p->iagain, iblank = p->iblank;
+    const size_t soon = row + SOON;
+    if (soon + W <= f->count)
+        for (size_t at = soon * f->class_step; at < (soon + W) * f->class_step; at += 8) {
+            __builtin_prefetch(f->size + at);
+            __builtin_prefetch(f->rate + at);
+        }
     V memory = F(column)(f->memory, row, f->count), pages = vfloor(memory * ipage);
     V limit = F(column)(f->limit, row, f->count), flush = set1(FLUSH * (4096.0 + HEADER));
     V quota = none - vfloor(none - limit * set1(SLOT) / flush);
@@ -137,52 +164,7 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
     /* Where it never comes to a sync there is nothing to go round with. */
     V stuck = sel(unknown, set1(1.0), none);
     if (turn == MOST_STEPS) stuck = sel(F(due)(((s.front + s.zero) + s.tail) + s.tail_zero, s.theta), stuck, set1(1.0));
-    V busy = F(column)(f->busy, row, f->count);
-#define PUT(name, value) storeu(b->field[name] + at, value)
-    if (b->from < QUOTA || row == 0) {
-        PUT(WIRE, wire);
-        PUT(IWIRE, iwire);
-        PUT(FIRST, first);
-        PUT(IFIRST, ifirst);
-        PUT(AGAIN, again);
-        PUT(IAGAIN, iagain);
-        PUT(BLANK, blank);
-        PUT(IBLANK, iblank);
-        PUT(SWITCHOVER, sw);
-        PUT(POSTCOPY, RULE(postcopy));
-        PUT(BEGIN, RULE(begin));
-        PUT(DEVICE, RULE(device));
-        PUT(THROTTLING, RULE(throttling));
-        PUT(INITIAL, RULE(initial));
-        PUT(INCREMENT, RULE(increment));
-        PUT(MOST, RULE(most));
-        PUT(TRIGGER, RULE(trigger));
-        PUT(TAILSLOW, RULE(tailslow));
-        PUT(PAGE, page);
-        PUT(LOST, RULE(lost));
-        PUT(WAKE, RULE(wake));
-    }
-    PUT(QUOTA, quota);
-    PUT(PER, per_again);
-    PUT(IPER, vmax(again * often, wire * iquota));
-    PUT(FULL, full_again);
-    PUT(DTP, dtp);
-    PUT(TIMEOUT, F(column)(f->timeout, row, f->count));
-    PUT(FRONT, s.front);
-    PUT(ZERO, s.zero);
-    PUT(TAIL, s.tail);
-    PUT(TAIL_ZERO, s.tail_zero);
-    PUT(NOW, s.now);
-    PUT(SLOT_AT, s.slot_at);
-    PUT(SLOT_SENT, s.slot_sent);
-    PUT(SENT, s.sent);
-    PUT(THETA, s.theta);
-    PUT(AHEAD, ahead);
-    PUT(CHUNKS, chunks);
-    PUT(BUSY, busy);
-    PUT(PER_FIRST, per);
-    PUT(IPER_FIRST, iper);
-    PUT(FULL_FIRST, full);
+    const V busy = F(column)(f->busy, row, f->count);
     const V one = set1(1.0), speed_of = sel(lt(set1(0.9), busy), RULE(slowed), one);
     V all = none, stays = none;
     V untouched = ((s.front + s.zero) + s.tail) + s.tail_zero, passed = sel(lt(none, front_all), one, none);
@@ -192,29 +174,72 @@ static TARGET void F(first_pass)(const ns_fleet *f, const F(pace) *p, size_t row
     const M parted = m_and(early, lt(one, chunks));
     const V part = one / chunks;
     for (size_t i = 0; i < f->k; i++) {
-        V pages_of = loadu(b->size[i] + at), r = loadu(b->pace[i] + at) * speed_of;
+        V pages_of = F(of_class)(f, f->size, i, row), r = F(of_class)(f, f->rate, i, row) * speed_of;
         V inverse = one / vmax(pages_of, set1(1e-300));
         V pace = sel(lt(none, pages_of), r * set1(LOG2E) * inverse, none);
         all = all + pages_of;
-        storeu(b->pace[i] + at, pace);
         V slowed, t = none - pace * span, hit = F(gone)(t, &slowed), newest = pages_of * slowed;
         if (rearms) {
             V late = hit - passed * (hit - F(armed)(t, hit, part));
-            storeu(b->inverse[i] + at, inverse);
             newest = sel(parted, pages_of * (one - late), newest);
         }
         stays = stays + newest;
-        storeu(b->clean[i] + at, sel(early, newest, none));
+        g->size[i] = pages_of;
+        g->pace[i] = pace;
+        g->inverse[i] = inverse;
+        g->passed[i] = sel(early, none, pages_of * ((one - passed) * (one - ahead)));
+        g->clean[i] = sel(early, newest, none);
     }
-    V mass = sel(early, vmax(none, all - stays), none), dirty = mass;
-    storeu(b->all + at, all);
-    PUT(EARLY, sel(early, one, none));
-    PUT(MASS, mass);
-    PUT(DIRTY, dirty);
-    PUT(STUCK, sel(m_and(early, lt(untouched + dirty, s.theta)), set1(DONE), stuck));
-    PUT(PASSED, sel(early, one, passed));
+    const V mass = sel(early, vmax(none, all - stays), none), synced = sel(early, one, none);
+    g->f[QUOTA] = quota;
+    g->f[PER] = per_again;
+    g->f[IPER] = vmax(again * often, wire * iquota);
+    g->f[FULL] = full_again;
+    g->f[DTP] = dtp;
+    g->f[TIMEOUT] = F(column)(f->timeout, row, f->count);
+    g->f[FRONT] = s.front;
+    g->f[ZERO] = s.zero;
+    g->f[TAIL] = s.tail;
+    g->f[TAIL_ZERO] = s.tail_zero;
+    g->f[NOW] = s.now;
+    g->f[SLOT_AT] = s.slot_at;
+    g->f[SLOT_SENT] = s.slot_sent;
+    g->f[SENT] = s.sent;
+    g->f[THETA] = s.theta;
+    g->f[AHEAD] = ahead;
+    g->f[CHUNKS] = chunks;
+    g->f[BUSY] = busy;
+    g->f[PER_FIRST] = per;
+    g->f[IPER_FIRST] = iper;
+    g->f[FULL_FIRST] = full;
     /* Only where all is watched anew at the sync is it known what an unsent page brings. */
-    PUT(UNSENT, sel(lt(one, chunks), none, one));
-#undef PUT
+    g->f[UNSENT] = sel(lt(one, chunks), none, one);
+    /* First in the ring is what the first sync has found, or else what the first pass has not reached. */
+    for (size_t j = 1; j < g->segments; j++) g->width[j] = g->mass[j] = none;
+    g->segments = 1;
+    g->width[0] = synced + ahead;
+    g->mass[0] = g->dirty = mass;
+    g->behind = one - g->width[0];
+    g->index = set1((double)row) + lanes();
+    g->all = all;
+    g->syncs = one + synced;
+    g->steps = synced;
+    g->synced = synced * s.now;
+    g->mark_at = set1(8.0);
+    g->check_at = set1(4.0);
+    g->stretch_at = g->virgin = g->hits = g->switching = g->throttle = none;
+    if (throttles) {
+        /* What the first sync leaves behind, where it was made: the throttle itself waits for a second one. */
+        M period = m_and(early, lt(set1(1.000000001), s.now));
+        M much = m_and(period, lt(s.sent * RULE(trigger), mass * page));
+        g->high = sel(much, one, none);
+        g->period_at = sel(period, s.now, none);
+        g->period_sent = sel(period, s.sent, none);
+        g->period_dirty = sel(period, none, mass);
+    }
+    const unsigned there = f->count - row < W ? (1u << (f->count - row)) - 1u : (1u << W) - 1u;
+    g->never = lt(none, stuck);
+    g->ended = bits(m_or(m_and(early, lt(untouched + mass, s.theta)), g->never)) & there;
+    g->live = there & ~g->ended;
 }
 #undef RULE

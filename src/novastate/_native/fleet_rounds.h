@@ -28,86 +28,17 @@ static inline TARGET void F(written)(const ns_fleet *f, const V *size, const V *
     *twice = w2;
 }
 
-/* W rows on their way. */
-typedef struct {
-    V f[FIELDS], all, size[CLASSES], pace[CLASSES], inverse[CLASSES];
-    V width[SEGMENTS], mass[SEGMENTS], clean[SEGMENTS * CLASSES];
-    V passed[CLASSES]; /* pages that would be clean, where the scan has passed since the sync */
-    V dirty, virgin, behind, synced, syncs, throttle, high, period_at, period_sent, period_dirty, mark_at, marked, marked_span;
-    V hits, switching, steps, check_at, marked_place, stretch_at, low, low_before;
-    V index;
-    size_t segments;
-    unsigned live;
-} F(group);
-
-/* Lanes of `g` that are free take the next rows of the block; those that there are. */
-static TARGET void F(take)(const ns_fleet *f, F(group) *g, block *b, int throttles, int rearms) {
-    const V none = set1(0.0), one = set1(1.0);
-    const size_t k = f->k, at = b->at;
-    unsigned taken = ~g->live & ((1u << W) - 1u);
-    while ((size_t)__builtin_popcount(taken) > b->have - at) taken &= taken - 1;
-    b->at = at + (size_t)__builtin_popcount(taken);
-    M m = mask(taken);
-    g->index = fill(g->index, m, b->index + at);
-    for (size_t i = b->from; i < QUOTA; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
-#pragma GCC unroll 32
-    for (size_t i = QUOTA; i < FIELDS; i++) g->f[i] = fill(g->f[i], m, b->field[i] + at);
-    for (size_t i = 0; i < k; i++) {
-        g->size[i] = fill(g->size[i], m, b->size[i] + at);
-        g->pace[i] = fill(g->pace[i], m, b->pace[i] + at);
-        if (rearms) g->inverse[i] = fill(g->inverse[i], m, b->inverse[i] + at);
-    }
-    for (size_t i = 0; i < k; i++) {
-        V none_unsent = g->size[i] * ((one - g->f[PASSED]) * (one - g->f[AHEAD])); /* no first pass */
-        g->passed[i] = sel(m, none_unsent, g->passed[i]);
-    }
-    g->all = fill(g->all, m, b->all + at);
-    for (size_t j = 0; j < g->segments; j++) {
-        g->width[j] = sel(m, none, g->width[j]);
-        g->mass[j] = sel(m, none, g->mass[j]);
-    }
-    /* First in the ring is what the first sync has found, or else what the first pass has not reached. */
-    V first = g->f[EARLY] + g->f[AHEAD];
-    if (g->segments == 0 && bits(m_and(m, lt(none, first)))) g->segments = 1;
-    g->width[0] = sel(m, first, g->width[0]);
-    g->mass[0] = sel(m, g->f[MASS], g->mass[0]);
-    for (size_t i = 0; i < k; i++) g->clean[i] = fill(g->clean[i], m, b->clean[i] + at);
-    g->behind = sel(m, one - first, g->behind);
-    g->syncs = sel(m, one + g->f[EARLY], g->syncs);
-    g->mark_at = sel(m, set1(8.0), g->mark_at);
-    g->check_at = sel(m, set1(4.0), g->check_at);
-    g->stretch_at = sel(m, none, g->stretch_at);
-    g->dirty = sel(m, g->f[DIRTY], g->dirty);
-    g->virgin = sel(m, none, g->virgin);
-    g->synced = sel(m, g->f[EARLY] * g->f[NOW], g->synced);
-    g->hits = sel(m, none, g->hits);
-    g->steps = sel(m, g->f[EARLY], g->steps);
-    g->switching = sel(m, none, g->switching);
-    g->throttle = sel(m, none, g->throttle);
-    if (throttles) {
-        /* What the first sync leaves behind, where it was made: the throttle itself waits for a second one. */
-        M period = m_and(lt(none, g->f[EARLY]), lt(set1(1.000000001), g->f[NOW]));
-        M much = m_and(period, lt(g->f[SENT] * g->f[TRIGGER], g->f[DIRTY] * g->f[PAGE]));
-        g->high = sel(m, sel(much, one, none), g->high);
-        g->period_at = sel(m, sel(period, g->f[NOW], none), g->period_at);
-        g->period_sent = sel(m, sel(period, g->f[SENT], none), g->period_sent);
-        g->period_dirty = sel(m, sel(period, none, g->f[DIRTY]), g->period_dirty);
-    }
-    g->live |= taken;
-}
-
 /* One step of each lane of `g`: slots or a turn, then a sync where it is due. Writes the rows that end. */
-static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int throttles, int switches,
+static TARGET void F(step)(const ns_fleet *f, F(group) *g, int throttles, int switches,
                            int rearms) {
     const V none = set1(0.0), one = set1(1.0);
     const size_t k = f->k;
     const unsigned everyone = (1u << W) - 1u;
     V slowed[CLASSES], newest[CLASSES];
-    M alive = mask(g->live), stuck = m_and(alive, lt(none, g->f[STUCK])), switched = mask(0u);
-    M converged = m_and(stuck, lt(one, g->f[STUCK])), never = m_and(stuck, m_not(converged));
+    M alive = mask(g->live), switched = mask(0u), converged = switched, never = switched;
     V now = g->f[NOW], theta = g->f[THETA];
     V pending = (((g->f[FRONT] + g->f[ZERO]) + g->f[TAIL]) + g->f[TAIL_ZERO]) + g->dirty;
-    M goes = m_and(m_and(alive, m_not(stuck)), m_not(F(due)(pending, theta)));
+    M goes = m_and(alive, m_not(F(due)(pending, theta)));
     if (bits(goes)) {
         F(way) s = {g->f[QUOTA], g->f[WIRE], g->f[IWIRE], g->f[FIRST], g->f[IFIRST], g->f[AGAIN], g->f[IAGAIN],
                     g->f[BLANK], g->f[IBLANK], g->f[DTP], g->f[SWITCHOVER], g->f[FRONT], g->f[ZERO], g->f[TAIL],
@@ -167,7 +98,7 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
         theta = s.theta;
         pending = (((s.front + s.zero) + s.tail) + s.tail_zero) + g->dirty;
     }
-    M sync = m_and(m_and(alive, m_not(m_or(stuck, switched))), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
+    M sync = m_and(m_and(alive, m_not(switched)), F(due)(pending, theta)), last = m_and(sync, le(pending, none));
     sync = m_or(sync, switched); /* for the switch to post-copy the bitmap is synced once more */
     last = m_and(last, le(theta, none)); /* nothing is left: the guest is stopped, and synced then */
     if (bits(sync)) {
@@ -336,35 +267,16 @@ static TARGET void F(step)(const ns_fleet *f, finished *d, F(group) *g, int thro
     never = m_or(never, m_and(m_and(alive, m_not(switched)), lt(set1(MOST_STEPS), g->steps)));
     never = m_and(never, m_not(converged));
     const unsigned ended = bits(m_or(m_or(converged, never), switched)) & everyone;
-    if (ended) {
-        V untouched = (g->f[FRONT] + g->f[TAIL]) + g->virgin, zeros = g->f[ZERO] + g->f[TAIL_ZERO];
-        V resent = g->dirty - g->virgin, again = resent * g->f[AGAIN], last = untouched * g->f[FIRST] + zeros * g->f[BLANK];
-        V device = g->f[DEVICE], pause = sel(switched, device * set1(NS_POSTCOPY_SWITCH), device + (last + again));
-        V total = now + pause + sel(switched, last + set1(NS_POSTCOPY_ASKED) * again, none);
-        V bytes = g->f[SENT] + (untouched * g->f[WIRE] + zeros * set1(WIRE_ZERO) + resent * g->f[WIRE]);
-        total = sel(never, set1(INFINITY), total + g->f[BEGIN]);
-        pending = untouched + zeros + resent;
-        M in_time = m_and(m_not(never), le(total, g->f[TIMEOUT]));
-        const M m = mask(ended);
-        const size_t at = d->have;
-        pour(d->lane[ROW] + at, m, g->index);
-        pour(d->lane[TOTAL] + at, m, sel(in_time, total, set1(INFINITY)));
-        pour(d->lane[PAUSE] + at, m, sel(in_time, pause, set1(INFINITY)));
-        pour(d->lane[BYTES] + at, m, sel(in_time, bytes, set1(INFINITY)));
-        pour(d->lane[WOULD] + at, m, total);
-        pour(d->lane[SYNCS] + at, m, g->syncs + one); /* the hypervisor counts one more at the stop */
-        pour(d->lane[PERCENT] + at, m, vfloor(g->throttle * set1(100.0) + set1(0.5)));
-        pour(d->lane[LEFT] + at, m, pending);
-        d->have = at + (size_t)__builtin_popcount(ended);
-        g->live &= ~ended;
-    }
+    g->never = m_or(g->never, never);
+    g->switched = m_or(g->switched, switched);
+    g->ended |= ended;
+    g->live &= ~ended;
 }
 
+/* All rows: those that come in take their first steps together, and those that are left then go round in lanes that are free. */
 static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
-    block b;
     finished d = {.have = 0};
-    b.at = b.have = 0;
-    F(group) g;
+    F(group) g, fresh; /* the rows that go round, and those that come in */
     F(pace) pace;
     int throttles = 0, switches = 0, rearms = 0;
     for (size_t i = 0; i < f->rule_count; i++) {
@@ -373,40 +285,34 @@ static TARGET void F(run)(const ns_fleet *f, const ns_fleet_result *out) {
         switches |= f->rules[i].fast > 0.0 && f->rules[i].postcopy > 0.0;
     }
     const int same = f->page.step == 0 && f->line.step == 0 && f->rule == NULL;
-    b.from = same ? QUOTA : throttles ? 0 : WIRE;
-    g.live = 0;
-    g.segments = 0;
-    for (size_t j = 0; j < FIELDS; j++) g.f[j] = set1(1.0);
-    for (size_t j = 0; j < SEGMENTS; j++) g.width[j] = g.mass[j] = set1(0.0);
-    for (size_t j = 0; j < SEGMENTS * f->k; j++) g.clean[j] = set1(0.0);
-    g.all = g.dirty = g.virgin = g.behind = g.synced = g.syncs = g.throttle = g.high = g.period_at = set1(0.0);
-    g.period_sent = g.period_dirty = g.mark_at = g.marked = g.marked_span = g.hits = set1(0.0);
-    g.index = g.switching = g.steps = g.check_at = g.marked_place = g.stretch_at = g.low = g.low_before = set1(0.0);
-    for (size_t j = 0; j < f->k; j++)
-        g.size[j] = g.pace[j] = g.inverse[j] = g.passed[j] = set1(0.0);
+    F(clear)(&g, f->k);
+    F(clear)(&fresh, f->k);
     for (size_t next = 0;;) {
-        while (__builtin_popcount(g.live) <= W * 3 / 4) {
-            if (b.at == b.have) {
-                if (next == f->count) break;
-                b.row = next;
-                F(classes)(f, next, &b);
-                for (b.at = 0, b.have = 0; b.have < BLOCK && next < f->count; b.have += W, next += W) {
-                    if (!same || next == 0) pace = F(paced)(f, next);
-                    F(first_pass)(f, &pace, next, &b, b.have, rearms);
-                }
-                for (size_t i = 0; b.row == 0 && i < QUOTA; i++) g.f[i] = loadu(b.field[i]);
-                if (next > f->count) {
-                    b.have -= next - f->count;
-                    next = f->count;
-                }
-            }
-            F(take)(f, &g, &b, throttles, rearms);
-        }
-        if (!g.live || d.have > BLOCK - W) {
+        if (d.have > BLOCK - W) {
             leave();
             hand_out(&d, out);
         }
-        if (!g.live) return;
-        F(step)(f, &d, &g, throttles, switches, rearms);
+        if (__builtin_popcount(g.live) <= W * 3 / 4 && (fresh.live || next < f->count)) {
+            if (fresh.live) {
+                if (g.ended) F(end)(&g, &d, NULL, 0);
+                F(take)(f->k, &g, &fresh, same ? QUOTA : throttles ? 0 : WIRE, throttles, switches, rearms);
+            } else {
+                if (!same || next == 0) {
+                    pace = F(paced)(f, next);
+                    F(ruled_by)(f, &pace, next, &fresh);
+                    if (next == 0) memcpy(g.f, fresh.f, QUOTA * sizeof *g.f);
+                }
+                F(first_pass)(f, &pace, next, &fresh, throttles, rearms);
+                for (int i = 0; i < OPENING && fresh.live; i++) F(step)(f, &fresh, throttles, switches, rearms);
+                if (fresh.ended) F(end)(&fresh, &d, next + W <= f->count ? out : NULL, next);
+                next += W;
+            }
+        } else if (g.live)
+            F(step)(f, &g, throttles, switches, rearms);
+        else
+            break;
     }
+    if (g.ended) F(end)(&g, &d, NULL, 0);
+    leave();
+    hand_out(&d, out);
 }
