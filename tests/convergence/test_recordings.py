@@ -203,6 +203,38 @@ def test_a_wrong_field_is_refused_by_name(data, place, value, source):
     assert caught.value.field.startswith(place)
 
 
+@pytest.mark.parametrize("version", [7002000, 10000002])
+def test_a_calc_time_without_a_unit_is_in_seconds(data, version):
+    """QEMU before 8.2 had no unit; the default of those that have is the second."""
+    rates = ((1, 60), (3, 40), (10, 20))
+    said, unsaid = known_before(copy.deepcopy(data)), known_before(copy.deepcopy(data))
+    said["versions"]["qemu"] = unsaid["versions"]["qemu"] = version
+    unsaid["pre"]["qmp_page_sampling"] = [
+        {"status": "measured", "calc-time": tau, "dirty-rate": rate} for tau, rate in rates
+    ]
+    said["pre"]["qmp_page_sampling"] = [
+        {"status": "measured", "calc-time": 1000 * tau, "calc-time-unit": "millisecond", "dirty-rate": rate}
+        for tau, rate in rates
+    ]
+    found, other = (Recording("x", one).guest("host") for one in (said, unsaid))
+    assert [tau for tau, _, _ in found.curve.observations] == [tau for tau, _, _ in other.curve.observations]
+    assert found.curve == other.curve
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [({"calc-time": 1000}, "calc-time"), ({"calc-time": 70, "calc-time-unit": "second"}, "calc-time"),
+     ({"calc-time": 1, "calc-time-unit": "ms"}, "calc-time-unit"), ({"calc-time": 1, "calc-time-unit": None}, "calc-time-unit"),
+     ({"calc-time": 1, "calc-time-unit": []}, "calc-time-unit")],
+)  # fmt: skip
+def test_a_calc_time_that_qemu_does_not_have_is_refused(data, row, field):
+    odd = known_before(copy.deepcopy(data))
+    odd["pre"]["qmp_page_sampling"] = [{"status": "measured", "dirty-rate": 10, **row}]
+    with pytest.raises(ConvergenceError) as caught:
+        Recording("x", odd).guest("host")
+    assert caught.value.field == f"pre.qmp_page_sampling[0].{field}"
+
+
 def test_a_rate_that_was_not_written_yet_is_left_out(data):
     early = copy.deepcopy(data)
     early["pre"]["qmp_page_sampling"].append({**early["pre"]["qmp_page_sampling"][0], "dirty-rate": -1})

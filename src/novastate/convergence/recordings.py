@@ -53,6 +53,9 @@ _DEVICE_PAGES = 130
 _SAMPLES = 512
 #: QEMU's dirty rate before there is one; for a moment it is already called measured (migration/dirtyrate.c).
 _UNWRITTEN = -1
+#: Seconds of QEMU's units of a calc-time, and its longest, s (migration/dirtyrate.h: MAX_CALC_TIME_MS), with what a wait takes more.
+_UNITS = {"second": 1.0, "millisecond": 0.001}
+_LONGEST_CALC = 65.0
 #: What the guest's system writes besides the program whose law is known, and what this program's own count of written pages does,
 #: for each MiB of its working set: a table of 8 bytes a page, and some 10 bytes a page that it goes through now and then.
 BACKGROUND = (DirtyClass(65, 2600), DirtyClass(19, 47.5), DirtyClass(19, 13.3))
@@ -375,11 +378,10 @@ class Recording:
         rates: list[DirtyRate] = []
         for at, row in enumerate(_objects(pre.get("qmp_page_sampling"))):
             if row.get("status") == "measured" and row.get("dirty-rate") != _UNWRITTEN:
-                unit = 1.0 if row.get("calc-time-unit") == "second" else 0.001
                 place = f"pre.qmp_page_sampling[{at}]"
                 samples = (_known(row.get("sample-pages")) or _SAMPLES) * memory / 1024
                 rate = _field(place, row, "dirty-rate") * _MIB
-                rates.append(DirtyRate(_field(place, row, "calc-time") * unit, rate, max(1.0, samples)))
+                rates.append(DirtyRate(_calc_time(place, row), rate, max(1.0, samples)))
         for at, row in enumerate(_objects(pre.get("libvirt_page_sampling_1s"))):
             if row.get("dirtyrate.megabytes_per_second", _UNWRITTEN) != _UNWRITTEN:
                 place = f"pre.libvirt_page_sampling_1s[{at}]"
@@ -426,6 +428,18 @@ def _field(place: str, row: Mapping[str, object], field: str) -> float:
     if known is None or known < 0:
         raise ConvergenceError(f"{place}.{field}", row.get(field), "must be a finite number, not negative")
     return known
+
+
+def _calc_time(place: str, row: Mapping[str, object]) -> float:
+    """The window of a dirty rate, s. Before 8.2 QEMU had no unit but the second, which is still its default (qapi/migration.json)."""
+    unit = row.get("calc-time-unit", "second")
+    if not isinstance(unit, str) or unit not in _UNITS:
+        raise ConvergenceError(f"{place}.calc-time-unit", unit, "must be second, as without it, or millisecond")
+    tau = _field(place, row, "calc-time") * _UNITS[unit]
+    if tau > _LONGEST_CALC:
+        what = "is longer than the 60 s that QEMU measures at most: it is in s unless calc-time-unit says millisecond"
+        raise ConvergenceError(f"{place}.calc-time", row.get("calc-time"), what)
+    return tau
 
 
 def _rows(value: object) -> list[list[object]]:
