@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate.convergence import Recording, Verdict, evaluate
+from novastate.convergence import Recording, Rules, Verdict, evaluate
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
 
@@ -203,6 +203,23 @@ def test_a_wrong_field_is_refused_by_name(data, place, value, source):
     assert caught.value.field.startswith(place)
 
 
+def test_the_start_that_was_measured_is_the_start_of_the_forecast(data):
+    """A migration without a limit of an idle guest tells what passes before the hypervisor starts: another lab took 0.365 s of it."""
+    slow = copy.deepcopy(data)
+    idle = {"total_ms": 2847, "bytes": 933364059, "mean_mib_s": 318.7, "first_pass_s": 2.414, "guest_rate_mb_s": 0}
+    busy = {"total_ms": 3216, "bytes": 1046946777, "mean_mib_s": 320.7, "first_pass_s": 2.685, "guest_rate_mb_s": 64}
+    slow["link"] = {"line_rate": {"mib_s": 318.7, "runs": [idle, busy]}}
+    assert Recording("x", slow).rules.begin == pytest.approx(0.365, abs=0.003)
+    told = Recording("x", slow).forecast("law")
+    assert told.total - told.hypervisor_total == pytest.approx(0.365, abs=0.003)
+    wrong = [
+        {**idle, field: value} for field, value in (("first_pass_s", 3.0), ("first_pass_s", None), ("mean_mib_s", 1e-9))
+    ]
+    for runs in ([busy], *([one] for one in wrong), None, [7]):  # none of these tells it
+        slow["link"]["line_rate"]["runs"] = runs
+        assert Recording("x", slow).rules.begin == Rules.qemu().begin
+
+
 @pytest.mark.parametrize("version", [7002000, 10000002])
 def test_a_calc_time_without_a_unit_is_in_seconds(data, version):
     """QEMU before 8.2 had no unit; the default of those that have is the second."""
@@ -233,6 +250,26 @@ def test_a_calc_time_that_qemu_does_not_have_is_refused(data, row, field):
     with pytest.raises(ConvergenceError) as caught:
         Recording("x", odd).guest("host")
     assert caught.value.field == f"pre.qmp_page_sampling[0].{field}"
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [(True, True), ("yes", True), (False, False), ("no", False), ("never", False), (None, False)]
+)
+def test_a_flag_is_a_flag(data, value, what):
+    told = copy.deepcopy(data)
+    told["config"]["postcopy"] = told["config"]["auto_converge"] = value
+    rules = Recording("x", told).rules
+    assert (rules.post_copy, rules.auto_converge) == (what, what)
+
+
+@pytest.mark.parametrize("field", ["postcopy", "auto_converge"])
+@pytest.mark.parametrize("value", ["", "true", "off", 1, 0.0, [], {}])
+def test_what_is_no_flag_is_refused(data, field, value):
+    told = copy.deepcopy(data)
+    told["config"][field] = value
+    with pytest.raises(ConvergenceError) as caught:
+        Recording("x", told).forecast("host")
+    assert caught.value.field == f"config.{field}"
 
 
 def test_a_rate_that_was_not_written_yet_is_left_out(data):

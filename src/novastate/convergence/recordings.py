@@ -23,6 +23,7 @@ import json
 import math
 import os
 import stat
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -53,6 +54,8 @@ _DEVICE_PAGES = 130
 _SAMPLES = 512
 #: QEMU's dirty rate before there is one; for a moment it is already called measured (migration/dirtyrate.c).
 _UNWRITTEN = -1
+#: What a flag may be besides true and false; of post-copy "never": it may switch, and does not.
+_FLAGS = {"yes", "no", "never"}
 #: Seconds of QEMU's units of a calc-time, and its longest, s (migration/dirtyrate.h: MAX_CALC_TIME_MS), with what a wait takes more.
 _UNITS = {"second": 1.0, "millisecond": 0.001}
 _LONGEST_CALC = 65.0
@@ -60,6 +63,10 @@ _LONGEST_CALC = 65.0
 #: for each MiB of its working set: a table of 8 bytes a page, and some 10 bytes a page that it goes through now and then.
 BACKGROUND = (DirtyClass(65, 2600), DirtyClass(19, 47.5), DirtyClass(19, 13.3))
 _COUNTED = (DirtyClass(0.5, 20), DirtyClass(0.31, 0.775), DirtyClass(0.31, 0.217))
+#: s that the job lasts longer by the source's statistics, which tell of the line, than by the destination's.
+_SOURCE_LATER = 0.012
+#: Nobody's management layer takes longer, s: a number beyond is no such time.
+_LONGEST_BEGIN = 60.0
 #: The line rate where a recording has none: one stream through the loopback of a present-day host, bytes/s.
 _LINE_RATE = 2.4e9
 
@@ -181,12 +188,15 @@ class Recording:
         line = self._line_rate()
         if line:
             options["first_touch"] = first_touch_of(line)
+        begin = self._begin()
+        if begin is not None:
+            options["begin"] = begin
         if self._params().get("write") == "page":
             options["xbzrle_delta"] = 0.88 * _PAGE
         return Rules.qemu(
             number,
-            auto_converge=bool(config.get("auto_converge")),
-            post_copy=config.get("postcopy") == "yes",
+            auto_converge=self._flag("config", "auto_converge"),
+            post_copy=self._flag("config", "postcopy"),
             accelerator="tcg" if self._part("versions").get("accel") == "tcg" else "kvm",
             **options,
         )
@@ -263,6 +273,12 @@ class Recording:
             raise ConvergenceError(f"{part}.{field}", value, "must be a finite number")
         return known
 
+    def _flag(self, part: str, field: str) -> bool:
+        value = self._part(part).get(field)
+        if isinstance(value, bool) or value is None or (isinstance(value, str) and value in _FLAGS):
+            return value is True or value == "yes"
+        raise ConvergenceError(f"{part}.{field}", value, "must be true or false")
+
     def _background(self) -> list[DirtyClass]:
         """What is written besides the law that is known."""
         config = self._part("config")
@@ -304,6 +320,20 @@ class Recording:
             if took is not None and sent is not None and took > 600 and 0 < sent < took * 1e10:
                 measured = max(measured, sent / (took / 1000.0 - 0.305))
         return measured
+
+    def _begin(self) -> float | None:
+        """What passed before the hypervisor started, by a migration without a limit of a guest that wrote nothing: what its first pass
+        does not explain. None where there was none.
+        """
+        link = self.data.get("link")
+        line = link.get("line_rate") if isinstance(link, dict) else None
+        begins: list[float] = []
+        for run in _objects(line.get("runs") if isinstance(line, dict) else None):
+            sent, pace, first = (_known(run.get(field)) or 0.0 for field in ("bytes", "mean_mib_s", "first_pass_s"))
+            if run.get("guest_rate_mb_s") == 0 and pace > 0 and first > 0:
+                begins.append(sent / (pace * _MIB) - first - _SOURCE_LATER)  # the pace is that of all but the pause
+        begin = statistics.median(begins) if begins else 0.0
+        return begin if 0 < begin <= _LONGEST_BEGIN else None
 
     def _busy(self) -> float | None:
         """The share of its vCPU time that the guest used while it was measured."""
