@@ -14,11 +14,13 @@ from novastate.convergence import (
     Recording,
     Rules,
     Verdict,
+    Watch,
     compare,
     forecast,
 )
 from novastate.convergence.hosts import FIRST_TOUCH, first_touch_of, guessed, guesses, may_be
 from novastate.convergence.path import path_of
+from novastate.drivers import JobStats, JobType
 from novastate.errors import ConvergenceError
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -143,3 +145,22 @@ def test_one_rule_makes_it_of_a_rate():
     assert known.first_touch == first_touch_of(500.0 * MIB)
     assert Recording("a", row).rules.first_touch is None
     assert Recording("a", row).rules.touch == FIRST_TOUCH
+
+
+@pytest.mark.parametrize(
+    ("link", "pace"), [(TEN, 1.1e9), (HUNDRED, 2e9), (HUNDRED, 3e8), (Link(9e8), 8.5e8), (Link(9e8), 3e8)]
+)
+def test_what_a_migration_that_runs_shows_of_the_hosts_counts_at_once(link, pace):
+    watch = Watch(attrs.evolve(GUEST, zero_pages=0), link)
+    for at in (2.0, 4.0, 6.0):
+        sent = round(pace * (at - 0.305))
+        seen = watch.observe(
+            JobStats(
+                JobType.UNBOUNDED, elapsed=at, memory_total=64 * GIB, memory_processed=sent, memory_remaining=64 * GIB - sent,
+                memory_bps=round(pace), iteration=1,
+            )
+        )  # fmt: skip
+        left = (64 * GIB - sent) / pace
+        if at > 2.0 or pace > 4e8:
+            assert seen.eta == pytest.approx(left, rel=0.06)
+            assert seen.eta_interval[0] < left < seen.eta_interval[1]

@@ -13,6 +13,7 @@ them that complete in time, the interval is between their quantiles. They differ
 - where the line decides, not a limit, what it carries (`PACE_ERROR`), and by that where in a turn of the loop the guest is
   stopped: a turn sends up to 50 ms of pages;
 - what the hosts let through, where that holds it up and is a guess (`novastate.convergence.hosts`);
+- where they write, where that decides what the first round finds: every other one all in one place (`novastate.convergence.places`);
 - where a writer in sequence is as the migration begins (`_PHASES`): it decides how much of what it writes is unsent already;
 - where after a switch to post-copy the missing pages lie in huge pages of the host, which go whole (`novastate.convergence.hostpages`);
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
@@ -38,6 +39,7 @@ from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.hostpages import besides
 from novastate.convergence.hosts import guesses, may_be
+from novastate.convergence.places import matters, run_at
 from novastate.convergence.rules import Rules
 from novastate.convergence.timeout import asks_first, decided
 
@@ -112,6 +114,8 @@ _PACES = tuple(math.exp(PACE_ERROR * NormalDist().inv_cdf(share)) for share in _
 _PHASES = _lattice(19)
 #: What a page that is touched first costs the hosts of each, s, where nobody knows.
 _TOUCHES = tuple(may_be(share) for share in _lattice(17))
+#: Where each writes, as a share of the way to the end of the memory; below 0: all over it.
+_PLACES = tuple((-1.0, ((5 * (k // 2)) % (RUNS // 2) + 0.5) / (RUNS // 2))[k % 2] for k in range(RUNS))
 #: How scattered the missing pages are.
 _SCATTERS = _lattice(19)
 _BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
@@ -158,7 +162,7 @@ class Ensemble:
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
-        groups: dict[tuple[int, float, float, float, float], tuple[array[float], list[float]]] = {}
+        groups: dict[tuple[int, float, float, float, float], tuple[array[float], list[int]]] = {}
         guess = guesses(self.link, self.rules)
         in_sequence = any(row.sequential for one in (curve, *curve.others) for row in one.classes)
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
@@ -169,11 +173,11 @@ class Ensemble:
             which = other_of(k, RUNS, len(curve.others))
             pace, phase = _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5
             key = (which, needs, pace, phase, _TOUCHES[k] if guess else 0.0)
-            members, scatters = groups.setdefault(key, (array("d"), []))
+            members, which_ones = groups.setdefault(key, (array("d"), []))
             members.extend(row)
-            scatters.append(_SCATTERS[k])
+            which_ones.append(k)
         found: list[tuple[float, float, bool, float]] = []
-        for (which, needs, pace, phase, touch), (members, scatters) in groups.items():
+        for (which, needs, pace, phase, touch), (members, which_ones) in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             scenario[_PHASE] = phase
@@ -187,9 +191,15 @@ class Ensemble:
             out = array("d", bytes(8 * OUT_FIELDS * (len(members) // MEMBER_FIELDS)))
             classes = self.classes if which < 0 else kernel_rows(curve.others[which])
             kernel.run(scenario, classes, members, out, _NO_ROUNDS)
-            for at, scatter in zip(range(0, len(out), OUT_FIELDS), scatters, strict=True):
-                end, total, pause, _, _, _, missing, last_round = out[at : at + OUT_FIELDS]
-                total += besides(scenario, self.guest, end, missing, scatter).seconds
+            placed = matters(scenario)
+            for at, k in enumerate(which_ones):
+                ended = out[at * OUT_FIELDS : (at + 1) * OUT_FIELDS]
+                if placed and _PLACES[k] >= 0.0:
+                    ended = run_at(
+                        _PLACES[k], scenario, classes, members[at * MEMBER_FIELDS : (at + 1) * MEMBER_FIELDS]
+                    )
+                end, total, pause, _, _, _, missing, last_round = ended
+                total += besides(scenario, self.guest, end, missing, _SCATTERS[k]).seconds
                 total = math.inf if end == NEVER else total + self.rules.begin
                 found.append((total, pause, end == POSTCOPY, decided(self.rules, total, pause, last_round)))
         return tuple(sorted(found))

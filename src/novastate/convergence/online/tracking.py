@@ -16,6 +16,7 @@ from array import array
 import attrs
 
 from novastate._native.precopy_fields import CONVERGED, NEVER
+from novastate.convergence import bounds
 from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
@@ -119,8 +120,11 @@ class Tracker:
     def _begin(self, now: Sample, before: float) -> None:
         """The first look at the hypervisor: in the first round it began as long ago as what it has sent takes."""
         quota = self.rules.quota(self.link.limit)
-        if quota and now.memory_bps > 0:
-            self.pace.add(1.0, min(1.0, now.memory_bps * SLOT / quota))
+        takes = self._takes(now.memory_bps, 0.0, now.iteration)  # what goes in a second
+        if quota and 0.0 < takes <= now.memory_bps / quota * SLOT:
+            self.pace.add(1.0, min(1.0, takes))
+        elif now.iteration == 1:  # less may be zero pages; more is more
+            self.pace.add(1.0, max(1.0, takes))
         if now.iteration == 1:
             took = self._takes(now.memory_processed, now.constant, 1) + 0.5 * SLOT
             self._synced = self._period.start = max(before, now.elapsed - took)
@@ -263,14 +267,31 @@ class Tracker:
         else:
             zero = guest.zero_pages if self._zero is None else min(self._zero, pages)
             guest = attrs.evolve(guest, zero_pages=zero, zero_error=0.0)
-        slowness = self.pace.slowness
-        if slowness is not None and abs(math.log(slowness)) > _AS_EXPECTED:
+        slowness = self._slowness
+        if slowness is not None and self._held is None:
             if not link.limit:
                 link = Link(link.limit, min(2.0**52, max(1.0, link.line_rate / slowness)))
             elif slowness > 1.0:
                 slower = max(1.0, link.limit / slowness)
                 link = Link(slower, min(link.line_rate, slower))
         return guest, link
+
+    @property
+    def _slowness(self) -> float | None:
+        """How many times as long as it should what goes out takes; None where that is as it should be, or not known."""
+        slowness = self.pace.slowness
+        return slowness if slowness is not None and abs(math.log(slowness)) > _AS_EXPECTED else None
+
+    @property
+    def _held(self) -> Rules | None:
+        """The rules with hosts as they are seen to be, while it is the hosts that the pace is of, and that is not as it should be."""
+        slowness, last, rules = self._slowness, self._last, self.rules
+        if slowness is None or last is None or last.iteration > 1:
+            return None
+        if min(self.link.limit or math.inf, self.link.line_rate) * rules.touch <= rules.wire():
+            return None
+        touch = min(rules.touch * slowness, bounds.LONGEST)
+        return attrs.evolve(rules, first_touch=touch, rewrite=min(rules.rewrite, touch))
 
     def _laws(self, guest: Guest, at: float, *, running: bool) -> list[tuple[DirtyCurve, float, float]]:
         """The write law as it is known, and as many others as there are; of each how busy the guest is, and its weight."""
@@ -353,7 +374,7 @@ class Tracker:
         if chance < _UNDOUBTED:
             return 0.0, []
         guest = attrs.evolve(guest, busy=busy)
-        scenario = scenario_of(guest, link, attrs.evolve(self.limits, downtime=limit), self.rules)
+        scenario = scenario_of(guest, link, attrs.evolve(self.limits, downtime=limit), self._held or self.rules)
         state = self._state(sample, scenario, guest)
         found: list[tuple[Run, float]] = []
         for law, likely, which in rows:
@@ -375,7 +396,7 @@ class Tracker:
         members: list[tuple[float, float, float, float]],
         weight: float,
     ) -> list[tuple[Run, float]]:
-        scenario = scenario_of(guest, link, limits, self.rules)
+        scenario = scenario_of(guest, link, limits, self._held or self.rules)
         state = self._state(sample, scenario, guest)
         return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members, guest)]
 
