@@ -6,13 +6,16 @@ import copy
 import json
 import math
 import os
+import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novastate.convergence import Recording, Rules, Verdict, evaluate
+from novastate.convergence import Recording, Rules, Verdict, evaluate, replay_recording
+from novastate.convergence.online.replay import looks
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
 
@@ -270,6 +273,40 @@ def test_what_is_no_flag_is_refused(data, field, value):
     with pytest.raises(ConvergenceError) as caught:
         Recording("x", told).forecast("host")
     assert caught.value.field == f"config.{field}"
+
+
+class Spied(dict):
+    """A dictionary that keeps what was asked of it, also of those in it."""
+
+    asked: ClassVar[set[str]] = set()
+
+    def get(self, key, default=None):
+        self.asked.add(str(key))
+        return super().get(key, default)
+
+    def __contains__(self, key):
+        self.asked.add(str(key))
+        return super().__contains__(key)
+
+
+def spied(value):
+    if isinstance(value, dict):
+        return Spied({key: spied(item) for key, item in value.items()})
+    return [spied(item) for item in value] if isinstance(value, list) else value
+
+
+def test_every_field_that_is_read_is_on_the_page_of_recordings(data):
+    page = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
+    link = {"line_rate": {"mib_s": 300, "runs": [{"total_ms": 2847, "bytes": 933364059}]}}
+    Spied.asked.clear()
+    pre = {**data["pre"], "memory_stats": {"rss": 460000}}
+    recording = Recording("x", spied({**data, "link": link, "pre": pre}))
+    recording.forecast("law")
+    replay_recording(recording, "host", seen=looks(recording)[-3:])
+    assert recording.outcome is not None
+    assert {"calc-time", "rss", "W_unique_pages", "ac_initial", "time_elapsed", "first_pass_s", "t"} <= Spied.asked
+    told = {word for code in re.findall("`([^`\n]+)`", page) for word in (code, *re.findall(r"[\w-]+", code))}
+    assert Spied.asked - told == set()
 
 
 def test_a_rate_that_was_not_written_yet_is_left_out(data):

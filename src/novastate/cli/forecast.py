@@ -32,7 +32,7 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
     forecast.add_argument(
         "what",
         metavar="SERVER|FILE",
-        help="name or uuid of a server; or a recording, or its part known before the start",
+        help="name or uuid of a server; or a recording (JSON), or its part known before the start: docs/recordings.md has its fields",
     )
     forecast.add_argument("host", metavar="HOST", nargs="?", help="where the server would go; without it the best host")
     cloud_argument(forecast)
@@ -47,7 +47,9 @@ def register(subparsers: _SubParsersAction[ArgumentParser]) -> None:
     )
     forecast.set_defaults(run=_forecast)
     evaluate = subparsers.add_parser("evaluate", help="forecasts of recorded migrations against what happened")
-    evaluate.add_argument("directory", type=Path, metavar="DIR", help="a directory of recordings (*.json)")
+    evaluate.add_argument(
+        "directory", type=Path, metavar="DIR", help="a directory of recordings (*.json; docs/recordings.md)"
+    )
     evaluate.set_defaults(run=_evaluate)
     for parser in (forecast, evaluate):
         parser.add_argument(
