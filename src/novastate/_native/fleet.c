@@ -11,7 +11,7 @@
  * Written once, in fleet_turn.h, fleet_group.h, fleet_first.h and fleet_rounds.h, in words that fleet_lanes.h defines for
  * each instruction set.
  *
- * Cost: of 8 lanes at 3 classes a first pass some 1200 instructions, a step 900; calm guests take two or three. State is
+ * Cost: of 8 lanes at 3 classes a first pass some 1300 instructions, a step 900; calm guests take one or two. State is
  * some 300 kB of stack; no allocation, no global.
  */
 #include "fleet.h"
