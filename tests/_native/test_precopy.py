@@ -76,6 +76,7 @@ def scenarios(draw):
         "most_rounds": draw(st.sampled_from([0.0, 5.0])),
         "deadline": draw(st.sampled_from([0.0, 60.0, 3600.0])),
         "phase": draw(st.sampled_from([0.0, 0.3, 1.0])),
+        "lag": draw(st.sampled_from([0.0, 0.0, 2.0**21, 2.0**30])),
     }
     assert tuple(values) == SCENARIO_FIELDS
     return array("d", values.values())
@@ -260,13 +261,37 @@ def test_without_a_threshold_the_guest_is_stopped_as_all_is_sent(kernel, pages, 
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
+@pytest.mark.parametrize("jumps", [True, False])
+def test_a_look_that_comes_late_finds_less_and_never_goes_without_a_sync(kernel, jumps, monkeypatch):
+    monkeypatch.setattr(precopy_py, "JUMPS", jumps)
+    law = array("d", [40_000, 60_000, 0])
+    theta, page = 52 * 131328 / 100 * 300, 4096
+
+    def unsent(lag):
+        """What was still unsent as the first round was synced, in bytes; how it ended, and when."""
+        out, rows = member(small(pages=100_000, lag=lag), law, kernel)
+        return (rows[0][3] - rows[0][2]) * page, out[0], rows[1][0]
+
+    late, last = 4e6, theta * 10
+    plain, less, none = unsent(0.0), unsent(late), unsent(last)
+    assert theta - 52 * 131328 <= plain[0] <= theta
+    assert theta - late - 52 * 131328 <= less[0] <= theta - late
+    assert none[0] == pytest.approx(0, abs=1)
+    # As much later as that takes to be sent.
+    assert none[2] - plain[2] == pytest.approx(plain[0] / 6.83e7, abs=0.11)
+    # In later rounds the look is late by as much less as less is unsent.
+    assert plain[1] == none[1] == NEVER
+    assert unsent(1e5)[0] <= theta - 1e5
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=["twin", "compiled"])
 @pytest.mark.parametrize(
     ("sizes", "word"),
-    [((3, 3, 4, 8), "scenario"), ((36, 4, 4, 8), "classes"), ((36, 99, 4, 8), "classes"), ((36, 3, 3, 8), "members"),
-     ((36, 3, 0, 8), "members"), ((36, 3, 4, 7), "out")],
+    [((3, 3, 4, 8), "scenario"), ((37, 4, 4, 8), "classes"), ((37, 99, 4, 8), "classes"), ((37, 3, 3, 8), "members"),
+     ((37, 3, 0, 8), "members"), ((37, 3, 4, 7), "out")],
 )  # fmt: skip
 def test_a_buffer_of_the_wrong_length_is_refused_by_name(kernel, sizes, word):
-    assert len(SCENARIO_FIELDS) == 36
+    assert len(SCENARIO_FIELDS) == 37
     buffers = [array("d", bytes(8 * size)) for size in sizes]
     with pytest.raises(ValueError, match=f"^{word}:"):
         kernel.run(*buffers, array("d"))

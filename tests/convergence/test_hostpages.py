@@ -19,12 +19,17 @@ from novastate.convergence import (
     Link,
     Rules,
     Watch,
+    WriteLaw,
     compare,
     forecast,
     forecast_many,
     post_copy_of,
+    simulate,
 )
 from novastate.convergence.hostpages import whole
+from novastate.convergence.simulation.pagemap import PageMap
+from novastate.convergence.simulation.setup import SimulationSetup
+from novastate.convergence.simulation.writers import mark_range
 from novastate.drivers import JobStats, JobType
 from novastate.errors import ConvergenceError
 
@@ -66,10 +71,10 @@ def test_a_forecast_counts_the_huge_pages_that_go_whole(host_page):
     plain, huge = (forecast(guest(size), LINK, LIMITS, RULES) for size in (0, host_page))
     assert plain.post_copied
     assert huge.post_copied
-    assert huge.missing == pytest.approx(2**24, rel=0.001)  # all
+    assert huge.missing == pytest.approx(2**24, rel=0.002)  # all
     again = huge.missing - plain.missing
-    assert huge.total - plain.total == pytest.approx(again * 4104 / 1.25e9, rel=1e-6)
-    assert huge.transferred - plain.transferred == pytest.approx(again * 4104, rel=1e-6)
+    assert huge.total - plain.total == pytest.approx(again * 4104 / 1.25e9, rel=0.01)
+    assert huge.transferred - plain.transferred == pytest.approx(again * 4104, rel=0.01)
     assert huge.downtime == plain.downtime
     low, high = huge.total_interval
     assert low < 1.1 * plain.total < huge.total < high  # where the missing pages lie is not known
@@ -82,9 +87,13 @@ def test_a_forecast_counts_the_huge_pages_that_go_whole(host_page):
     assert (late.verdict.value, late.unlimited_total) == ("times_out", huge.total)
 
 
-def test_nothing_changes_where_it_does_not_switch():
-    plain, huge = (forecast(guest(size), LINK, LIMITS, Rules.qemu(post_copy=False)) for size in (0, GIB))
-    assert (plain.total, plain.transferred) == (huge.total, huge.transferred)
+def test_where_it_does_not_switch_the_last_look_comes_later_and_no_more_goes():
+    one, rules = guest(rate=1000), Rules.qemu(post_copy=False, first_touch=4104 / 1.1e9)
+    plain, huge = (forecast(attrs.evolve(one, host_page=size), LINK, LIMITS, rules) for size in (0, GIB))
+    assert plain.total == pytest.approx(huge.total, rel=0.01)
+    assert plain.transferred == pytest.approx(huge.transferred, rel=0.01)
+    cloud = Rules.cloud_hypervisor()
+    assert forecast(huge.guest, LINK, LIMITS, cloud).total == forecast(one, LINK, LIMITS, cloud).total
 
 
 def test_what_it_costs_the_guest_does_not_contradict_itself():
@@ -96,9 +105,9 @@ def test_what_it_costs_the_guest_does_not_contradict_itself():
         assert cost.pages * 4104 / 1.25e9 <= cost.lasts
         assert cost.faults <= cost.pages * 4096 / size
         own = post_copy_of(forecast(guest(size), LINK, LIMITS, RULES))
-        assert own.pages == pytest.approx(cost.pages)
-        assert own.lasts == pytest.approx(cost.lasts)
-        assert own.faults == pytest.approx(cost.faults)
+        assert own.pages == pytest.approx(cost.pages, rel=0.01)
+        assert own.lasts == pytest.approx(cost.lasts, rel=0.01)
+        assert own.faults == pytest.approx(cost.faults, rel=0.01)
     assert costs[2].waited <= 1.01 * costs[2].lasts
 
 
@@ -146,3 +155,81 @@ def test_fleets_have_a_column_of_it():
 def test_a_page_of_the_host_is_one_that_there_is_and_no_less_than_a_page(host_page):
     with pytest.raises(ConvergenceError, match="host_page"):
         Guest(GIB, 0, 65536, DirtyCurve((), GIB // 65536), host_page=host_page)
+
+
+# --- beside the simulator
+
+
+def test_parts_are_completed_and_gone_through():
+    setup = SimulationSetup.of(LINK, LIMITS, RULES)
+    pages = PageMap(64 * 40 + 5, [], setup)
+    pages.send(1e18, 1e9)
+    for at in (3, 64 * 17, 64 * 40 + 4):
+        mark_range(pages.written, at, at + 1)
+    assert pages.sync() == 3
+    assert pages.ahead(512) == 1
+    pages.complete(512)
+    assert pages.left == 512 + 512 + 5
+    assert [pages.ahead(512), pages.send(1e18, 1e9, 512).pages] == [512, 512]
+    assert [pages.ahead(512), pages.send(100 * 4104, 1e9, 512).pages] == [512, 100]
+    assert [pages.ahead(512), pages.send(1e18, 1e9, 412).pages, pages.ahead(512)] == [412, 412, 5]
+    assert pages.send(1e18, 1e9, 5).pages == 5
+    assert pages.left == pages.ahead(512) == 0
+
+
+@pytest.mark.parametrize("host_page", [2 * MIB, GIB])
+@pytest.mark.parametrize(("limit", "rate"), [(64 * MIB, 3000), (64 * MIB, 9000), (200 * MIB, 30_000), (None, 40_000)])
+@pytest.mark.parametrize("downtime", [0.3, 2.0])
+def test_a_forecast_of_huge_pages_holds_in_the_simulator(host_page, limit, rate, downtime):
+    size = 2 * GIB
+    law = WriteLaw.uniform(size // 4096 - 3000, rate)
+    link, limits, rules = Link(limit, 5e8), Limits(downtime, 600), Rules.qemu(first_touch=4104 / 5e8)
+    one = Guest(size, 0, 4096, law.curve(size // 4096), host_page=host_page, busy=0.5)
+    found = forecast(one, link, limits, rules)
+    run = simulate(pages=one.pages, law=law, link=link, limits=limits, rules=rules, host_page=host_page, seed=1)
+    if 0.1 < found.probability < 0.9:
+        return
+    assert run.verdict is found.verdict
+    if run.total is not None:
+        low, high = found.total_interval
+        assert low <= run.total <= high
+
+
+def test_a_look_comes_later_on_huge_pages():
+    law, limits = WriteLaw.uniform(400_000, 9000), Limits(1.0)
+    rules = Rules.qemu(first_touch=4104 / 5e8)
+    first = {}
+    for host_page in (4096, 2 * MIB, GIB):
+        run = simulate(pages=2**19, law=law, link=Link(64 * MIB, 5e8), limits=limits, rules=rules, host_page=host_page)
+        row = run.rounds[0]
+        first[host_page] = row.remaining - row.dirtied, run.rounds[1].start
+    assert 0.8 < first[4096][0] * 4096 / (64 * MIB) <= 1.0
+    assert first[GIB][0] == 0  # all is sent before anyone looks
+    assert 0 <= first[2 * MIB][0] < first[4096][0]
+    assert first[GIB][1] - first[4096][1] == pytest.approx(0.95, abs=0.2)
+
+
+@pytest.mark.parametrize("host_page", [2 * MIB, GIB])
+@pytest.mark.parametrize("pages", [2**19 - 3000, 20_000])
+def test_what_goes_after_the_switch_in_the_simulator_lies_between_what_lies_together_and_what_lies_anywhere(host_page, pages):
+    law = WriteLaw.uniform(pages, 20_000)
+    link, limits = Link(200 * MIB, 5e8), Limits(0.05)
+    rules = Rules.qemu(post_copy=True, first_touch=4104 / 5e8)
+    one = Guest(2 * GIB, 0, 4096, law.curve(2**19), host_page=host_page, busy=0.5)
+    found = forecast(one, link, limits, rules)
+    run = simulate(pages=2**19, law=law, link=link, limits=limits, rules=rules, host_page=host_page, seed=1)
+    assert run.post_copied
+    assert found.post_copied
+    least = whole(one, found.unsent, host_page, scatter=0.0)
+    assert 0.9 * least <= run.post_copy.pages <= 1.1 * found.missing
+    assert found.total_interval[0] * 0.98 <= run.total <= found.total_interval[1]
+    assert run.post_copy.pages % (host_page // 4096) == 0
+    assert run.post_copy.wait == pytest.approx(rules.fault(5e8, host_page))
+    if pages > 100_000:  # written everywhere
+        assert run.post_copy.pages == pytest.approx(found.missing, rel=0.01)
+        assert run.total == pytest.approx(found.total, rel=0.02)
+
+
+def test_only_pages_that_are_simulated_are_taken():
+    with pytest.raises(ConvergenceError, match="host_page"):
+        simulate(pages=1000, law=WriteLaw.idle(), link=LINK, host_page=65536)

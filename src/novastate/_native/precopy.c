@@ -20,7 +20,7 @@ typedef struct {
     double unsent[KINDS], wire[KINDS], each[KINDS], front_all; /* by the first pass, in its order */
     ring r;
     double virgin, cost, takes, resent, cached, widest;
-    double now, sent, slot_start, slot_sent, theta, pending;
+    double now, sent, slot_start, slot_sent, theta, pending, dense;
     int syncs, over; /* ... rounds that have come to their end in this run */
     double synced, last_round;
     throttle t;
@@ -82,6 +82,7 @@ static void begin(migration *m, const ns_precopy_scenario *s, const double *clas
     m->slot_sent = b.slot_sent;
     m->theta = b.theta * m->theta_factor;
     m->pending = 0.0;
+    m->dense = start != NULL ? least(1.0, all_unsent(m) / greatest(1.0, s->pages)) : 1.0;
     m->syncs = (int)least(b.syncs, 1e9);
     m->over = 0;
     m->synced = 0.0 - b.since;
@@ -152,6 +153,7 @@ static int synced(migration *m, int late, int last) {
     m->last_round = span;
     m->synced = m->now;
     m->pending = all_unsent(m);
+    m->dense = least(1.0, m->pending / greatest(1.0, s->pages));
     if (throttle_look(&m->t, s, m->now, m->sent, fresh)) endless_changed(&m->e, m->syncs);
     record(m, span, fresh);
     if (s->cache > 0.0) fill_cache(m);
@@ -159,7 +161,7 @@ static int synced(migration *m, int late, int last) {
     if (s->postcopy > 0.0 && (double)m->syncs > s->postcopy) m->to_postcopy = 1;
     /* With nothing left to change, and no switch to post-copy to come, it may go round for ever. */
     if (s->postcopy <= 0.0 && throttle_settled(&m->t, s)) {
-        const int plain = !m->ticks && s->cache <= 0.0 && first_pass(m) <= 0.0;
+        const int plain = !m->ticks && s->cache <= 0.0 && s->lag <= 0.0 && first_pass(m) <= 0.0;
         if (endless_seen(&m->e, s, m->syncs, &m->r, m->pending, span, m->now - m->slot_start, m->theta, m->theta_factor, speed,
                          plain))
             return NEVER;
@@ -191,7 +193,7 @@ static void full_slots(migration *m) {
     }
     const double per = slot_pages(s, wire, each);
     const double full = threshold(s, per * wire / whole_ms(s->slot), m->theta_factor);
-    double slots = floor(least(m->pending - full / s->page, part) / per);
+    double slots = floor(least(m->pending - (full - s->lag * m->dense) / s->page, part) / per);
     if (m->ticks && m->syncs > 1) slots = least(slots, ceil((m->tick - 1e-9 - m->now) / s->slot) - 1.0);
     if (slots <= 0.0 || m->theta > full * 1.000000001) return;
     const double n = slots * per;
@@ -259,6 +261,8 @@ static int slot_ended(migration *m) {
     m->slot_start = m->now;
     m->slot_sent = 0.0;
     if (!m->to_postcopy) return GOES_ON;
+    const double unsent = all_unsent(m);
+    if (s->lag > 0.0 && unsent > 0.0 && (m->dense * s->pages - unsent) * s->page < s->lag * m->dense) return GOES_ON;
     dirtied(m, m->now - m->synced, throttle_slowed(&m->t, s, m->speed)); /* the guest is stopped, and the bitmap synced once more */
     return POSTCOPY;
 }
@@ -270,7 +274,7 @@ static int ends(migration *m) {
         m->pending = all_unsent(m);
         const int late = m->ticks && m->now >= m->tick - 1e-9 && overdue(m);
         const int last = m->pending <= 0.0 && m->theta <= 0.0 && !late;
-        if (last || late || m->pending * s->page < m->theta) {
+        if (last || late || m->pending <= 0.0 || m->pending * s->page < m->theta - s->lag * m->dense) {
             const int end = synced(m, late, last);
             if (end != GOES_ON) return end;
         }

@@ -22,7 +22,7 @@
 typedef struct {
     double pages, zero, tail, tail_zero, page, wire, wire_again, cache, wire_zero, quota, first, again, delta, blank;
     double downtime, switchover, device, slot, turn, throttling, initial, increment, most, trigger;
-    double busy, lost, wake, postcopy, tailslow, resync, chunks, limited, family, most_rounds, deadline, phase;
+    double busy, lost, wake, postcopy, tailslow, resync, chunks, limited, family, most_rounds, deadline, phase, lag;
 } ns_precopy_scenario;
 #define NS_PRECOPY_SCENARIO_FIELDS (sizeof(ns_precopy_scenario) / sizeof(double))
 

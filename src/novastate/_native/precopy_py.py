@@ -12,8 +12,8 @@ through the addresses itself: its unsent pages are arcs of its own circle of pag
 
 One turn of the loop is one turn of QEMU's migration thread:
 
-- *pending* is looked at as a turn begins; where it is below the threshold the dirty bitmap is synced, and
-  where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
+- *pending* is looked at as a turn begins; where it is below the threshold (by *lag*, of what was unsent at the last sync, where a
+  turn does not end before a huge page of the host does) or nothing is, the dirty bitmap is synced, and where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
   the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
   sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
@@ -135,7 +135,7 @@ class _Migration:
     """One member's migration, somewhere on its way: what is unsent, the clock and the slot, and what the rules remember."""
 
     __slots__ = (
-        "cached", "capacity", "cost", "endless", "front_all", "kinds", "last_round", "now", "over", "pending",
+        "cached", "capacity", "cost", "dense", "endless", "front_all", "kinds", "last_round", "now", "over", "pending",
         "resent", "ring", "round_sent", "rounds", "row", "s", "sent", "slot_sent", "slot_start", "speed", "switch", "synced", "syncs",
         "takes", "theta", "theta_factor", "throttle", "tick", "ticked", "ticks", "unsent", "virgin", "widest",
     )  # fmt: skip
@@ -177,6 +177,8 @@ class _Migration:
         self.slot_sent = begin.slot_sent
         self.theta = begin.theta * self.theta_factor  # bytes: the threshold
         self.pending = 0.0  # pages, at the last look
+        # Share of the memory that was unsent at the last sync.
+        self.dense = 1.0 if start is None else min(1.0, self._all_unsent() / max(1.0, s.pages))
         self.syncs = int(min(begin.syncs, 1e9))
         self.over = 0  # rounds that have come to their end in this run
         self.synced = 0.0 - begin.since  # when it was synced last
@@ -199,7 +201,8 @@ class _Migration:
             self.pending = self._all_unsent()
             overdue = self.ticks and self.now >= self.tick - 1e-9 and self._overdue()
             last = self.pending <= 0.0 and self.theta <= 0.0 and not overdue
-            if last or overdue or self.pending * s.page < self.theta:
+            called = self.pending <= 0.0 or self.pending * s.page < self.theta - s.lag * self.dense
+            if last or overdue or called:
                 end = self._sync(overdue, last)
                 if end is not None:
                     return end
@@ -260,6 +263,7 @@ class _Migration:
         self.last_round = span
         self.synced = self.now
         self.pending = self._all_unsent()
+        self.dense = min(1.0, self.pending / max(1.0, s.pages))
         if self.throttle.look(self.now, self.sent, fresh):
             self.endless.changed(self.syncs)
         self._record(span, fresh)
@@ -271,7 +275,7 @@ class _Migration:
             self.switch = True
         # With nothing left to change, and no switch to post-copy to come, it may go round for ever.
         if s.postcopy <= 0.0 and self.throttle.settled:
-            plain = not self.ticks and s.cache <= 0.0 and self._first_pass() <= 0.0
+            plain = not self.ticks and s.cache <= 0.0 and s.lag <= 0.0 and self._first_pass() <= 0.0
             if self.endless.seen(
                 self.syncs,
                 self.ring,
@@ -345,7 +349,7 @@ class _Migration:
                 break
         per = s.slot_pages(wire, each)
         full = s.threshold(per * wire / whole_ms(s.slot), self.theta_factor)
-        slots = math.floor(min(self.pending - full / s.page, part) / per) * 1.0
+        slots = math.floor(min(self.pending - (full - s.lag * self.dense) / s.page, part) / per) * 1.0
         if self.ticks and self.syncs > 1:
             slots = min(slots, math.ceil((self.tick - 1e-9 - self.now) / s.slot) - 1.0)
         if slots <= 0.0 or self.theta > full * 1.000000001:
@@ -421,6 +425,9 @@ class _Migration:
         self.slot_sent = 0.0
         if not self.switch:
             return None
+        unsent = self._all_unsent()
+        if s.lag > 0.0 and unsent > 0.0 and (self.dense * s.pages - unsent) * s.page < s.lag * self.dense:
+            return None  # the turn goes on to the end of a huge page
         # The guest is stopped, and the bitmap synced once more.
         self._dirtied(self.now - self.synced, self.throttle.slowed(self.speed))
         return POSTCOPY

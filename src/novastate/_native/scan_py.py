@@ -172,7 +172,7 @@ def scan(
         part = slice(begin, end)
         if dirty[part].any():
             found = np.flatnonzero(_unpacked(dirty[part]))
-            found = found[found >= skip]
+            found = found[found >= skip][:left]
             blank, old = _unpacked(zero[part])[found], _unpacked(again[part])[found]
             kinds = np.where(blank, _BLANK, np.where(old, _AGAIN, _FIRST))
             used, spent = costs[0][kinds].cumsum(), costs[1][kinds].cumsum()

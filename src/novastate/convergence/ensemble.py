@@ -15,7 +15,8 @@ them that complete in time, the interval is between their quantiles. They differ
 - what the hosts let through, where that holds it up and is a guess (`novastate.convergence.hosts`);
 - where they write, where that decides what the first round finds: every other one all in one place (`novastate.convergence.places`);
 - where a writer in sequence is as the migration begins (`_PHASES`): it decides how much of what it writes is unsent already;
-- where after a switch to post-copy the missing pages lie in huge pages of the host, which go whole (`novastate.convergence.hostpages`);
+- how late a look comes in memory on huge pages of the host, and where in these the pages lie that a switch to post-copy misses
+  (`novastate.convergence.hostpages`);
 - how busy the guest is, where that is not known (`Guest.least_busy`): it decides what a throttle does.
 
 The pause of the same guests, those that complete in time, and what the devices and the management layer take more or less at the
@@ -116,11 +117,11 @@ _PHASES = _lattice(19)
 _TOUCHES = tuple(may_be(share) for share in _lattice(17))
 #: Where each writes, as a share of the way to the end of the memory; below 0: all over it.
 _PLACES = tuple((-1.0, ((5 * (k // 2)) % (RUNS // 2) + 0.5) / (RUNS // 2))[k % 2] for k in range(RUNS))
-#: How scattered the missing pages are.
-_SCATTERS = _lattice(19)
-_BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE = (
+#: How scattered the missing pages are, and how late looks come as a share of what they may.
+_SCATTERS, _LATE = _lattice(19), _lattice(13)
+_BUSY, _QUOTA, _WIRE, _FIRST, _AGAIN, _DELTA, _BLANK, _SLOT, _PHASE, _LAG = (
     SCENARIO_FIELDS.index(field)
-    for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase")
+    for field in ("busy", "quota", "wire", "first", "again", "delta", "blank", "slot", "phase", "lag")
 )
 
 
@@ -162,7 +163,7 @@ class Ensemble:
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
-        groups: dict[tuple[int, float, float, float, float], tuple[array[float], list[int]]] = {}
+        groups: dict[tuple[int, float, float, float, float, float], tuple[array[float], list[int]]] = {}
         guess = guesses(self.link, self.rules)
         in_sequence = any(row.sequential for one in (curve, *curve.others) for row in one.classes)
         for k, (rate, tail, zero, theta, busy) in enumerate(DESIGN):
@@ -172,15 +173,17 @@ class Ensemble:
             needs = self.guest.busy if least is None else least * (self.guest.busy / least) ** busy
             which = other_of(k, RUNS, len(curve.others))
             pace, phase = _PACES[k] if on_line else 1.0, _PHASES[k] if in_sequence else 0.5
-            key = (which, needs, pace, phase, _TOUCHES[k] if guess else 0.0)
+            late = _LATE[k] if self.scenario[_LAG] else 0.0
+            key = (which, needs, pace, phase, _TOUCHES[k] if guess else 0.0, late)
             members, which_ones = groups.setdefault(key, (array("d"), []))
             members.extend(row)
             which_ones.append(k)
         found: list[tuple[float, float, bool, float]] = []
-        for (which, needs, pace, phase, touch), (members, which_ones) in groups.items():
+        for (which, needs, pace, phase, touch, late), (members, which_ones) in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             scenario[_PHASE] = phase
+            scenario[_LAG] *= 2.0 * late  # the point takes half of it
             if touch:
                 units = self.guest.page_size / 4096.0
                 scenario[_FIRST] = max(scenario[_WIRE] / self.link.line_rate, touch * units)

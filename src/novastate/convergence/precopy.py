@@ -26,7 +26,7 @@ from novastate.convergence import bounds
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.ensemble import Ensemble
 from novastate.convergence.guest import Guest, Limits, Link
-from novastate.convergence.hostpages import besides, whole
+from novastate.convergence.hostpages import besides, latest, whole
 from novastate.convergence.rules import SLOT, TURN, Rules
 from novastate.convergence.throttle import LOST, SLOWED, WAKE, limited
 from novastate.convergence.timeout import deadline_of, decided
@@ -251,8 +251,8 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
     return array("d", (values.get(field, 0.0) for field in SCENARIO_FIELDS))
 
 
-_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED = (
-    SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited")
+_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED, _LAG = (
+    SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited", "lag")
 )
 
 
@@ -265,6 +265,7 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array
     scenario[_TAIL_ZERO] = guest.tail_zero
     scenario[_BUSY] = guest.busy
     scenario[_CHUNKS] = rules.chunks(guest.memory)
+    scenario[_LAG] = 0.5 * latest(guest, link, rules)
     if rules.dirty_limit:
         scenario[_LIMITED] = limited(guest.curve.pages, rules.dirty_limit / guest.page_size)
     return scenario

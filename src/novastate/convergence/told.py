@@ -50,6 +50,8 @@ def qemu(rules: Rules) -> tuple[str, ...]:
         (
             f"A page takes {rules.wire():g} bytes, a zero page {rules.wire_zero():g} (migration/ram.c, migration/multifd.c). Pages of 4 KiB"
             " are counted and sent, also of huge pages, which KVM splits while it watches; only post-copy sends huge pages whole."
+            " But a turn does not end within a huge page, whatever the 50 ms, and the time is looked at after 64 of them only: what remains"
+            " is compared with the threshold later by up to that much (migration/ram.c ram_save_host_page); Guest.host_page says it."
         ),
     ]
     if rules.auto_converge:

@@ -105,16 +105,37 @@ class PageMap:
         row: Words = self._bits[0]
         return row
 
-    def send(self, room: float, patience: float) -> Sent:
-        """Sends until the page that uses up *room* bytes or *patience* seconds has gone out, or nothing is left."""
+    def ahead(self, each: int) -> int:
+        """Unsent pages from the scan's position on to the end of that part of *each* pages (a multiple of 64) in which the next lies."""
+        row, words, at = self._bits[0], each >> 6, self._cursor % self._pages
+        end = ((at >> 6) // words + 1) * words
+        found = (int(row[at >> 6]) >> (at & 63)).bit_count() + _set(row[(at >> 6) + 1 : end])
+        while not found and self.left:
+            begin = end if end < len(row) else 0
+            end = begin + words
+            found = _set(row[begin:end])
+        return found
+
+    def complete(self, each: int) -> None:
+        """Makes every part of *each* pages (a multiple of 64) unsent of which a page is."""
+        row = self._bits[0]
+        starts = np.arange(0, len(row), each >> 6)
+        some = np.bitwise_or.reduceat(row, starts) != 0
+        for start in starts[some].tolist():
+            mark_range(row, start << 6, min(self._pages, (start << 6) + each))
+        self.left = _set(row)
+
+    def send(self, room: float, patience: float, most: int | None = None) -> Sent:
+        """Sends until the page that uses up *room* bytes or *patience* seconds has gone out, or *most* have, or nothing is left."""
+        left = self.left if most is None else min(most, self.left)
         counts: Integers = np.zeros(4, dtype=np.int64)
-        most = _whole(room * _HALF), _whole(patience * _PICO)
+        budget = _whole(room * _HALF), _whole(patience * _PICO)
         before = self._cursor
         if self._cache is None or self._first_round:
-            self._cursor = scan.scan(self._bits, self._pages, before, self.left, *most, self._costs, counts)
+            self._cursor = scan.scan(self._bits, self._pages, before, left, *budget, self._costs, counts)
         else:
             self._cursor = scan.scan_cached(
-                self._bits, self._pages, self._cache, self._round, before, self.left, *most, self._costs, counts
+                self._bits, self._pages, self._cache, self._round, before, left, *budget, self._costs, counts
             )
         sent = self._sent(counts)
         self._first_round = self._first_round and self._cursor > before
@@ -178,6 +199,11 @@ class PageMap:
         rows = self._costs.tolist()
         found = [sum(cost * count for cost, count in zip(row, counts.tolist(), strict=True)) for row in rows]
         return found[0], found[1]
+
+
+def _set(words: Words) -> int:
+    """How many bits are set in all."""
+    return sum(map(int.bit_count, words.tolist())) if len(words) < 64 else int(np.unpackbits(words.view(np.uint8)).sum())
 
 
 def _whole(amount: float) -> int:

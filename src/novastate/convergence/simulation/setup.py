@@ -20,6 +20,7 @@ from novastate.convergence.rules import SLOT, TURN, TURN_HEADER, Rules
 from novastate.convergence.simulation.laws import PAGE
 from novastate.convergence.throttle import LOST, WAKE
 from novastate.convergence.timeout import asks_first, looked_at
+from novastate.errors import ConvergenceError
 
 __all__ = ["Answer", "SimulationResult", "SimulationSetup", "Status"]
 
@@ -43,6 +44,7 @@ class Status(Enum):
 #: Of the fields of a setup: least and most of the shares, and of what else may not be 0.
 _SHARES = frozenset({"throttle_initial", "throttle_increment", "throttle_max", "lost", "wake", "slow_slots"})
 _ABOVE = frozenset({"quota", "wire", "slot", "turn", "throttle_initial", "throttle_max"})
+_HOST_PAGES = (PAGE, 1 << 21, 1 << 30)
 _COUNTS = frozenset({"post_copy_after", "multifd", "turn_header", "most_rounds"})
 #: The rules as they are unless told.
 _RULES = Rules("")
@@ -66,7 +68,8 @@ class SimulationSetup:
     *multifd*: how many channels there are, 0 for one without packets. *tailslow*, *background_sync*, *rearm*, *most_rounds*: as in `Rules`;
     *dirty_limit*: pages that may be written a second once the guest is limited, 0: any. *whole_rounds*: the rules of Cloud Hypervisor,
     with *deadline*, s after which a look that finds too much stops the guest all the same, or gives up where it *cancels* (0: never).
-    *fault*: s that a vCPU waits in post-copy for a page that it touches before it has come.
+    *fault*: s that a vCPU waits in post-copy for a page that it touches before it has come. *host_page*: bytes of the pages that back
+    the memory, as in `Guest`: 4 KiB, 2 MiB or 1 GiB.
     """
 
     quota: float = math.inf
@@ -104,11 +107,15 @@ class SimulationSetup:
     deadline: float = 0.0
     cancels: bool = False
     fault: float = 0.0
+    host_page: int = PAGE
 
     def __attrs_post_init__(self) -> None:
         for row in fields(SimulationSetup):
             name, value = row.name, getattr(self, row.name)
-            if isinstance(row.default, bool):
+            if name == "host_page":
+                if bounds.page_size(name, value) not in _HOST_PAGES:
+                    raise ConvergenceError(name, value, "is not simulated", _HOST_PAGES)
+            elif isinstance(row.default, bool):
                 bounds.flag(name, value)
             elif name in _COUNTS:
                 bounds.whole(name, value, 0, bounds.MOST_PAGES)
@@ -116,8 +123,10 @@ class SimulationSetup:
                 bounds.number(name, value, 0.0, 1.0 if name in _SHARES else bounds.FASTEST, above=name in _ABOVE)
 
     @classmethod
-    def of(cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None) -> SimulationSetup:
-        """The numbers of a migration over *link* within *limits* by *rules*.
+    def of(
+        cls, link: Link, limits: Limits, rules: Rules, *, post_copy_after: int | None = None, host_page: int = PAGE
+    ) -> SimulationSetup:
+        """The numbers of a migration over *link* within *limits* by *rules*, of memory on pages of *host_page* bytes.
 
         *post_copy_after* instead of the rules': 0 leaves the switch to a command. Stated approximations, those of the forecast:
         each cached page of XBZRLE takes `Rules.xbzrle_delta` bytes; multifd overshoots its quota by one packet and a half.
@@ -150,7 +159,8 @@ class SimulationSetup:
             whole_rounds=whole,
             deadline=looked_at(limits, rules),
             cancels=asks_first(rules),
-            fault=rules.fault(link.line_rate),
+            fault=rules.fault(link.line_rate, host_page),
+            host_page=host_page,
             **{row.name: getattr(rules, row.metadata["rule"]) for row in fields(cls) if row.metadata},
         )
         return setup.limited(link.limit)

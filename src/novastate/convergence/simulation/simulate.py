@@ -6,6 +6,7 @@ from novastate.convergence import bounds
 from novastate.convergence.guest import Limits, Link
 from novastate.convergence.precopy import Verdict
 from novastate.convergence.rules import Rules
+from novastate.convergence.simulation.laws import PAGE
 from novastate.convergence.simulation.setup import SimulationResult, SimulationSetup, Status
 from novastate.convergence.simulation.simulator import PreCopySimulation
 from novastate.convergence.simulation.timed import Law
@@ -39,11 +40,12 @@ def simulate(
     zero_pages: int = 0,
     tail_pages: int | None = None,
     tail_zero: int = 215,
+    host_page: int = PAGE,
 ) -> SimulationResult:
     """Runs one migration of a guest of *pages* pages that writes by *law*, to its end or its timeout.
 
     *link*, *limits* and *rules* as in `forecast`, with its defaults; *zero_pages*, *tail_pages*, *tail_zero* and *seed* as in
-    `PreCopySimulation`.
+    `PreCopySimulation`; *host_page*: bytes of the pages that back the memory (4 KiB, 2 MiB or 1 GiB).
     The verdict without a timeout is NEVER where the first pass, as long again, and :data:`PATIENCE` simulated seconds were not enough
     (after the timeout, where Cloud Hypervisor only looks then: `Rules.cloud_hypervisor`).
     Pages are 4096 bytes, and at most 2**30 (4 TiB: every page has its bits; a forecast takes 2**40). Raises `ConvergenceError` for
@@ -59,7 +61,7 @@ def simulate(
     rules = Rules.qemu() if rules is None else rules
     for field, value, kind in (("link", link, Link), ("limits", limits, Limits), ("rules", rules, Rules)):
         bounds.instance(field, value, kind)
-    setup = SimulationSetup.of(link, limits, rules)
+    setup = SimulationSetup.of(link, limits, rules, host_page=host_page)
     run = PreCopySimulation(
         pages, law, setup, zero_pages=zero_pages, tail_pages=tail_pages, tail_zero=tail_zero, seed=seed
     )
