@@ -48,8 +48,8 @@ def guest(host_page=0, *, size=64 * GIB, rate=400_000, zero_pages=0):
 def test_as_many_pages_go_as_in_huge_pages_of_which_any_is_missing(host_page, missing):
     one, each = guest(size=GIB, rate=100), host_page // 4096
     random = np.random.default_rng(3)
-    found = [len(set((random.permutation(262_144)[:missing] // each).tolist())) * each for _ in range(20)]
-    assert whole(one, missing, host_page) == pytest.approx(np.mean(found), rel=0.02)
+    found = [len(np.unique(random.permutation(262_144)[:missing] // each)) * each for _ in range(5)]
+    assert whole(one, missing, host_page) == pytest.approx(np.mean(found), rel=0.03)
     together = whole(one, missing, host_page, scatter=0.0)
     assert together == max(missing, each)
 
@@ -71,7 +71,7 @@ def test_a_forecast_counts_the_huge_pages_that_go_whole(host_page):
     plain, huge = (forecast(guest(size), LINK, LIMITS, RULES) for size in (0, host_page))
     assert plain.post_copied
     assert huge.post_copied
-    assert huge.missing == pytest.approx(2**24, rel=0.002)  # all
+    assert huge.missing == pytest.approx(2**24, rel=0.003)  # all
     again = huge.missing - plain.missing
     assert huge.total - plain.total == pytest.approx(again * 4104 / 1.25e9, rel=0.01)
     assert huge.transferred - plain.transferred == pytest.approx(again * 4104, rel=0.01)
@@ -79,7 +79,7 @@ def test_a_forecast_counts_the_huge_pages_that_go_whole(host_page):
     low, high = huge.total_interval
     assert low < 1.1 * plain.total < huge.total < high  # where the missing pages lie is not known
     blank = forecast(attrs.evolve(huge.guest, zero_pages=2**23), LINK, LIMITS, RULES)
-    assert blank.missing == pytest.approx(2**24, rel=0.001)
+    assert blank.missing == pytest.approx(2**24, rel=0.003)
     assert blank.transferred < 0.55 * huge.transferred
     short = Limits(0.3, plain.total + 5)
     assert forecast(guest(), LINK, short, RULES).verdict.value == "converges"
@@ -211,7 +211,9 @@ def test_a_look_comes_later_on_huge_pages():
 
 @pytest.mark.parametrize("host_page", [2 * MIB, GIB])
 @pytest.mark.parametrize("pages", [2**19 - 3000, 20_000])
-def test_what_goes_after_the_switch_in_the_simulator_lies_between_what_lies_together_and_what_lies_anywhere(host_page, pages):
+def test_what_goes_after_the_switch_in_the_simulator_lies_between_what_lies_together_and_what_lies_anywhere(
+    host_page, pages
+):
     law = WriteLaw.uniform(pages, 20_000)
     link, limits = Link(200 * MIB, 5e8), Limits(0.05)
     rules = Rules.qemu(post_copy=True, first_touch=4104 / 5e8)

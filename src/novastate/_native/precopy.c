@@ -262,7 +262,7 @@ static int slot_ended(migration *m) {
     m->slot_sent = 0.0;
     if (!m->to_postcopy) return GOES_ON;
     const double unsent = all_unsent(m);
-    if (s->lag > 0.0 && unsent > 0.0 && (m->dense * s->pages - unsent) * s->page < s->lag * m->dense) return GOES_ON;
+    if (s->lag > 0.0 && unsent > 0.0 && (m->dense * s->pages - unsent) * s->page < 2.0 * s->lag * m->dense) return GOES_ON;
     dirtied(m, m->now - m->synced, throttle_slowed(&m->t, s, m->speed)); /* the guest is stopped, and the bitmap synced once more */
     return POSTCOPY;
 }

@@ -12,8 +12,9 @@ through the addresses itself: its unsent pages are arcs of its own circle of pag
 
 One turn of the loop is one turn of QEMU's migration thread:
 
-- *pending* is looked at as a turn begins; where it is below the threshold (by *lag*, of what was unsent at the last sync, where a
-  turn does not end before a huge page of the host does) or nothing is, the dirty bitmap is synced, and where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
+- *pending* is looked at as a turn begins; where it is below the threshold, or nothing is pending, the dirty bitmap is synced (by
+  *lag*, of which what was unsent at the last sync is a share, later where a turn does not end within a huge page of the host), and
+  where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
   the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
   sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
@@ -426,8 +427,8 @@ class _Migration:
         if not self.switch:
             return None
         unsent = self._all_unsent()
-        if s.lag > 0.0 and unsent > 0.0 and (self.dense * s.pages - unsent) * s.page < s.lag * self.dense:
-            return None  # the turn goes on to the end of a huge page
+        if s.lag > 0.0 and unsent > 0.0 and (self.dense * s.pages - unsent) * s.page < 2.0 * s.lag * self.dense:
+            return None  # the turn goes on to the end of a huge page: looks are late by half of one on average
         # The guest is stopped, and the bitmap synced once more.
         self._dirtied(self.now - self.synced, self.throttle.slowed(self.speed))
         return POSTCOPY

@@ -203,7 +203,9 @@ class PageMap:
 
 def _set(words: Words) -> int:
     """How many bits are set in all."""
-    return sum(map(int.bit_count, words.tolist())) if len(words) < 64 else int(np.unpackbits(words.view(np.uint8)).sum())
+    return (
+        sum(map(int.bit_count, words.tolist())) if len(words) < 64 else int(np.unpackbits(words.view(np.uint8)).sum())
+    )
 
 
 def _whole(amount: float) -> int:
