@@ -210,7 +210,7 @@ CALLS = {
     "Rules.fault": (RULES.fault, {"line_rate": 1e9, "host_page": 4096}),
     "SharedLink": (SharedLink, {"name": "a", "capacity": 1e6, "hosts": frozenset()}),
     "SimulationSetup": (SimulationSetup, some(SimulationSetup())),
-    "SimulationSetup.of": (SimulationSetup.of, {"link": LINK, "limits": LIMITS, "rules": RULES, "post_copy_after": None}),
+    "SimulationSetup.of": (SimulationSetup.of, {"link": LINK, "limits": LIMITS, "rules": RULES, "post_copy_after": None, "host_page": 4096}),
     "SimulationSetup.limited": (SimulationSetup().limited, {"limit": 1e6}),
     "Situation": (Situation, {"elapsed": 1, "post_copy": False, "data_gb": 2.0, "current_downtime": None}),
     "TraceLaw": (api.TraceLaw, {"pages": [1, 2], "times": [0.0, 1.0], "period": None, "busy": 0.0}),
@@ -269,7 +269,7 @@ CALLS = {
     "required_throttle": (api.required_throttle, {**CONTEXT, "probability": None}),
     "simulate": (
         api.simulate,
-        {"pages": 200, "law": LAW, "link": LINK, "limits": LIMITS, "rules": RULES, "seed": 0, "zero_pages": 0, "tail_pages": None, "tail_zero": 215},
+        {"pages": 200, "law": LAW, "link": LINK, "limits": LIMITS, "rules": RULES, "seed": 0, "zero_pages": 0, "tail_pages": None, "tail_zero": 215, "host_page": 4096},
     ),
     "simulate_drain": (simulate_drain, {"plan": PLAN, "laws": None, "seed": 0}),
 }  # fmt: skip
