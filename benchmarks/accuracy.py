@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from baselines import BASELINES
 from crossvalidation import crossvalidated
 from novastate.convergence import Comparison, Evaluation, Recording, evaluate, forecast
+from novastate.convergence.hosts import FIRST_TOUCH
 from novastate.convergence.recordings import load_all
 from novastate.errors import ConvergenceError
 
@@ -88,7 +89,8 @@ def with_zero_pages(recording: Recording, error: float = 0.0) -> Recording:
     """The recording as if its zero pages had been sampled, with *error* (one standard deviation, as a share of all pages)."""
     chance = NormalDist().inv_cdf((zlib.crc32(recording.name.encode()) + 0.5) / 2**32)
     zero = counted_zero_pages(recording) + error * chance * recording.pages
-    given = {"zero_pages": min(max(zero, 0.0), float(recording.pages))}
+    before = recording.data.get("given") or {}
+    given = {**before, "zero_pages": min(max(zero, 0.0), float(recording.pages))}  # type: ignore[dict-item]
     return attrs.evolve(recording, data={**recording.data, "given": given})
 
 
@@ -329,6 +331,15 @@ def report(recordings: list[Recording], broken: list[tuple[str, str]], *, whole:
     return lines
 
 
+def between_known_hosts(recording: Recording) -> Recording:
+    """*recording*, of the hosts that the estimator's constant was measured between: what they let through is no guess of it."""
+    if (recording.data.get("link") or {}).get("line_rate"):  # type: ignore[attr-defined]
+        return recording
+    before = recording.data.get("given") or {}
+    given = {**before, "first_touch": FIRST_TOUCH}  # type: ignore[dict-item]
+    return Recording(recording.name, {**recording.data, "given": given})
+
+
 def main() -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", nargs="?", type=Path, default=RECORDINGS)
@@ -336,6 +347,8 @@ def main() -> str:
     parser.add_argument("--write", action="store_true", help="write accuracy.md")
     args = parser.parse_args()
     recordings, broken = load_all(args.directory)
+    if args.directory == RECORDINGS:
+        recordings = [between_known_hosts(one) for one in recordings]
     if args.source is not None:
         result, parts = judged(recordings, args.source), groups(recordings)
         return "\n".join(

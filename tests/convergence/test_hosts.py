@@ -143,6 +143,9 @@ def test_one_rule_makes_it_of_a_rate():
     }
     known = Recording("a", {**row, "link": {"line_rate": {"mib_s": 500.0}}}).rules
     assert known.first_touch == first_touch_of(500.0 * MIB)
+    assert Recording("a", {**row, "given": {"first_touch": 2e-6}}).rules.first_touch == 2e-6
+    with pytest.raises(ConvergenceError, match=r"given\.first_touch"):
+        Recording("a", {**row, "given": {"first_touch": "fast"}}).rules  # noqa: B018
     assert Recording("a", row).rules.first_touch is None
     assert Recording("a", row).rules.touch == FIRST_TOUCH
 

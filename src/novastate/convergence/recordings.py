@@ -185,8 +185,10 @@ class Recording:
         for rule in ("post_copy_after", "multifd"):
             if rule in options:
                 options[rule] = int(options[rule] or 0)
-        line = self._line_rate()
-        if line:
+        line, given = self._line_rate(), self.data.get("given")
+        if isinstance(given, dict) and given.get("first_touch") is not None:
+            options["first_touch"] = self._number("given", "first_touch")
+        elif line:
             options["first_touch"] = first_touch_of(line)
         begin = self._begin()
         if begin is not None:
