@@ -56,7 +56,7 @@ def whole(guest: Guest, missing: float, host_page: int, scatter: float = 1.0) ->
     if missing >= guest.pages or missing <= 1.0:
         return least
     most = -guest.pages * math.expm1(each * math.log1p(-missing / guest.pages))
-    return least * (max(least, most) / least) ** scatter
+    return least * math.pow(max(least, most) / least, scatter)
 
 
 def latest(guest: Guest, link: Link, rules: Rules) -> float:
