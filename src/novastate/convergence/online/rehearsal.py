@@ -85,8 +85,8 @@ def rehearse(recording: Recording, source: Source = "host", found: Replay | None
         one = Rehearsal(guest, law, tuple(_totals(recording, guest, range(1, SEEDS + 1))), took, ended)
         if best is None or one.distance < best.distance:
             best = one
-        if not ended:
-            break  # nothing to be near to: what was counted is all that is known
+        if best.distance == 0.0 or not ended:
+            break  # none is nearer; or there is nothing to be near to
     if best is None:  # the guest of the replay is one
         raise ConvergenceError("recording", recording.name, "holds no guest")
     return best
