@@ -392,9 +392,9 @@ def until_it_stops(sim, latest):
     last_sent = np.full(sim.pages, -1.0)
     send = sim._map.send
 
-    def recorded(room, patience):
+    def recorded(room, patience, most=None):
         before = bits(sim._map.unsent, sim.pages)
-        sent = send(room, patience)
+        sent = send(room, patience, most)
         last_sent[before & ~bits(sim._map.unsent, sim.pages)] = sim._now
         return sent
 
