@@ -40,6 +40,7 @@ from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.hostpages import besides
 from novastate.convergence.hosts import guesses, may_be
+from novastate.convergence.luck import lucky
 from novastate.convergence.places import matters, run_at
 from novastate.convergence.rules import Rules
 from novastate.convergence.timeout import asks_first, decided
@@ -155,11 +156,16 @@ class Ensemble:
     throttle: int
     switched: bool = False
 
-    @cached_property
+    @property
     def runs(self) -> tuple[tuple[float, float, bool, float], ...]:
         """When each guest's migration ends, s from the request (infinite: never), its pause, s, whether it switches to post-copy, and
         what the timeout must not come before (`decided`); by the first, ascending.
         """
+        return self._ran[0]
+
+    @cached_property
+    def _ran(self) -> tuple[tuple[tuple[float, float, bool, float], ...], float]:
+        """`runs`, and how many of those that never end would by a lucky round (`novastate.convergence.luck`)."""
         curve = self.guest.curve
         spread = LEAST_SPREAD if curve.others else math.hypot(LEAST_SPREAD, curve.spread)
         on_line = self._on_line
@@ -179,6 +185,7 @@ class Ensemble:
             members.extend(row)
             which_ones.append(k)
         found: list[tuple[float, float, bool, float]] = []
+        timeout, luck = self.limits.timeout, 0.0
         for (which, needs, pace, phase, touch, late), (members, which_ones) in groups.items():
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
@@ -202,10 +209,14 @@ class Ensemble:
                         _PLACES[k], scenario, classes, members[at * MEMBER_FIELDS : (at + 1) * MEMBER_FIELDS]
                     )
                 end, total, pause, _, _, _, missing, last_round = ended
+                if end == NEVER:
+                    member = members[at * MEMBER_FIELDS : (at + 1) * MEMBER_FIELDS]
+                    left = None if timeout is None else timeout - self.rules.begin
+                    luck += lucky(scenario, classes, member, missing, left)
                 total += besides(scenario, self.guest, end, missing, _SCATTERS[k]).seconds
                 total = math.inf if end == NEVER else total + self.rules.begin
                 found.append((total, pause, end == POSTCOPY, decided(self.rules, total, pause, last_round)))
-        return tuple(sorted(found))
+        return tuple(sorted(found)), luck
 
     @cached_property
     def _in_time(self) -> tuple[tuple[float, float, bool], ...]:
@@ -232,7 +243,7 @@ class Ensemble:
     @property
     def probability(self) -> float:
         """That it completes within the timeout (or at all, without one): 0.02 to 0.98, and on the side of the verdict."""
-        share = len(self._in_time) / RUNS
+        share = (len(self._in_time) + self._ran[1]) / RUNS
         share = max(share, 0.5) if self.total is not None else min(share, 0.5)
         return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, share))
 

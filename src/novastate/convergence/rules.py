@@ -62,7 +62,8 @@ class Rules:
     (0: no limit). *post_copy* (switch once more than *post_copy_after* bitmaps were synced and the guest has not converged),
     *post_copy_preempt* and *latency*, the time to the destination and back: see `fault`. *xbzrle_cache* (bytes; 0: off),
     *xbzrle_delta* (bytes a cached page takes), *xbzrle_overflow* (share of pages that do not shrink); *multifd* channels (0: off);
-    *switchover_bandwidth* (bytes/s; None, and QEMU's own 0: as measured). *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
+    *switchover_bandwidth* (bytes/s; None, and QEMU's own 0: as measured).
+    *rearm*: pages are watched anew from when their GiB is sent, not from the sync.
     Of whole rounds (*family* ``cloud-hypervisor``): *most_rounds* (0: by the budget) and *on_timeout*, ``cancel`` or ``ignore``.
     The host's constants: *begin*, what the management layer takes before the
     hypervisor starts, and *begin_error*, one standard deviation of that; *device*, the pause besides the pages;
