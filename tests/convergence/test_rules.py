@@ -119,6 +119,9 @@ def test_an_option_more_of_rules_of_ones_own_or_of_cloud_hypervisor():
     assert cloud.with_options(device=0.1) == Rules.cloud_hypervisor(device=0.1)
     with pytest.raises(ConvergenceError, match="post_copy"):
         cloud.with_options(post_copy=True)
+    assert cloud.with_options(on_timeout="ignore") == Rules.cloud_hypervisor(on_timeout="ignore")
+    with pytest.raises(ConvergenceError, match="on_timeout: needs Cloud Hypervisor 52"):
+        Rules.cloud_hypervisor("51.0").with_options(on_timeout="ignore")
 
 
 @pytest.mark.parametrize("version", ["6.2", "10", "ten", "", None, "10.0.0.x"])

@@ -123,3 +123,27 @@ def test_a_watched_one_in_its_first_round_is_not_given_up_either():
         found = Watch(watched, LINE, Limits(0.3, 60.0), rules).observe(now)
         assert (found.probability > 0.9) is likely
         assert ("given up" in found.reason) is not likely
+
+
+@pytest.mark.parametrize("timeout", [30.0, 80.0])
+def test_one_that_is_stopped_at_the_timeout_is_not_given_up_while_it_runs_and_ends_when_the_forecast_said(timeout):
+    rules, who, limits = CLOUD.with_options(on_timeout="ignore"), guest(BUSY), Limits(0.3, timeout)
+    found = forecast(who, LINE, limits, rules)
+    assert found.verdict is Verdict.CONVERGES
+    assert found.downtime > 1.0  # it is stopped, not converged
+    watch = Watch(who, LINE, limits, rules)
+    for at in (10.0, 29.0, 31.0, 50.0, 65.0):
+        sent = int(LINE.line_rate * at)
+        now = JobStats(
+            JobType.UNBOUNDED, elapsed=at, memory_total=8 * GIB, memory_processed=sent, memory_remaining=8 * GIB - sent,
+            memory_bps=int(LINE.line_rate), iteration=1,
+        )  # fmt: skip
+        seen = watch.observe(now)
+        assert (seen.converges, seen.probability) == (True, 0.98)
+        assert at + seen.eta == pytest.approx(found.total, rel=0.02)
+        assert seen.downtime == pytest.approx(found.downtime, rel=0.05)
+        assert "given up" not in seen.reason
+        row = compare(who, LINE, limits, rules, since=now)["wait"]
+        assert at + row.total == pytest.approx(found.total, rel=0.02)
+        assert row.downtime == pytest.approx(found.downtime, rel=0.05)
+        assert row.probability > 0.9

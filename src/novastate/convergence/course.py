@@ -145,7 +145,7 @@ def course_of(
     if start is None:
         result = forecast(guest, link, limits, rules)
         return _HOPELESS if least and result.total is None else _forecast(result)
-    scenario = scenario_of(guest, link, limits, rules)
+    scenario = scenario_of(guest, link, limits, rules, start.elapsed + start.before)
     left = _left(limits, start)
     state = start.at(scenario, guest)
     rounds = array("d", bytes(8 * ROUND_FIELDS * _ROUNDS))
@@ -245,7 +245,7 @@ def _forecast(result: Forecast) -> Course:
 
 
 def _in_time(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start) -> bool:
-    scenario = scenario_of(guest, link, limits, rules)
+    scenario = scenario_of(guest, link, limits, rules, start.elapsed + start.before)
     member = (speed_of(guest), 1.0, 1.0, 0.0)
     run = run_from(scenario, rows_of(guest), start.at(scenario, guest), [member], guest)[0]
     return run.ends and decided(rules, start.before + run.seconds, run.pause, run.last) <= _left(limits, start)

@@ -246,18 +246,18 @@ def _setting(link: Link, limits: Limits, rules: Rules, size: int) -> array[float
         "family": 0.0 if rules.family == "qemu" else 1.0,
         "most_rounds": rules.most_rounds,
         "phase": 0.5,  # as good as any
-        "deadline": deadline_of(limits, rules),
     }
     return array("d", (values.get(field, 0.0) for field in SCENARIO_FIELDS))
 
 
-_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED, _LAG = (
-    SCENARIO_FIELDS.index(field) for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited", "lag")
+_PAGES, _ZERO, _TAIL, _TAIL_ZERO, _BUSY, _CHUNKS, _LIMITED, _LAG, _DEADLINE = (
+    SCENARIO_FIELDS.index(field)
+    for field in ("pages", "zero", "tail", "tail_zero", "busy", "chunks", "limited", "lag", "deadline")
 )
 
 
-def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array[float]:
-    """The kernel's scenario (``SCENARIO_FIELDS``)."""
+def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules, elapsed: float | None = None) -> array[float]:
+    """The kernel's scenario (``SCENARIO_FIELDS``); *elapsed*: s since the request, where it is run from a state of that moment."""
     scenario = _setting(link, limits, rules, guest.page_size)[:]
     scenario[_PAGES] = guest.pages
     scenario[_ZERO] = guest.zero_pages
@@ -266,6 +266,7 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules) -> array
     scenario[_BUSY] = guest.busy
     scenario[_CHUNKS] = rules.chunks(guest.memory)
     scenario[_LAG] = 0.5 * latest(guest, link, rules)
+    scenario[_DEADLINE] = deadline_of(limits, rules, elapsed)
     if rules.dirty_limit:
         scenario[_LIMITED] = limited(guest.curve.pages, rules.dirty_limit / guest.page_size)
     return scenario

@@ -222,12 +222,18 @@ class Rules:
         Traceback (most recent call last):
         novastate.errors.ConvergenceError: multifd: does not go with post_copy before 10.1, got 2
         """
+        family, _, version = self.name.rpartition("-")
         if self.family != "qemu":
             _known_of_cloud_hypervisor(options)
-            return attrs.evolve(self, **options)
+            found = attrs.evolve(self, **options)
+            if family == "cloud-hypervisor":
+                number = versions.number_of(version, (16, 0), "52.0", "Cloud Hypervisor")
+                versions.check(
+                    {"on_timeout": found.ignores_timeout}, number, versions.CLOUD_HYPERVISOR, "Cloud Hypervisor"
+                )
+            return found
         _known(type(self), options)
         attrs.evolve(self, **options)  # what no rule can be is told before what goes with what
-        family, _, version = self.name.rpartition("-")
         number = versions.number_of(version, (7, 0), "10.0", "QEMU") if family == "qemu" else versions.NEWEST
         paired = {field: getattr(self, field) for pair in versions.PAIRS for field in pair[:2]}
         versions.check({**paired, **options}, number, versions.QEMU, "QEMU")

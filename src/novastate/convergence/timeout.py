@@ -29,17 +29,19 @@ def looked_at(limits: Limits, rules: Rules) -> float:
     return max(limits.timeout - rules.begin, 1e-3) if limits.timeout and own else 0.0
 
 
-def deadline_of(limits: Limits, rules: Rules) -> float:
-    """When the guest is stopped whatever remains, s from the hypervisor's start; 0: never."""
-    return looked_at(limits, rules) if rules.ignores_timeout else 0.0
+def deadline_of(limits: Limits, rules: Rules, elapsed: float | None = None) -> float:
+    """When the guest is stopped whatever remains, s from the hypervisor's start, or from *elapsed* s after the request on; 0: never."""
+    if not rules.ignores_timeout or not limits.timeout:
+        return 0.0
+    return looked_at(limits, rules) if elapsed is None else max(limits.timeout - elapsed, 1e-3)
 
 
 def decided(rules: Rules, total: float, pause: float, last_round: float) -> float:
     """What must not be later than the timeout: the end, *total*, or the last look but that which ended it.
 
-    *total* may be infinite (never), *pause* is in s, as *last_round*, which is the time between those two looks. 0 where nothing is
-    given up.
+    *total* may be infinite (never), *pause* is in s, as *last_round*, which is the time between those two looks. Minus infinity where
+    nothing is given up.
     """
     if rules.ignores_timeout and total < math.inf:
-        return 0.0
+        return -math.inf
     return total - pause - last_round if asks_first(rules) else total

@@ -374,7 +374,7 @@ class Tracker:
         if chance < _UNDOUBTED:
             return 0.0, []
         guest = attrs.evolve(guest, busy=busy)
-        scenario = scenario_of(guest, link, attrs.evolve(self.limits, downtime=limit), self._held or self.rules)
+        scenario = self._scenario(sample, guest, link, attrs.evolve(self.limits, downtime=limit))
         state = self._state(sample, scenario, guest)
         found: list[tuple[Run, float]] = []
         for law, likely, which in rows:
@@ -396,9 +396,12 @@ class Tracker:
         members: list[tuple[float, float, float, float]],
         weight: float,
     ) -> list[tuple[Run, float]]:
-        scenario = scenario_of(guest, link, limits, self._held or self.rules)
+        scenario = self._scenario(sample, guest, link, limits)
         state = self._state(sample, scenario, guest)
         return [(run, weight) for run in run_from(scenario, rows_of(guest), state, members, guest)]
+
+    def _scenario(self, sample: Sample, guest: Guest, link: Link, limits: Limits) -> array[float]:
+        return scenario_of(guest, link, limits, self._held or self.rules, sample.elapsed + self.before(sample))
 
     def before(self, sample: Sample) -> float:
         """What passes before the memory's turn comes, s."""

@@ -303,7 +303,7 @@ class Watch:
             return "It does not converge: in each round the guest writes more than the pause limit has room for."
         text = f"Done in {eta:.1f} s with a pause of {1000 * pause:.0f} ms"
         timeout = self.limits.timeout
-        given_up = not asks_first(self.rules) or probability < 0.5
+        given_up = not self.rules.ignores_timeout and (not asks_first(self.rules) or probability < 0.5)
         if timeout is not None and sample.elapsed + eta > timeout and given_up:
             text += f", if it were not given up after {timeout:g} s"
         if not 0.1 <= probability <= 0.9:
