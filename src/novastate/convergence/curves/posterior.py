@@ -1,10 +1,10 @@
 """What few, noisy points say of W: not the one curve that fits best, but all that fit, each by how well it does.
 
 Rule (Bayes): a curve is one of a fixed set of shapes times the pages that are written at all. Shapes: one class of pages; two; a
-range of rates with sizes that fall as a power of the rate (zipf-like); in order of address. A shape's weight is its prior times
-its likelihood, where the error of a point is what its instrument has, and besides a share of W by which the guest is
-unsteady; how large that share is, the points say themselves: those of one window that differ more than the instrument allows, or
-that no curve goes through, are of a guest with phases.
+range of rates, of no more classes than a curve may have, with sizes that fall as a power of the rate (zipf-like); in order of
+address. A shape's weight is its prior times its likelihood, where the error of a point is what its instrument has, and besides a
+share of W by which the guest is unsteady; how large that share is, the points say themselves: those of one window that differ more
+than the instrument allows, or that no curve goes through, are of a guest with phases.
 
 So what was not looked at is uncertain by itself: windows shorter than the shortest that was measured, and longer than the longest.
 A shape that would need more pages than the guest has is taken with all of them, and is as likely as it then comes near.
@@ -24,6 +24,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from novastate._native.precopy_fields import MAX_CLASSES
 from novastate.convergence.curves.classes import DirtyClass
 from novastate.convergence.curves.fit import fit
 
@@ -139,7 +140,7 @@ def _shapes(many: int) -> _Shapes:
                 row[[slow, fast]] = share, 1.0 - share
                 rows.append(row)
                 kinds.append(1)
-            for power in _POWERS if fast - slow >= 6 else ():
+            for power in _POWERS if 6 <= fast - slow < 2 * MAX_CLASSES else ():
                 row = np.zeros(many)
                 between = slice(slow, fast + 1, 2)
                 row[between] = rates[between] ** -power
