@@ -36,6 +36,12 @@ static inline double first_pass(const migration *m) {
 
 static inline double all_unsent(const migration *m) { return first_pass(m) + m->r.dirty; }
 
+/* Bytes below which a look finds less than the threshold: of huge pages, looks come once in so many bytes. */
+static inline double bound(const migration *m, double theta) {
+    const double each = m->s->lag * m->dense;
+    return each > m->s->page ? each * floor(theta / each) : theta;
+}
+
 /* What a dirty page costs with so many of them in the cache. */
 static void cheapen(migration *m) {
     const ns_precopy_scenario *s = m->s;
@@ -193,7 +199,7 @@ static void full_slots(migration *m) {
     }
     const double per = slot_pages(s, wire, each);
     const double full = threshold(s, per * wire / whole_ms(s->slot), m->theta_factor);
-    double slots = floor(least(m->pending - (full - s->lag * m->dense) / s->page, part) / per);
+    double slots = floor(least(m->pending - bound(m, full) / s->page, part) / per);
     if (m->ticks && m->syncs > 1) slots = least(slots, ceil((m->tick - 1e-9 - m->now) / s->slot) - 1.0);
     if (slots <= 0.0 || m->theta > full * 1.000000001) return;
     const double n = slots * per;
@@ -262,7 +268,7 @@ static int slot_ended(migration *m) {
     m->slot_sent = 0.0;
     if (!m->to_postcopy) return GOES_ON;
     const double unsent = all_unsent(m);
-    if (s->lag > 0.0 && unsent > 0.0 && (m->dense * s->pages - unsent) * s->page < 2.0 * s->lag * m->dense) return GOES_ON;
+    if (s->lag > 0.0 && unsent > 0.0 && (m->dense * s->pages - unsent) * s->page < s->lag * m->dense) return GOES_ON;
     dirtied(m, m->now - m->synced, throttle_slowed(&m->t, s, m->speed)); /* the guest is stopped, and the bitmap synced once more */
     return POSTCOPY;
 }
@@ -274,7 +280,7 @@ static int ends(migration *m) {
         m->pending = all_unsent(m);
         const int late = m->ticks && m->now >= m->tick - 1e-9 && overdue(m);
         const int last = m->pending <= 0.0 && m->theta <= 0.0 && !late;
-        if (last || late || m->pending <= 0.0 || m->pending * s->page < m->theta - s->lag * m->dense) {
+        if (last || late || m->pending <= 0.0 || m->pending * s->page < bound(m, m->theta)) {
             const int end = synced(m, late, last);
             if (end != GOES_ON) return end;
         }

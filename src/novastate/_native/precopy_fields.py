@@ -64,7 +64,7 @@ class Scenario:
     most_rounds: float  # of whole rounds: the guest is stopped after so many; 0: by the budget
     deadline: float  # of whole rounds: the guest is stopped after so many s whatever remains; 0: never
     phase: float  # where what is written in sequence is written first: share of its pages from the scan's position on
-    lag: float  # bytes of memory, were all of it unsent, that go out between the threshold and the look that finds it; 0: none
+    lag: float  # bytes of memory between two looks at what is pending, were all of it unsent; 0: a turn
 
     def slot_pages(self, wire: float, each: float) -> float:
         """Pages that go out in one full slot: one takes *wire* bytes, and *each* s to send."""

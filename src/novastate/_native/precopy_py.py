@@ -12,9 +12,9 @@ through the addresses itself: its unsent pages are arcs of its own circle of pag
 
 One turn of the loop is one turn of QEMU's migration thread:
 
-- *pending* is looked at as a turn begins; where it is below the threshold, or nothing is pending, the dirty bitmap is synced (by
-  *lag*, of which what was unsent at the last sync is a share, later where a turn does not end within a huge page of the host), and
-  where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
+- *pending* is looked at as a turn begins; where it is below the threshold, or nothing is pending, the dirty bitmap is synced (where a
+  turn does not end within a huge page of the host it is looked at once in *lag* bytes of memory, of which as large a share is sent as
+  was unsent at the last sync), and where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
   the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
   sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
@@ -202,7 +202,7 @@ class _Migration:
             self.pending = self._all_unsent()
             overdue = self.ticks and self.now >= self.tick - 1e-9 and self._overdue()
             last = self.pending <= 0.0 and self.theta <= 0.0 and not overdue
-            called = self.pending <= 0.0 or self.pending * s.page < self.theta - s.lag * self.dense
+            called = self.pending <= 0.0 or self.pending * s.page < self._bound(self.theta)
             if last or overdue or called:
                 end = self._sync(overdue, last)
                 if end is not None:
@@ -241,6 +241,11 @@ class _Migration:
 
     def _all_unsent(self) -> float:
         return self._first_pass() + self.ring.dirty
+
+    def _bound(self, theta: float) -> float:
+        """Bytes below which a look finds less than the threshold: of huge pages, looks come once in so many bytes."""
+        each = self.s.lag * self.dense
+        return each * math.floor(theta / each) if each > self.s.page else theta
 
     def _overdue(self) -> bool:
         """It is looked whether the round lasts too long: whether it does."""
@@ -350,7 +355,7 @@ class _Migration:
                 break
         per = s.slot_pages(wire, each)
         full = s.threshold(per * wire / whole_ms(s.slot), self.theta_factor)
-        slots = math.floor(min(self.pending - (full - s.lag * self.dense) / s.page, part) / per) * 1.0
+        slots = math.floor(min(self.pending - self._bound(full) / s.page, part) / per) * 1.0
         if self.ticks and self.syncs > 1:
             slots = min(slots, math.ceil((self.tick - 1e-9 - self.now) / s.slot) - 1.0)
         if slots <= 0.0 or self.theta > full * 1.000000001:
@@ -427,8 +432,8 @@ class _Migration:
         if not self.switch:
             return None
         unsent = self._all_unsent()
-        if s.lag > 0.0 and unsent > 0.0 and (self.dense * s.pages - unsent) * s.page < 2.0 * s.lag * self.dense:
-            return None  # the turn goes on to the end of a huge page: looks are late by half of one on average
+        if s.lag > 0.0 and unsent > 0.0 and (self.dense * s.pages - unsent) * s.page < s.lag * self.dense:
+            return None  # the turn goes on to the end of a huge page
         # The guest is stopped, and the bitmap synced once more.
         self._dirtied(self.now - self.synced, self.throttle.slowed(self.speed))
         return POSTCOPY

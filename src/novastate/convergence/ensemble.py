@@ -190,7 +190,7 @@ class Ensemble:
             scenario = self.scenario[:]
             scenario[_BUSY] = needs
             scenario[_PHASE] = phase
-            scenario[_LAG] *= 2.0 * late  # the point takes half of it
+            scenario[_LAG] *= 2.0 * late
             if touch:
                 units = self.guest.page_size / 4096.0
                 scenario[_FIRST] = max(scenario[_WIRE] / self.link.line_rate, touch * units)

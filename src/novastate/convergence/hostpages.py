@@ -7,9 +7,9 @@ together, as few as n go; the interval of a forecast reaches from near the one t
 What goes besides what was missing goes once, the zero pages among it as such.
 
 In pre-copy only what is dirty goes, in pages of 4 KiB, but a turn of the loop does not end within a page of the host, and with smaller ones
-goes on for 64 of them unless the first takes 50 ms or the quota is used up just at the end of one. So the look that would find less
-than the threshold comes later: by up to that much memory (`latest`), of which as large a share goes as is dirty. The point of a forecast
-takes half of it, the interval reaches from none to all.
+goes on for 64 of them unless the first takes 50 ms or the quota is used up just at the end of one. So it is looked at what remains once in
+so much memory (`latest`), of which as large a share goes as is dirty: pages of 1 GiB are mostly all sent before anyone looks. Where in
+them the dirty pages lie is not known: the interval reaches from none to twice of it.
 
 Only pages that QEMU's backend has count (hugetlbfs, memfd with hugetlb); transparent huge pages do not, QEMU does not know of them.
 Source: QEMU 10.0 migration/ram.c (ram_postcopy_send_discard_bitmap, postcopy_chunk_hostpages_pass, ram_save_host_page, and MAX_WAIT in
@@ -24,12 +24,13 @@ from typing import NamedTuple
 
 from novastate._native.precopy_fields import POSTCOPY, SCENARIO_FIELDS
 from novastate.convergence.guest import Guest, Link
-from novastate.convergence.rules import TURN, Rules
+from novastate.convergence.rules import SLOT, TURN, Rules
 
 __all__ = ["Besides", "besides", "latest", "whole"]
 
 #: After how many pages of the host the time of a turn is looked at.
 _BETWEEN = 64
+_SLOTS = 4
 
 _AGAIN, _BLANK, _WIRE, _WIRE_ZERO = (SCENARIO_FIELDS.index(field) for field in ("again", "blank", "wire", "wire_zero"))
 
@@ -60,10 +61,11 @@ def whole(guest: Guest, missing: float, host_page: int, scatter: float = 1.0) ->
 
 
 def latest(guest: Guest, link: Link, rules: Rules) -> float:
-    """By how many bytes of memory, were all of it to be sent, a look may come late; 0 without huge pages."""
+    """How many bytes of memory lie between two looks at what remains; 0 without huge pages."""
     if guest.host_page <= guest.page_size or rules.family != "qemu":
         return 0.0
-    alone = guest.host_page / min(link.limit or math.inf, link.line_rate) >= TURN
+    # One by one where the first takes a turn's time, or some slots of the limit.
+    alone = guest.host_page >= min(TURN * link.line_rate, _SLOTS * SLOT * (link.limit or math.inf))
     return min(guest.memory, guest.host_page * (1.0 if alone else _BETWEEN))
 
 

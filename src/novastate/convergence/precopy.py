@@ -265,7 +265,7 @@ def scenario_of(guest: Guest, link: Link, limits: Limits, rules: Rules, elapsed:
     scenario[_TAIL_ZERO] = guest.tail_zero
     scenario[_BUSY] = guest.busy
     scenario[_CHUNKS] = rules.chunks(guest.memory)
-    scenario[_LAG] = 0.5 * latest(guest, link, rules)
+    scenario[_LAG] = latest(guest, link, rules)
     scenario[_DEADLINE] = deadline_of(limits, rules, elapsed)
     if rules.dirty_limit:
         scenario[_LIMITED] = limited(guest.curve.pages, rules.dirty_limit / guest.page_size)
