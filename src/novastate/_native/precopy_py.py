@@ -14,9 +14,9 @@ One turn of the loop is one turn of QEMU's migration thread:
 
 - *pending* is looked at as a turn begins; where it is below the threshold, or nothing is pending, the dirty bitmap is synced (where a
   turn does not end within a huge page of the host it is looked at once in *lag* bytes of memory, of which as large a share is sent as
-  was unsent at the last sync), and where it still is below, the guest is stopped and the rest sent without the rate limit; where there is no threshold (before
-  the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and what it wrote since the last
-  sync is sent in the pause;
+  was unsent at the last sync), and where it still is below, the guest is stopped and the rest sent without the rate limit; where
+  there is no threshold (before the first slot has ended, or with a limit of 0) and nothing is pending, it is stopped at once, and
+  what it wrote since the last sync is sent in the pause;
 - otherwise pages are sent until the slot's quota or the turn's time is used up, or all is sent;
 - a slot that has lasted 100 ms ends with a new threshold: bytes / whole ms * downtime limit; and where a sync has called for it,
   with the switch to post-copy, for which the bitmap is synced once more (ram_postcopy_send_discard_bitmap).
