@@ -115,14 +115,16 @@ def test_choices_and_requirements_know_it():
 def test_a_watched_one_in_its_first_round_is_not_given_up_either():
     curve = DirtyCurve((DirtyClass(1000, 2000),), PAGES)
     watched = Guest(8 * GIB, 0, 4096, curve)
-    now = JobStats(
-        JobType.UNBOUNDED, elapsed=35.0, memory_total=8 * GIB, memory_processed=int(35 * 1.25e8),
-        memory_remaining=8 * GIB - int(35 * 1.25e8), memory_bps=int(1.25e8), iteration=1,
-    )  # fmt: skip
-    for rules, likely in ((CLOUD, True), (OLD, False)):
-        found = Watch(watched, LINE, Limits(0.3, 60.0), rules).observe(now)
-        assert (found.probability > 0.9) is likely
-        assert ("given up" in found.reason) is not likely
+    for at in (35, 65):
+        now = JobStats(
+            JobType.UNBOUNDED, elapsed=at, memory_total=8 * GIB, memory_processed=int(at * 1.25e8),
+            memory_remaining=8 * GIB - int(at * 1.25e8), memory_bps=int(1.25e8), iteration=1,
+        )  # fmt: skip
+        for rules, likely in ((CLOUD, True), (OLD, False)):
+            found = Watch(watched, LINE, Limits(0.3, 60.0), rules).observe(now)
+            assert (found.probability > 0.9) is likely
+            assert ("given up" in found.reason) is not likely
+            assert (found.advice.action == "abort") is (at > 60 and not likely)
 
 
 @pytest.mark.parametrize("timeout", [30.0, 80.0])
@@ -143,6 +145,7 @@ def test_one_that_is_stopped_at_the_timeout_is_not_given_up_while_it_runs_and_en
         assert at + seen.eta == pytest.approx(found.total, rel=0.02)
         assert seen.downtime == pytest.approx(found.downtime, rel=0.05)
         assert "given up" not in seen.reason
+        assert seen.advice.action == "none"
         row = compare(who, LINE, limits, rules, since=now)["wait"]
         assert at + row.total == pytest.approx(found.total, rel=0.02)
         assert row.downtime == pytest.approx(found.downtime, rel=0.05)

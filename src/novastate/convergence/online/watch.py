@@ -31,7 +31,7 @@ from novastate.convergence.policies.nova import data_gb
 from novastate.convergence.precopy import Forecast, check_kinds
 from novastate.convergence.resume import Run
 from novastate.convergence.rules import Rules
-from novastate.convergence.timeout import asks_first
+from novastate.convergence.timeout import asks_first, looked_at
 from novastate.errors import ConvergenceError
 
 __all__ = ["Watch", "outlook"]
@@ -91,7 +91,8 @@ class Watch:
             policy = ForecastPolicy(
                 # What the limit bounds is the pages' part of the pause; the devices' comes on top.
                 longest_pause=min(bounds.LONGEST_PAUSE, max(self.limits.downtime, 0.001) + self.rules.device),
-                latest_end=self.limits.timeout,
+                # A hypervisor that looks itself ends at its timeout what is to end there, and completes the rest.
+                latest_end=None if looked_at(self.limits, self.rules) else self.limits.timeout,
                 throttle=self.rules.auto_converge,
                 post_copy=self.rules.post_copy,
             )
