@@ -31,8 +31,8 @@ __all__ = ["Migrating"]
 
 #: Bytes a second of a line that nobody has measured: 10 Gbit/s, the estimator's own default.
 _LINE_RATE = 1.25e9
-#: s that a zero page takes (`Rules.blank`).
-_BLANK = 0.25e-6
+#: s that a zero page takes (`Rules.blank`); and the most that all of them may have taken, as a share, where a line is learnt.
+_BLANK, _MOST_BLANK = 0.25e-6, 0.5
 #: The daemons never need as long as this, s: what does is something else.
 _LONGEST_BEGIN = 10.0
 
@@ -133,10 +133,12 @@ class Migrating(Moving):
         if rate <= 0:
             return
         if not job.params.bandwidth:
-            # Zero pages take time and hardly a byte: what they took says nothing of the line, nor of the hosts.
-            sent = float(final.get("memory_processed", 0))
-            took = sent / rate - _BLANK * float(final.get("memory_constant", 0))
-            self.jobs.rates[job.dest] = sent / took if took > 0 and sent > 0 else rate
+            # Zero pages take time and hardly a byte: what they took says nothing of the line, nor of the hosts; where they took most of it
+            # nothing is learnt, for what they take is not known to better than that.
+            sent, zero = float(final.get("memory_processed", 0)), float(final.get("memory_constant", 0))
+            blank = _BLANK * zero * rate / max(1.0, sent)
+            if blank <= _MOST_BLANK:
+                self.jobs.rates[job.dest] = rate / (1.0 - blank)
         besides = float(final.get("time_elapsed", 0)) / 1000 - float(final.get("memory_processed", 0)) / rate
         if 0 < besides < _LONGEST_BEGIN and not final.get("disk_total"):
             self.begins.append(besides)
