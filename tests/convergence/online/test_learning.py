@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from novastate.convergence import DirtyClass, DirtyCurve
@@ -55,3 +56,19 @@ def test_what_no_sleep_explains_is_a_slow_pace_still():
     for _ in range(20):  # one sync, and then a line that carries a third
         naps.add(0.3, 0.1, syncs=int(not naps.slowness), nap=0.99)
     assert naps.slowness == pytest.approx(3.0)
+
+
+def test_a_count_of_long_rounds_leaves_what_is_known_of_short_ones_as_unsure_as_it_was():
+    unsure = attrs.evolve(CURVE, spread=0.5)
+    counts = Counts()
+    new = unsure.pages(5.0)
+    counts.add(Counted(at=5.0, span=5.0, rounds=1, new=new, unsent=0.0, throttle=0.0, jitter=0.05, pages=1e5))
+
+    def known(window):
+        return counts.corrected(unsure, 5.0, 1.0, window=window, spread=0.5)
+
+    assert known(5.0).spread < 0.15
+    told = [known(window).spread for window in (5.0, 2.0, 1.0, 0.5, 0.1, 0.05)]
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(0.5, rel=0.1)
+    assert known(5.0).classes == known(0.05).classes

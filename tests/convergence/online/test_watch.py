@@ -311,7 +311,8 @@ def test_what_page_sampling_missed_is_corrected_within_the_first_rounds():
     assert first.probability > 0.9
     assert known.probability < 0.5
     assert not seen[-1].converges
-    assert seen[-1].probability < 0.1
+    # All rounds were long ones: of the short ones that would have to be the last it knows what it knew before, within 30 %.
+    assert seen[-1].probability < 0.2
 
 
 def test_what_is_learnt_is_not_contradicted_by_the_curves_of_before():

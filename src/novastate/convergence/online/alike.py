@@ -28,7 +28,7 @@ _FIRST, _FURTHEST = math.log(0.3 / 0.7), 4.0
 #: What one surprise counts, and the most that it is taken for: the logarithm of a chance of 2 %.
 _HALF, _BROKEN = 0.5, math.log(0.02)
 #: Jeffreys' prior; and what is left of it where what was seen leaves no chance.
-_PRIOR, _LEAST = 0.5, 0.05
+_PRIOR, _LEAST = 0.5, 0.02
 
 
 @attrs.define

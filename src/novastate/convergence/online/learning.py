@@ -13,6 +13,8 @@ Rules:
 5. Counts lose half of their weight in `HALF` seconds, or three rounds: guests have phases. And those of rounds about as long as the
    last ones count most: a law is never wrong by the same factor at all windows, and what comes next is as long as the last.
 6. How busy a guest is says what a throttle does to it: of several values the one under which the counts agree best.
+7. What was counted in rounds of one length says less of how much is written in rounds of another, the more they differ: for those the
+   spread of before remains.
 
 Sources: QEMU 10.0 migration/ram.c (migration_bitmap_sync, ram_counters), migration/migration.c (migration_iteration_run).
 """
@@ -39,6 +41,8 @@ _COUNT, _UNSTEADY, WRONG = 0.06, 0.03, 1.0
 DOUBT = 0.3
 #: How alike two windows must be to tell of each other (deviation of the logarithm), and what the others still count.
 _ALIKE, _OTHERS = 0.7, 0.05
+#: Rounds that differ by a factor of five tell three fifths of each other (deviation of the logarithm).
+_TELLING = math.log(5.0)
 #: Pages that are added to both sides of a ratio.
 _FEW = 16.0
 #: A law may be scaled so much, without a class of its own for the rest.
@@ -120,8 +124,13 @@ class Counts:
             for _, logs in self._ratios.values():
                 del logs[:1]
 
-    def corrected(self, curve: DirtyCurve, now: float, busy: float = 1.0) -> DirtyCurve:
-        """*curve* as the counts leave it at *now* s, with the spread that remains in place of `others` and `band` of before."""
+    def corrected(
+        self, curve: DirtyCurve, now: float, busy: float = 1.0, *, window: float | None = None, spread: float = 0.0
+    ) -> DirtyCurve:
+        """*curve* as the counts leave it at *now* s, with the spread that remains in place of `others` and `band` of before.
+
+        *window*: s of the rounds that decide, and the *spread* with which these were known: rule 7.
+        """
         if not self.rows:
             return curve
         ratio, deviation = self._ratio(curve, now, busy)
@@ -129,6 +138,9 @@ class Counts:
         found = curve.scaled(min(factor, _SCALED))
         if factor > _SCALED:
             found = self._completed(found, now, busy)
+        if window is not None:
+            alike = math.exp(-0.5 * (math.log(self.rows[-1].window / window) / _TELLING) ** 2)
+            deviation = math.hypot(deviation, spread * math.sqrt(1.0 - alike**2))
         return attrs.evolve(found, spread=min(1.0, deviation))
 
     def evidence(self, curve: DirtyCurve, now: float, busy: float) -> float:

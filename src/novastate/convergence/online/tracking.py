@@ -74,6 +74,8 @@ class Tracker:
     def __init__(self, guest: Guest, link: Link, limits: Limits, rules: Rules) -> None:
         self.guest, self.link, self.limits, self.rules = guest, link, limits, rules
         self.counts, self.pace, self.alike = Counts(), Pace(), Alike()
+        #: The present downtime limit, s: rounds that may be the last take about so long.
+        self._limit = limits.downtime
         #: What the law said at the last look.
         self._promised: list[tuple[Run, float]] = []
         self._last: Sample | None = None
@@ -95,7 +97,7 @@ class Tracker:
     def learn(self, now: Sample, limit: float) -> None:
         """One more sample, under a downtime limit of *limit* s."""
         last, self._last = self._last, now
-        self._laws_at = None
+        self._laws_at, self._limit = None, limit
         if now.iteration > 1 and now.counted and self._zero is None:
             self._zero = now.constant
         if now.iteration and (last is None or not last.iteration):
@@ -302,7 +304,8 @@ class Tracker:
         found: list[tuple[DirtyCurve, float, float]] = []
         for curve in (guest.curve, *guest.curve.others[:: max(1, len(guest.curve.others) // _OTHERS)]):
             busy = self.counts.busy(curve, at, guest.least_busy or guest.busy, guest.busy)
-            found.append((self.counts.corrected(curve, at, busy), busy, self.counts.evidence(curve, at, busy)))
+            known = self.counts.corrected(curve, at, busy, window=max(SLOT, self._limit), spread=guest.curve.spread)
+            found.append((known, busy, self.counts.evidence(curve, at, busy)))
         self._laws_at, self._laws_found = at, found
         return found
 
