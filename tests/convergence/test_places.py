@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novastate._native import NATIVE
-from novastate._native.precopy_fields import NEVER
+from novastate._native import precopy as kernel
+from novastate._native.precopy_fields import NEVER, OUT_FIELDS
 from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, WriteLaw, forecast, simulate
 from novastate.convergence.places import matters, run_at
 from novastate.convergence.precopy import rows_of, scenario_of
@@ -73,6 +74,23 @@ def test_where_all_is_watched_at_once_the_place_does_not_matter(memory, rules):
     one = Guest(memory, 0, 4096, DirtyCurve((), 10))
     assert not matters(scenario_of(one, LINK, LIMITS, rules))
     assert matters(scenario_of(Guest(2.0**33, 0, 4096, DirtyCurve((), 10)), LINK, LIMITS, Rules.qemu()))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("downtime", [0.3, 5.0])
+def test_what_the_first_pass_has_not_sent_is_as_zero_as_it_was(share, downtime):
+    one = Guest(PAGES * 4096, share * PAGES, 4096, DirtyCurve((DirtyClass(500, 100),), PAGES))
+    scenario, out = scenario_of(one, Link(None), Limits(downtime), Rules.qemu()), array("d", bytes(8 * OUT_FIELDS))
+    for member in (POINT, array("d", [1.0, 0.99, 1.2, 10_000.0])):
+        kernel.run(scenario, rows_of(one), member, out, array("d"))
+        for place in (0.0, 0.5, 1.0):
+            found = run_at(place, scenario, rows_of(one), member)
+            assert found[1:3].tolist() == pytest.approx(out[1:3].tolist(), abs=0.06)  # s: a turn of the loop
+            assert found[3] == pytest.approx(out[3], rel=0.01)
+
+
+def test_with_a_pause_limit_of_nothing_the_place_is_left_to_the_mean():
+    assert not matters(scenario_of(guest(WriteLaw.uniform(209100, 26305)), LINK, Limits(0.0), Rules.qemu()))
 
 
 @settings(max_examples=60 if NATIVE else 10, deadline=None)

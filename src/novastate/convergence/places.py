@@ -27,10 +27,14 @@ from novastate._native.precopy_fields import (
 
 __all__ = ["matters", "run_at"]
 
-_PAGES, _PAGE, _WIRE, _QUOTA, _FIRST, _SLOT, _DOWNTIME, _SWITCHOVER, _CHUNKS, _POSTCOPY, _CACHE, _FAMILY, _TRIGGER = (
+(
+    _PAGES, _ZERO, _TAIL, _TAIL_ZERO, _PAGE, _WIRE, _QUOTA, _FIRST, _SLOT, _DOWNTIME, _SWITCHOVER, _CHUNKS, _POSTCOPY, _CACHE,
+    _FAMILY, _TRIGGER,
+) = (
     SCENARIO_FIELDS.index(field)
     for field in (
-        "pages", "page", "wire", "quota", "first", "slot", "downtime", "switchover", "chunks", "postcopy", "cache", "family", "trigger",
+        "pages", "zero", "tail", "tail_zero", "page", "wire", "quota", "first", "slot", "downtime", "switchover", "chunks", "postcopy",
+        "cache", "family", "trigger",
     )
 )  # fmt: skip
 #: Of a law's extent so many places are looked at.
@@ -38,8 +42,11 @@ _STEPS = 8
 
 
 def matters(scenario: array[float]) -> bool:
-    """Whether the place decides anything by these rules; a switch to post-copy and an XBZRLE cache are left to the mean."""
-    return scenario[_CHUNKS] > 1.0 and not (scenario[_POSTCOPY] or scenario[_CACHE] or scenario[_FAMILY])
+    """Whether the place decides anything by these rules; a switch to post-copy, an XBZRLE cache, and a pause limit of 0, under which the
+    first sync may be the last, are left to the mean.
+    """
+    plain = not (scenario[_POSTCOPY] or scenario[_CACHE] or scenario[_FAMILY])
+    return plain and scenario[_CHUNKS] > 1.0 and scenario[_DOWNTIME] > 0.0
 
 
 def run_at(place: float, scenario: array[float], classes: array[float], member: array[float]) -> array[float]:
@@ -67,8 +74,13 @@ def run_at(place: float, scenario: array[float], classes: array[float], member: 
     new = sum(found)
     per = min(scenario[_SLOT] / scenario[_FIRST], (scenario[_QUOTA] or math.inf) / scenario[_WIRE])
     pace = scenario[_SWITCHOVER] or per * scenario[_WIRE] / whole_ms(scenario[_SLOT])
+    # Unsent are the last by address: zero pages at the end, others before them, and before these of the block of zero pages.
+    zeros = min(max(scenario[_ZERO] + member[3], 0.0), pages)
+    tail_zero = min(unsent, scenario[_TAIL_ZERO], zeros)
+    tail = min(unsent - tail_zero, scenario[_TAIL] * member[2])
+    zero = min(unsent - tail, zeros)
     start = Start(
-        left=unsent, zero=0.0, tail=unsent, tail_zero=0.0, syncs=2.0, theta=pace * scenario[_DOWNTIME] * 1000.0 * member[1],
+        left=unsent, zero=zero, tail=tail, tail_zero=tail_zero, syncs=2.0, theta=pace * scenario[_DOWNTIME] * 1000.0,
         throttle=throttle, high=float(new * scenario[_PAGE] > scenario[_TRIGGER] * sent), widest=new,
     )  # fmt: skip
     row = array("d", [*(getattr(start, field) for field in START_FIELDS), *found])
