@@ -5,7 +5,8 @@ Rules of this file:
 - A host has mount, UTS, network and PID namespaces of its own (see keeper.py), so its own host name, directories, processes and address.
   Nothing has a name outside of the lab's directory: any number of labs run side by side.
 - Whatever happens to the process that uses a lab, the lab ends with it.
-- Every command that is run has a deadline; a host that does not come up says why.
+- Every command that is run has a deadline; a host that does not come up says why. Deadlines are for what hangs: they are said for a
+  quiet machine, and a slow or busy one has SLACK times as long.
 - The same path means the same thing on both hosts, as on real ones: IMAGES and SMALL are each host's own, `Lab.shared_dir` is both's.
 
 >>> lab = Lab.up()                                        # doctest: +SKIP
@@ -38,6 +39,7 @@ HOSTS = ("alpha", "beta")
 ADDRESSES = {"alpha": "10.77.0.1", "beta": "10.77.0.2"}
 PORTS = {"alpha": 49200, "beta": 49300}
 LINK = "link0"
+SLACK = 6
 #: Directories that every host has, with contents of its own; SMALL takes 8 MiB.
 IMAGES = Path("/var/lib/libvirt/images")
 SMALL = Path("/var/lib/libvirt/small")
@@ -74,7 +76,7 @@ shared_filesystems = ["{shared}"]
 """
 
 
-def run(*command: str | Path, timeout: float = 20.0) -> str:
+def run(*command: str | Path, timeout: float = 20.0 * SLACK) -> str:
     """What a command writes. Raises RuntimeError with its own words if it fails or takes too long."""
     words = [str(part) for part in command]
     with subprocess.Popen(
@@ -100,7 +102,8 @@ def run(*command: str | Path, timeout: float = 20.0) -> str:
 
 
 def wait_for(what: str, condition, timeout: float, every: float = 0.05):
-    """The first true answer of *condition*; AssertionError after *timeout* seconds without one."""
+    """The first true answer of *condition*; AssertionError after SLACK times *timeout* seconds without one."""
+    timeout *= SLACK
     until = time.monotonic() + timeout
     while not (answer := condition()):
         if time.monotonic() > until:
@@ -162,7 +165,7 @@ class Lab:
             return
         self._keeper.stdin.close()
         try:
-            self._keeper.wait(20)
+            self._keeper.wait(20 * SLACK)
         except subprocess.TimeoutExpired:
             self._keeper.kill()  # the hosts read the same pipe
             self._keeper.wait()
@@ -193,7 +196,7 @@ class Lab:
         """Where this process finds what the host knows as *inside*: ``lab.path("beta", lab.images_dir / "a.qcow2")``."""
         return Path(f"/proc/{self._first[host]}/root{inside}")
 
-    def run(self, host: str, *command: str | Path, timeout: float = 20.0) -> str:
+    def run(self, host: str, *command: str | Path, timeout: float = 20.0 * SLACK) -> str:
         """What a command writes that is run on the host. RuntimeError if it fails."""
         return run(*self._inside(host), *command, timeout=timeout)
 
@@ -313,9 +316,9 @@ class Lab:
     def start_daemon(self, host: str) -> None:
         """Starts the daemon unless it runs, and waits for its answer to a question that makes it look at QEMU."""
         if self.daemon_pid(host) is None:
-            run(*self._inside(host), "libvirtd", "--daemon", "--listen", timeout=30)
+            run(*self._inside(host), "libvirtd", "--daemon", "--listen", timeout=30 * SLACK)
         try:
-            self.virsh(host, "domcapabilities", "--virttype", "qemu", timeout=40)
+            self.virsh(host, "domcapabilities", "--virttype", "qemu", timeout=40 * SLACK)
         except RuntimeError as error:
             raise RuntimeError(
                 f"the daemon of {host} does not answer: {error}\n{self.daemon_log(host)[-2000:]}"
@@ -334,7 +337,7 @@ class Lab:
         if (pid := self.daemon_pid(host)) is not None:
             os.kill(pid, signal.SIGCONT)
 
-    def virsh(self, host: str, *words: str, timeout: float = 20.0) -> str:
+    def virsh(self, host: str, *words: str, timeout: float = 20.0 * SLACK) -> str:
         return run("virsh", "--quiet", "--connect", self.uri(host), *words, timeout=timeout)
 
     # --- the link
@@ -390,7 +393,7 @@ class Lab:
 
     def _forget(self, host: str) -> None:
         """No guest and no pool that the daemon knows of. RuntimeError: it does not let go of one."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 10 * SLACK
         while guests := self.virsh(host, "list", "--all", "--uuid").split():
             if time.monotonic() > until:
                 raise RuntimeError(f"{host} does not let go of {', '.join(guests)}")

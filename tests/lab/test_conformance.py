@@ -61,10 +61,10 @@ def kit(lab):
     fleet = Fleet(
         drivers,
         new_instance,
-        patience=30,
+        patience=120,
         poll=0.05,
         params=LiveMigrationParams(bandwidth=64 * MIB),
-        slow=LiveMigrationParams(bandwidth=12 * MIB),
+        slow=LiveMigrationParams(bandwidth=8 * MIB),
         is_up=is_up,
         cut_link=cut_link,
     )

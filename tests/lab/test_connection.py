@@ -14,8 +14,8 @@ from novastate.drivers import LibvirtDriver, Lifecycle
 from novastate.errors import DriverError, DriverTimeout, GuestNotFound
 from novastate.machines import PowerState
 
-#: How much later than its deadline a call may return on a busy machine, in seconds.
-LATE = 2.0
+#: How much later than its deadline a call may return on a busy machine, in seconds: what would hold it up would do so for longer.
+LATE = 20.0
 
 
 @pytest.fixture
@@ -44,15 +44,16 @@ def transitions(heard, uuid):
 
 
 def test_a_stopped_daemon_holds_nobody_up(hosts, drive):
-    driver = drive(timeout=0.5)
+    driver = drive(timeout=60.0)
     driver.list_guests()
+    driver.timeout = driver.connection.timeout = 0.5
     hosts.stop_daemon("alpha")
     errors, threads, before = [], [], threading.active_count()
     for _ in range(20):
         threads.append(threading.Thread(target=lambda: errors.append(timed(driver.list_guests))))
         threads[-1].start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(errors) == 20
     assert {type(error) for error, _ in errors} == {DriverTimeout}
     assert all(seconds < 0.5 + LATE for _, seconds in errors)
@@ -63,7 +64,8 @@ def test_a_stopped_daemon_holds_nobody_up(hosts, drive):
         assert error.host == "alpha"
         assert seconds < 0.5 + LATE
     hosts.cont_daemon("alpha")
-    wait_for("the daemon to answer again", lambda: driver.list_guests() == [], 10)
+    wait_for("the daemon to answer again", lambda: _answers(driver), 10)
+    assert driver.list_guests() == []
 
 
 def test_a_daemon_that_is_stopped_before_it_is_known_holds_nobody_up(hosts, drive):
@@ -79,38 +81,39 @@ def test_a_daemon_that_is_stopped_before_it_is_known_holds_nobody_up(hosts, driv
     other.close()
     assert time.monotonic() - began < 0.5 + LATE, "closing waits for nobody"
     hosts.cont_daemon("alpha")
+    wait_for("the daemon to answer again", lambda: _answers(driver), 10)
     assert driver.list_guests() == []
 
 
 def test_keep_alive_ends_what_is_silent(hosts, drive):
     """A call of minutes is not left waiting for a daemon that is stopped for good; nor is its thread."""
-    driver = drive(timeout=60.0, keepalive=(1, 1))
+    driver = drive(timeout=120.0, keepalive=(1, 1))
     driver.list_guests()
     hosts.stop_daemon("alpha")
     error, seconds = timed(driver.list_guests)
     assert type(error) is DriverTimeout
     assert error.code is not None
-    assert seconds < 10.0
+    assert seconds < 60.0
     hosts.cont_daemon("alpha")
 
 
 def test_a_restarted_daemon_is_reached_by_the_next_call(hosts, drive, guest):
     running = guest()
-    driver = drive(timeout=10.0)
+    driver = drive(timeout=60.0)
     before = driver.list_guests()
     assert [seen.uuid for seen in before] == [running.uuid]
     hosts.kill_daemon("alpha")
     error, seconds = timed(driver.list_guests)
     assert type(error) in {DriverError, DriverTimeout}
     assert error.code is not None
-    assert seconds < 5.0, "it is known to be down"
+    assert seconds < LATE, "it is known to be down"
     hosts.start_daemon("alpha")
     assert driver.list_guests() == before
 
 
 def test_a_daemon_killed_during_calls_fails_them_and_no_later_one(hosts, drive):
     """Twenty threads call while it dies and comes back: each call returns or raises, and in the end all return."""
-    driver = drive(timeout=10.0)
+    driver = drive(timeout=120.0)
     driver.list_guests()
     failures, done = [], threading.Event()
 
@@ -131,7 +134,7 @@ def test_a_daemon_killed_during_calls_fails_them_and_no_later_one(hosts, drive):
     assert driver.list_guests() == []
     done.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
     assert {type(error) for error in failures} <= {DriverError, DriverTimeout}
     assert all(error.code is not None for error in failures)
@@ -161,7 +164,7 @@ def test_errors_carry_what_libvirt_says(hosts, drive):
 def test_what_changed_while_there_was_no_connection_is_told(hosts, drive, guest, connect):
     """Guests are paused, destroyed, and started anew by another while our connection is cut; each change is told once."""
     paused, gone, anew, same = (guest(memory_mb=96, persistent=True) for _ in range(4))
-    driver, heard = drive(timeout=10.0, stop_delay=0.0), []
+    driver, heard = drive(timeout=60.0, stop_delay=0.0), []
     driver.subscribe(heard.append)
     other = connect("alpha")
     _cut(driver)
@@ -203,16 +206,17 @@ def _mend(driver):
 
 def test_no_connection_is_left_behind(hosts, drive):
     """Neither that of a driver that was closed, nor those that were given up for another."""
+    wait_for("earlier ones to be closed", lambda: "libvirt close" not in {t.name for t in threading.enumerate()}, 10)
     before = _sockets()
-    driver = drive(timeout=10.0)
+    driver = drive(timeout=60.0)
     driver.subscribe(lambda event: None)
-    assert _sockets() == before + 1
+    wait_for("a connection", lambda: _sockets() == before + 1, 5)
     for _ in range(3):
         driver.connection._lose(driver.connection._link)
         driver.list_guests()
     wait_for("the old ones to be closed", lambda: _sockets() == before + 1, 5)
     task = driver.connection.background("looking", lambda connect: connect.getHostname())
-    assert task.done.wait(10)
+    assert task.done.wait(60)
     assert task.result() == "alpha"
     wait_for("that of the background call to be closed", lambda: _sockets() == before + 1, 5)
     driver.close()
@@ -230,7 +234,7 @@ def _sockets():
 
 def test_a_guest_that_dies_while_its_daemon_is_down_is_told(hosts, drive, guest):
     running, killed = guest(memory_mb=96), guest(memory_mb=96)
-    driver, heard = drive(timeout=10.0), []
+    driver, heard = drive(timeout=60.0), []
     driver.subscribe(heard.append)
     hosts.kill_daemon("alpha")
     hosts.kill_qemu("alpha", killed.uuid)
@@ -243,21 +247,20 @@ def test_a_guest_that_dies_while_its_daemon_is_down_is_told(hosts, drive, guest)
 def test_a_host_that_was_down_from_the_start_is_listened_to_when_it_comes_up(hosts, drive, guest):
     running = guest(memory_mb=96)
     hosts.kill_daemon("alpha")
-    driver, heard = drive(timeout=5.0), []
+    driver, heard = drive(timeout=120.0), []
     began = time.monotonic()
     driver.subscribe(heard.append)
     assert time.monotonic() - began < LATE
     hosts.start_daemon("alpha")
     wait_for("the connection", lambda: driver.connection._link is not None, 10)
-    driver.get_info(running.uuid)
-    time.sleep(0.5)  # the first comparison
+    wait_for("the first comparison", lambda: driver._teller._story, 10)
     driver.pause(running.uuid)
     wait_for("the pause", lambda: transitions(heard, running.uuid) == [Lifecycle.PAUSED], 10)
 
 
 def test_events_go_on_after_a_stop_and_a_restart(hosts, drive, guest):
     running = guest(memory_mb=96)
-    driver, heard = drive(timeout=5.0), []
+    driver, heard = drive(timeout=30.0), []
     driver.subscribe(heard.append)
     pair = [Lifecycle.PAUSED, Lifecycle.RESUMED]
     for number in (1, 2):

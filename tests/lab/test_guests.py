@@ -118,7 +118,7 @@ def test_a_guest_that_obeys_shuts_down_and_is_started_again(hosts, driver, spawn
     began = time.monotonic()
     for _ in range(2):
         driver.shutdown(guest)
-    assert time.monotonic() - began < 3.0, "it is asked, and not waited for"
+    assert time.monotonic() - began < driver.timeout / 2, "it is asked, and not waited for"
     wait_for("the guest to obey", lambda: power(driver, guest) is X, 20)
     driver.shutdown(guest)
     assert power(driver, guest) is X
@@ -276,8 +276,7 @@ def test_a_guests_life_is_told_once(hosts, driver, spawned):
     heard.clear()
     driver.power_on(guest)
     driver.reboot(guest, hard=True)
-    time.sleep(0.5)
-    assert told()[-1] is Lifecycle.STARTED
+    wait_for("both starts", lambda: told().count(Lifecycle.STARTED) == 2, 10)
     hosts.kill_qemu("alpha", guest)
     wait_for("the death of its process", lambda: told()[-1] is Lifecycle.STOPPED, 10)
     assert power(driver, guest) is X

@@ -23,7 +23,7 @@ from lab.lab import wait_for
 PAGE = Path(__file__).parents[2] / "docs" / "howto-libvirt.md"
 BLOCK = re.compile(r"^% (run[^\n:]*)(?:: ([^\n]*))?\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOW = {"run", "run in the background", "run in the background and interrupt", "run until it works"}
-DEADLINE = 120
+DEADLINE = 600
 
 
 @dataclass

@@ -66,7 +66,8 @@ def test_auto_converge_throttles_and_an_abort_leaves_the_guest_running_and_nothi
     it = guest(options=HOPELESS)
     fleet.take(it)
     fleet.intervene = (lambda stats: stats.throttle > 0, fleet.ask(abort_live_migration, it))
-    migration = fleet.migrate(it, bandwidth=40 * MIB, downtime=20, auto_converge=True)
+    # It is throttled for what it dirties: however slow the machine is, that is more than goes over.
+    migration = fleet.migrate(it, bandwidth=16 * MIB, downtime=20, auto_converge=True)
     assert migration.status is MigrationStatus.CANCELLED
     record = fleet.record(it)
     assert (record.host, record.task_state, record.power_state) == ("alpha", TaskState.IDLE, PowerState.RUNNING)
@@ -161,11 +162,11 @@ def test_another_process_follows_the_job_and_is_told_how_it_ended(fleet, guest, 
     data = beta.check_can_live_migrate_destination(instance, told)
     data = alpha.check_can_live_migrate_source(instance, data)
     beta.pre_live_migration(instance, data, told.disks)
-    params = LiveMigrationParams(bandwidth=40 * MIB)
+    params = LiveMigrationParams(bandwidth=12 * MIB)  # it goes on for as long as others take to look at it
     alpha.live_migration(instance, "beta", data, params)
     alpha.live_migration(instance, "beta", data, params)
-    wait_for("the job", lambda: alpha.live_migration_job(it.uuid).memory_processed, 10)
     other = Fleet(fleet.lab).drivers
+    wait_for("the job", lambda: alpha.live_migration_job(it.uuid).memory_processed, 10)
     stats = other["alpha"].live_migration_job(it.uuid)
     assert stats.type is JobType.UNBOUNDED
     with pytest.raises(NotSupported):
@@ -220,7 +221,9 @@ def test_an_abort_is_heard_before_the_job_shows_and_what_another_process_ended_i
     beta.post_live_migration_at_destination(instance, data)
     alpha.post_live_migration_at_source(instance, data)
     learnt = alpha.link("beta", LiveMigrationParams())
-    assert learnt == Link(limit=None, line_rate=float(stats.memory_bps))
+    # What the zero pages took is not the line's.
+    assert learnt.limit is None
+    assert 1.0 <= learnt.line_rate / stats.memory_bps < 1.3
     assert whole(it.name) == "beta"
     tidy(it, "beta")
 

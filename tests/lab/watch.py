@@ -57,8 +57,10 @@ def where(lab: Lab, name: str, timeout: float = 20.0) -> str:
 
         wait_for(lambda: f"{name} makes progress\n{logs(lab, name)}", moved, timeout)
         # Time for the other host's heartbeat to show; more of it where there is a second QEMU that might give one.
-        time.sleep(2.0 if len(lab.qemu_pids(name)) > 1 else 0.7)
-        on = moved()
+        time.sleep(0.7)
+        until = time.monotonic() + 5.0
+        while len(on := moved()) == 1 and len(lab.qemu_pids(name)) > 1 and time.monotonic() < until:
+            time.sleep(0.1)
         if len(on) == 1:
             return on[0]
     raise AssertionError(f"{name} runs on {' and on '.join(on)}\n{logs(lab, name)}")
