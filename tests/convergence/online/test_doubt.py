@@ -6,9 +6,10 @@ import statistics
 
 import pytest
 
-from novastate.convergence import DirtyClass, DirtyCurve
+from novastate.convergence import DirtyClass, DirtyCurve, Guest, Limits, Link, Rules, Watch
 from novastate.convergence.online.doubt import scaled, shapes
 from novastate.convergence.online.learning import DOUBT, Counted, Counts
+from novastate.drivers import JobStats, JobType
 
 PAGES = 65536
 CURVE = DirtyCurve((DirtyClass(3000.0, 9000.0), DirtyClass(9000.0, 400.0)), PAGES)
@@ -64,3 +65,20 @@ def test_counts_as_no_law_has_them_are_no_division_by_nothing():
     shape, laws = shapes(counts, CURVE, 1.0)
     assert 0.0 <= shape <= 1.0
     assert max(likely for _, likely in laws) <= 1.0
+
+
+def test_another_shape_is_run_on_also_where_a_look_without_a_count_of_syncs_seemed_later_than_those_with_one():
+    guest = Guest(256 * 2**20, 0, 4096, DirtyCurve((), PAGES))
+    watch = Watch(guest, Link(64 * 2**20), Limits(0.3), Rules.qemu("10.0"))
+
+    def look(at, sent, remaining, iteration):
+        return watch.observe(
+            JobStats(
+                JobType.UNBOUNDED, elapsed=at, memory_total=256 * 2**20, memory_processed=sent, memory_remaining=remaining,
+                memory_bps=64 * 2**20, dirty_rate=900, iteration=iteration,
+            )
+        )  # fmt: skip
+
+    look(4.0, 250 * 2**20, 200 * 2**20, 0)  # more was sent than has gone: a second sync is inferred
+    found = look(5.0, 251 * 2**20, 2**20, 1)
+    assert found.eta_interval[0] <= found.eta <= found.eta_interval[1]

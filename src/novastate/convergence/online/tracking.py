@@ -378,11 +378,10 @@ class Tracker:
             return 0.0, []
         guest = attrs.evolve(guest, busy=busy)
         scenario = self._scenario(sample, guest, link, attrs.evolve(self.limits, downtime=limit))
-        state = self._state(sample, scenario, guest)
         found: list[tuple[Run, float]] = []
         for law, likely, which in rows:
-            if sample.iteration > 1:  # what is unsent is of the law's classes
-                state = self._state(sample, scenario, attrs.evolve(guest, curve=law))
+            # What is unsent is of the law's classes.
+            state = self._state(sample, scenario, attrs.evolve(guest, curve=law))
             members = [
                 (speed_of(guest) * math.exp(LEAST_SPREAD * rate), theta, tail, zero * guest.zero_error)
                 for rate, tail, zero, theta, _ in DESIGN[which]
