@@ -4,7 +4,7 @@ Rule: how many pages a round hits is chance. Of N pages that are written indepen
 hit, with a variance of N p (1 - p). A round that goes on for ever leaves so many pages, give or take; the migration ends
 with the first one that leaves no more than the pause has room for. With a short pause, or a slow line, that is few pages, and many
 rounds are tried. Rounds are taken to be independent and their logarithm to be normal, as
-`novastate.convergence.online.tracking` takes those of a migration that runs.
+`novastate.convergence.online.tracking` takes those of a migration that runs, but up to the timeout.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _ZERO_BYTES = 9.0
 _AS_EXPECTED = 0.1
 #: The probability of what runs is never said to be nearer to 0 or 1: the same bound as a forecast's.
 _NEVER_SURE = 0.02
-#: Without a timeout luck is waited for so long, s; and a chance of less than this a round is none.
+#: Luck is waited for so long at most, s, whatever the timeout; and a chance of less than this a round is none.
 _HORIZON, _RARE = 60.0, 1e-4
 #: A law that is wrong with less chance than this is right.
 _UNDOUBTED = 0.02
