@@ -341,8 +341,11 @@ def test_a_fleet_is_its_own_whatever_becomes_of_the_callers_arrays():
         column[:] = 1
     assert forecast_many(fleet).total.tolist() == before
     assert fleet.limit.tolist() == [64.0 * 2**20] * 3
-    with pytest.raises(ValueError, match="read-only"):
-        fleet.limit[0] = math.nan
+    ordered = Fleet(memory=[2.0**30] * 3, zero_pages=0, class_sizes=[[10.0]] * 3, class_rates=[1.0], sequential=True)
+    for one, names in ((fleet, columns), (ordered, ("sequential", "class_sizes", "class_rates"))):
+        for name in names:
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(one, name)[...] = 1
     with pytest.raises(ConvergenceError, match="row"):
         forecast_many(fleet)[np.timedelta64(1)]
 

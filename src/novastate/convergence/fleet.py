@@ -170,10 +170,11 @@ class Fleet:
                 object.__setattr__(self, name, np.ascontiguousarray(table))
         if self.class_sizes.shape[1] > kernel.MAX_CLASSES:
             raise ConvergenceError("class_sizes", self.class_sizes.shape[1], f"may be at most {kernel.MAX_CLASSES}")
-        ordered = (
-            np.broadcast_to(self.sequential, self.class_sizes.shape) if self.sequential.any() else np.zeros((0, 0))
-        )
+        any_of = self.sequential.any()
+        ordered = np.broadcast_to(self.sequential, self.class_sizes.shape) if any_of else np.zeros((0, 0))
         object.__setattr__(self, "sequential", np.ascontiguousarray(ordered, np.uint8))
+        for column in (self.class_sizes, self.class_rates, self.sequential, self.rule):
+            column.flags.writeable = False
         if count:
             pages = np.floor(self.memory / self.page_size)
             _refuse("memory", self.memory, pages < 1, "must be a page at least")
