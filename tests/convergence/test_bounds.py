@@ -264,3 +264,8 @@ def test_a_masked_array_is_refused_by_name(make, field):
     with pytest.raises(ConvergenceError) as caught:
         make(np.ma.masked_array)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("chance", "told"), [(0.0, 0.02), (0.02, 0.02), (0.5, 0.5), (1.0, 0.98)])
+def test_no_chance_is_said_to_be_none_or_sure(chance, told):
+    assert bounds.said(chance) == told

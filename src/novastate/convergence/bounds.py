@@ -38,6 +38,7 @@ __all__ = [
     "page_size",
     "pairs",
     "rows",
+    "said",
     "valid",
     "whole",
 ]
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 #: The shortest window that is measured, s, and the longest time: a year.
 SHORTEST, LONGEST = 1e-6, 3.2e7
+#: No probability of what may go either way is said to be nearer to 0 or 1: other guests than those that were run behave otherwise.
+_NEVER_SURE = 0.02
 #: The longest downtime limit, s (QEMU migration/options.c MAX_MIGRATE_DOWNTIME).
 LONGEST_PAUSE = 2000.0
 #: Of a memory, and of what a link carries in a second; and its pages of 4 KiB.
@@ -56,6 +59,11 @@ FASTEST = 1e24
 WIDEST = 10.0
 #: Bytes a page, of any guest.
 PAGE_SIZES = (4096, 16384, 65536, 1 << 21, 1 << 30)
+
+
+def said(chance: float) -> float:
+    """*chance* as it is said: never nearer to 0 or 1 than 2 %."""
+    return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, chance))
 
 
 def number(field: str, value: object, low: float = 0.0, high: float = FASTEST, *, above: bool = False) -> float:

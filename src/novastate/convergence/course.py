@@ -54,8 +54,6 @@ _DEVIATIONS = tuple(NormalDist().inv_cdf((k + 0.5) / _RUNS) for k in range(_RUNS
 #: Shares of what hosts may take, where nobody knows, one for each.
 _SHARES = tuple(((5 * k) % _RUNS + 0.5) / _RUNS for k in range(_RUNS))
 _ROUNDS = 256
-#: No probability is said to be nearer to 0 or 1.
-_NEVER_SURE = 0.02
 _FIRST, _AGAIN, _BLANK, _DEVICE, _WIRE, _WIRE_ZERO = (
     SCENARIO_FIELDS.index(field) for field in ("first", "again", "blank", "device", "wire", "wire_zero")
 )
@@ -77,7 +75,7 @@ class Course:
     degraded: float = 0.0
 
 
-_HOPELESS = Course(None, None, None, _NEVER_SURE)
+_HOPELESS = Course(None, None, None, bounds.said(0.0))
 
 
 @attrs.frozen
@@ -172,7 +170,7 @@ def course_of(
         missed += not _in_time(other, link, limits, by, start)
         if 1 - missed / _RUNS < least:
             return _HOPELESS
-    probability = min(1 - _NEVER_SURE, max(_NEVER_SURE, 1 - missed / _RUNS))
+    probability = bounds.said(1 - missed / _RUNS)
     if late:
         return Course(None, None, None, probability, throttle, throttle)
     rows = [rounds[at : at + ROUND_FIELDS] for at in range(0, count * ROUND_FIELDS, ROUND_FIELDS)]
@@ -209,7 +207,7 @@ def paused(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start 
     by = (attrs.evolve(rules, first_touch=may_be(share)) for share in _SHARES)
     chance = sum(_paused(guest, link, limits, one, start).total is not None for one in by) / _RUNS
     chance = min(0.5, chance) if found.total is None else max(0.5, chance)
-    return attrs.evolve(found, probability=min(1 - _NEVER_SURE, max(_NEVER_SURE, chance)))
+    return attrs.evolve(found, probability=bounds.said(chance))
 
 
 def _paused(guest: Guest, link: Link, limits: Limits, rules: Rules, start: Start | None) -> Course:
@@ -258,7 +256,7 @@ def _certain(
     left = limits.timeout if start is None else _left(limits, start)
     if left is not None and total > left:
         return _HOPELESS
-    return Course(total, pause, sent, 1 - _NEVER_SURE, degraded=degraded)
+    return Course(total, pause, sent, bounds.said(1.0), degraded=degraded)
 
 
 def _left(limits: Limits, start: Start) -> float:

@@ -36,6 +36,7 @@ import attrs
 
 from novastate._native import precopy as kernel
 from novastate._native.precopy_fields import MEMBER_FIELDS, NEVER, OUT_FIELDS, POSTCOPY, SCENARIO_FIELDS
+from novastate.convergence import bounds
 from novastate.convergence.curve import kernel_rows
 from novastate.convergence.guest import Guest, Limits, Link
 from novastate.convergence.hostpages import besides
@@ -74,8 +75,6 @@ _IDLE = 0.1
 DEVICE_LESS, DEVICE_MORE = 0.35, 1.5
 #: No rate is taken as more than exp of this times what is known.
 FURTHEST = 40.0
-#: The probability is never said to be nearer to 0 or 1.
-_NEVER_SURE = 0.02
 #: Above this it mostly completes, and the interval is of what it takes then; a verdict is decided above the second.
 _MOSTLY, _SURE = 0.75, 0.9
 
@@ -245,7 +244,7 @@ class Ensemble:
         """That it completes within the timeout (or at all, without one): 0.02 to 0.98, and on the side of the verdict."""
         share = (len(self._in_time) + self._ran[1]) / RUNS
         share = max(share, 0.5) if self.total is not None else min(share, 0.5)
-        return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, share))
+        return bounds.said(share)
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from array import array
 
 from novastate._native.precopy_fields import CLASS_FIELDS, SCENARIO_FIELDS
 
-__all__ = ["lucky"]
+__all__ = ["HORIZON", "lucky"]
 
 _PAGE, _WIRE, _QUOTA, _AGAIN, _SLOT, _DOWNTIME, _SWITCHOVER, _CACHE, _FAMILY, _THROTTLING, _PAGES = (
     SCENARIO_FIELDS.index(field)
@@ -23,7 +23,7 @@ _PAGE, _WIRE, _QUOTA, _AGAIN, _SLOT, _DOWNTIME, _SWITCHOVER, _CACHE, _FAMILY, _T
     )
 )  # fmt: skip
 #: Without a timeout luck is waited for so long, s.
-_HORIZON = 60.0
+HORIZON = 60.0
 
 
 def lucky(
@@ -39,7 +39,7 @@ def lucky(
     pace = min(1.0 / scenario[_AGAIN], quota / scenario[_WIRE] / scenario[_SLOT])
     bandwidth = 1000.0 * scenario[_SWITCHOVER] / scenario[_PAGE]
     room = max(1.0, (bandwidth or pace) * scenario[_DOWNTIME] * member[1])
-    left = _HORIZON if timeout is None else timeout - scenario[_PAGES] / pace
+    left = HORIZON if timeout is None else timeout - scenario[_PAGES] / pace
     if pending <= room or left <= 0.0:
         return 0.0
     span, variance = pending / pace, 0.0

@@ -17,14 +17,16 @@ import math
 
 import attrs
 
+from novastate.convergence.online.learning import DOUBT
+
 __all__ = ["Alike"]
 
 #: A new low is this share of the one before.
 _GAIN = 0.95
 #: So many alike rounds say something of the next; so many are looked at one by one.
 _ENOUGH, _KEPT = 3, 64
-#: The chance that the law is wrong, before it promised anything (`learning.DOUBT`), and the furthest that promises move it, as log odds.
-_FIRST, _FURTHEST = math.log(0.3 / 0.7), 4.0
+#: The chance that the law is wrong, before it promised anything, and the furthest that promises move it, as log odds.
+_FIRST, _FURTHEST = math.log(DOUBT / (1.0 - DOUBT)), 4.0
 #: What one surprise counts, and the most that it is taken for: the logarithm of a chance of 2 %.
 _HALF, _BROKEN = 0.5, math.log(0.02)
 #: Jeffreys' prior; and what is left of it where what was seen leaves no chance.

@@ -21,6 +21,7 @@ from novastate.convergence.curve import DirtyCurve, kernel_rows
 from novastate.convergence.curves.rounds import found_pages
 from novastate.convergence.ensemble import DESIGN, FURTHEST, LEAST_SPREAD, other_of
 from novastate.convergence.guest import Guest, Limits, Link
+from novastate.convergence.luck import HORIZON
 from novastate.convergence.online.alike import Alike
 from novastate.convergence.online.doubt import scaled, shapes
 from novastate.convergence.online.learning import Counted, Counts, Pace
@@ -36,10 +37,8 @@ __all__ = ["Tracker"]
 _ZERO_BYTES = 9.0
 #: A pace that is off by less than this (logarithm) is as it should be.
 _AS_EXPECTED = 0.1
-#: The probability of what runs is never said to be nearer to 0 or 1: the same bound as a forecast's.
-_NEVER_SURE = 0.02
-#: Luck is waited for so long at most, s, whatever the timeout; and a chance of less than this a round is none.
-_HORIZON, _RARE = 60.0, 1e-4
+#: A chance of less than this a round is none.
+_RARE = 1e-4
 #: A law that is wrong with less chance than this is right.
 _UNDOUBTED = 0.02
 #: Of other curves that are as likely about so many are looked at.
@@ -231,7 +230,7 @@ class Tracker:
         weight = chance / (1.0 - chance) * own / len(ends)
         found = list(runs)
         for seconds in ends:
-            if seconds <= _HORIZON:
+            if seconds <= HORIZON:
                 run = attrs.evolve(last, end=CONVERGED, seconds=seconds + pause, pause=pause, pending=pages)
             else:
                 run = attrs.evolve(last, end=NEVER, seconds=0.0, pause=0.0, pending=math.inf)
@@ -420,9 +419,9 @@ class Tracker:
             if run.ends:
                 share += weight * (decided(self.rules, run.seconds, run.pause, run.last) <= left)
             elif left > 0.0:
-                share += weight * (1.0 - 0.5 ** (min(left, _HORIZON) / self.lucky_after(run, limit)))
+                share += weight * (1.0 - 0.5 ** (min(left, HORIZON) / self.lucky_after(run, limit)))
         likely = share / whole if whole > 0.0 else 0.0
-        return min(1.0 - _NEVER_SURE, max(_NEVER_SURE, likely))
+        return bounds.said(likely)
 
     def lucky_after(self, run: Run, limit: float) -> float:
         """Seconds in which a migration that goes round for ever has had, by even chance, a round that wrote little enough.
